@@ -1,0 +1,1 @@
+"""Quire: a local-first, peer-to-peer, end-to-end encrypted event store."""

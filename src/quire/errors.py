@@ -1,0 +1,51 @@
+"""The errors a person can meet. Each says what happened, whose fault it is and what to do next.
+
+Owns: the exception types that cross layers. Must not know: any layer.
+"""
+
+
+class QuireError(Exception):
+    """Base of every error that is shown to a person; `str(error)` is the text they read."""
+
+    #: Short stable name for programs (API field `error`, CLI tests).
+    code = "error"
+
+
+class UserError(QuireError):
+    """The request cannot be done as asked: the caller's to mend (HTTP 400, exit code 2)."""
+
+    code = "bad-request"
+
+
+class NotFound(UserError):
+    """The named thing does not exist here (HTTP 404)."""
+
+    code = "not-found"
+
+
+class Refused(UserError):
+    """A rule forbids it; the text names the rule (HTTP 403)."""
+
+    code = "refused"
+
+
+class HomeError(QuireError):
+    """The home folder cannot be used: held by another process, no rights, disk full, damaged."""
+
+    code = "home"
+
+
+class Damaged(HomeError):
+    """Stored bytes are not what was written."""
+
+    code = "damaged"
+
+
+class BadEvent(QuireError):
+    """Bytes that are not a valid event. `reason` is a short stable slug, counted per peer."""
+
+    code = "bad-event"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
