@@ -1,0 +1,26 @@
+"""Network addresses as text (`host:port`, IPv6 in brackets) and as `(host, port)`."""
+
+from ipaddress import ip_address
+
+from quire.errors import UserError
+
+HostPort = tuple[str, int]
+
+
+def parse_address(text: str) -> HostPort:
+    """`host:port` with a numeric host (or `localhost`). Raises UserError in plain words."""
+    host, _, port = text.rpartition(":")
+    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(host)
+        number = int(port) if port.isascii() and port.isdigit() else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65_535:
+        raise UserError(f"{text!r} is no address: one is an IP address and a port, like 127.0.0.1:7700.")
+    return host, number
+
+
+def format_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,23 @@
+"""Hybrid logical clock (Kulkarni et al., 2014) in one integer: milliseconds that never run backwards.
+
+Local events may share a millisecond (`seq` orders them); whatever is written after another's event
+was seen carries a greater timestamp, so that causes sort before effects on every device.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class HybridClock:
+    """`last` is the greatest timestamp that may be given to a local event without a tick (ms)."""
+
+    last: int = 0
+
+    def tick(self, wall_ms: int) -> int:
+        """The timestamp for a local event written at wall time `wall_ms`."""
+        self.last = max(self.last, wall_ms)
+        return self.last
+
+    def observe(self, ts: int) -> None:
+        """Take note of another device's timestamp (already checked against MAX_CLOCK_AHEAD_MS)."""
+        self.last = max(self.last, ts + 1)

@@ -1,0 +1,149 @@
+"""The event: an immutable signed fact, one link of its device's log in one space.
+
+Owns: the header every event type shares, its bytes, id and signature.
+Must not know: which types exist, or what their fields mean.
+"""
+
+from functools import cache
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType, inspect
+
+from quire.core import canonical
+from quire.core.encoding import TEXT_32, from_text, is_key, to_text
+from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, verify
+from quire.errors import BadEvent
+from quire.limits import MAX_EVENT_BYTES, MAX_INTEGER
+
+_SIGNATURE_DOMAIN = b"quire event 1\0"
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+class Event(msgspec.Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """Header of every event; an event type adds its own fields in a subclass.
+
+    `ts` is the hybrid clock (ms); `author` the device's public key; `seq` counts from 1 in this
+    device's log of this space and `prev` is the id of the event before it (None for the first).
+    """
+
+    type: str
+    v: int
+    ts: int
+    author: str
+    seq: int
+    prev: str | None
+    sig: str | UnsetType = UNSET
+
+
+class UnknownEvent(Event):
+    """An event of a type or version that this program does not know: kept and synced, not understood."""
+
+
+EventType = TypeVar("EventType", bound=Event)
+
+_TEXT_LIKE = (inspect.StrType, inspect.BoolType, inspect.NoneType)
+
+
+def encode(event: Event) -> bytes:
+    """The canonical bytes of a typed event."""
+    data = _encoder.encode(event)
+    if data.isascii() or _is_plain(type(event)):
+        return data
+    return canonical.encode(msgspec.to_builtins(event))  # keys that are not ASCII need RFC 8785's order
+
+
+@cache
+def _is_plain(kind: type[Event]) -> bool:
+    """Whether a type's own fields are all text, booleans or null.
+
+    msgspec alone is then as strict as RFC 8785. Numbers, lists and objects could hide a float, a
+    number out of range, too many levels or keys in another order.
+    """
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    for field in info.fields:
+        choices = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+        if field.name not in Event.__struct_fields__ and not all(isinstance(t, _TEXT_LIKE) for t in choices):
+            return False
+    return True
+
+
+def event_id(data: bytes) -> str:
+    """The id of event bytes: SHA-256 as 43 characters of base64url."""
+    return to_text(sha256(data).digest())
+
+
+def sign(event: EventType, space_id: bytes, key: DeviceKey) -> EventType:
+    """Fill in `sig`: the signature covers domain tag, space id and the canonical bytes without `sig`."""
+    event.sig = UNSET
+    event.sig = to_text(key.sign(_SIGNATURE_DOMAIN + space_id + encode(event)))
+    return event
+
+
+def signature_holds(data: bytes, space_id: bytes) -> bool:
+    """Whether event bytes carry their author's own valid signature.
+
+    Raises BadEvent where the bytes are not canonical.
+    """
+    fields = canonical.decode(data)
+    if type(fields) is not dict:
+        return False
+    sig, author = fields.pop("sig", None), fields.get("author")
+    if type(sig) is not str or type(author) is not str:
+        return False
+    try:
+        signature, public = from_text(sig, SIGNATURE_BYTES), from_text(author, KEY_BYTES)
+    except ValueError:
+        return False
+    return verify(public, _SIGNATURE_DOMAIN + space_id + canonical.encode(fields), signature)
+
+
+def decode(data: bytes, decoder: "msgspec.json.Decoder[EventType]") -> EventType:
+    """A typed event from its bytes; requires `encode(decode(data)) == data`.
+
+    Raises BadEvent `bad-fields`, or any reason of `canonical.decode`: no bytes pass here that it refuses.
+    """
+    if len(data) > MAX_EVENT_BYTES:
+        raise BadEvent("too-large")
+    try:
+        event = decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        canonical.decode(data)  # says precisely what is wrong where the bytes are not even canonical
+        raise BadEvent("bad-fields") from None
+    if not _is_plain(type(event)):
+        canonical.decode(data)
+    if encode(event) != data:
+        raise BadEvent("not-canonical")
+    check_header(event)
+    return event
+
+
+def decode_unknown(data: bytes) -> UnknownEvent:
+    """The header of an event whose type or version is not known. Raises BadEvent as `decode` does."""
+    fields: Any = canonical.decode(data)
+    if type(fields) is not dict:
+        raise BadEvent("bad-fields")
+    try:
+        header = {name: fields[name] for name in UnknownEvent.__struct_fields__ if name in fields}
+        event = msgspec.convert(header, UnknownEvent)
+    except msgspec.ValidationError:
+        raise BadEvent("bad-fields") from None
+    check_header(event)
+    return event
+
+
+def check_header(event: Event) -> None:
+    """Raises BadEvent `bad-fields` unless the header's values are in range."""
+    prev = event.prev
+    linked = event.seq == 1 if prev is None else event.seq > 1 and len(prev) == TEXT_32
+    in_range = 0 <= event.v <= MAX_INTEGER and 0 <= event.ts <= MAX_INTEGER and event.seq <= MAX_INTEGER
+    if not linked or not in_range or len(event.author) != TEXT_32:
+        raise BadEvent("bad-fields")
+
+
+def check_author(author: str) -> None:
+    """Raises BadEvent `bad-fields` unless `author` spells a public key (asked once for each new author)."""
+    if not is_key(author):
+        raise BadEvent("bad-fields")

@@ -1,0 +1,69 @@
+"""Key pairs and key derivation: Ed25519 to sign, X25519 to agree, keyed BLAKE2b to derive.
+
+Owns: the meaning of key bytes. Must not know: where keys are kept, or where randomness comes from.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+
+from nacl import bindings
+from nacl.exceptions import CryptoError
+
+from quire.core.encoding import to_text
+
+KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+
+
+@dataclass(frozen=True)
+class DeviceKey:
+    """A device's Ed25519 key pair, made from its 32-byte seed."""
+
+    seed: bytes = field(repr=False)  # a key must not reach a log through its repr
+
+    @cached_property
+    def _pair(self) -> tuple[bytes, bytes]:
+        return bindings.crypto_sign_seed_keypair(self.seed)
+
+    @property
+    def public(self) -> bytes:
+        """The 32-byte public key."""
+        return self._pair[0]
+
+    @cached_property
+    def text(self) -> str:
+        """The public key as text: the device's name in events and relations."""
+        return to_text(self.public)
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte Ed25519 signature (RFC 8032) of a message."""
+        return bindings.crypto_sign(message, self._pair[1])[:SIGNATURE_BYTES]
+
+    def agree(self, other_public: bytes) -> bytes:
+        """The 32-byte X25519 secret shared with another device's Ed25519 public key.
+
+        Raises ValueError when `other_public` is no usable key.
+        """
+        try:
+            mine = bindings.crypto_sign_ed25519_sk_to_curve25519(self._pair[1])
+            theirs = bindings.crypto_sign_ed25519_pk_to_curve25519(other_public)
+            return bindings.crypto_scalarmult(mine, theirs)
+        except (CryptoError, TypeError) as error:
+            raise ValueError("not a usable public key") from error
+
+
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` is `public`'s Ed25519 signature of `message` (never raises)."""
+    if len(signature) != SIGNATURE_BYTES or len(public) != KEY_BYTES:
+        return False
+    try:
+        bindings.crypto_sign_open(signature + message, public)
+    except CryptoError:
+        return False
+    return True
+
+
+def derive(key: bytes, purpose: str, context: bytes = b"", length: int = KEY_BYTES) -> bytes:
+    """A subkey for one purpose: keyed BLAKE2b (RFC 7693), purposes never collide (at most 16 bytes)."""
+    return blake2b(context, key=key, person=purpose.encode().ljust(16, b"\0"), digest_size=length).digest()
