@@ -1,0 +1,230 @@
+"""The event log: blobs stored once, who holds which, each device's log, and the order of arrival.
+
+Owns: `blobs`, `forks`, `received`, `arrivals`. Must not know: keys, or what is inside a blob.
+All writes take whole batches; callers hold the transaction.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from quire.store.database import Database
+
+VALID, BLOCKED, UNSUPPORTED = 0, 1, 2
+
+
+class BlobRow(NamedTuple):
+    """A row of `blobs`: one event as its author sealed it."""
+
+    n: int
+    event_id: str
+    space: int
+    epoch: int
+    device: int
+    seq: int
+    ts: int
+    genuine: int
+    sealed: bytes
+
+
+class Held(NamedTuple):
+    """A row of `received`: one identity holds one event."""
+
+    account: int
+    space: int
+    ts: int
+    event: int
+    state: int
+    received_ts: int
+
+
+_COLUMNS = "b.n, b.event_id, b.space, b.epoch, b.device, b.seq, b.ts, b.genuine, b.sealed"
+
+
+class Blobs:
+    """The tables of the event log."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._next: int | None = None
+        self._heads: dict[int, tuple[int, str]] = {}
+        db.on_rollback(self._forget)
+
+    def _forget(self) -> None:
+        self._next = None
+        self._heads.clear()
+
+    def mark_genuine(self, rows: Sequence[BlobRow]) -> None:
+        """Note that stored blobs have been vouched for."""
+        self._db.executemany("UPDATE blobs SET genuine = 1 WHERE n = ?", [(row.n,) for row in rows])
+        self._extend_logs([row._replace(genuine=1) for row in rows])
+
+    def take_numbers(self, count: int) -> range:
+        """The next `count` event numbers."""
+        if self._next is None:
+            row = self._db.one("SELECT max(n) FROM blobs")
+            self._next = 1 + (row[0] or 0 if row else 0)
+        first = self._next
+        self._next += count
+        return range(first, first + count)
+
+    def insert(self, rows: Sequence[BlobRow]) -> None:
+        """Add blobs whose numbers were taken by `take_numbers`."""
+        for device in {row.device: None for row in rows}:
+            self.head(device)  # known from before these rows, or their own places would look taken
+        self._db.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._extend_logs(rows)
+
+    def known(self, account: int, space: int, ids: Sequence[str]) -> dict[str, tuple[int, int | None]]:
+        """Event id → (number, state for this account or None where it does not hold it), for known ids."""
+        rows = self._db.execute(
+            "SELECT b.event_id, b.n, r.state FROM json_each(?) AS j"
+            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
+            " AND b.space = ?"
+            " LEFT JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n",
+            (orjson.dumps(ids).decode(), space, account),
+        )
+        return {event_id: (n, state) for event_id, n, state in rows}
+
+    def hold(self, rows: Sequence[Held]) -> None:
+        """Note that identities hold events, each for the first time."""
+        self._db.executemany("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def set_state(self, account: int, state: int, keys: Iterable[tuple[int, int, int]]) -> None:
+        """Change the state of held events, given as (space, ts, event)."""
+        self._db.executemany(
+            "UPDATE received SET state = ? WHERE account = ? AND space = ? AND ts = ? AND event = ?",
+            [(state, account, space, ts, event) for space, ts, event in keys],
+        )
+
+    def arrive(self, account: int, events: Iterable[int], counted: bool) -> None:
+        """Append events to the order in which they became valid; `counted`: they are in their buckets already."""
+        self._db.executemany(
+            "INSERT INTO arrivals (account, event, counted) VALUES (?, ?, ?)",
+            [(account, event, counted) for event in events],
+        )
+
+    def head(self, device: int) -> tuple[int, str | None]:
+        """The greatest seq seen in a device's log, and that event's id; (0, None) when there is none."""
+        head = self._heads.get(device)
+        if head is None:
+            row = self._db.one(
+                "SELECT seq, event_id FROM blobs WHERE device = ? AND genuine ORDER BY seq DESC LIMIT 1",
+                (device,),
+            )
+            if row is None:
+                return 0, None
+            head = self._heads[device] = (row[0], row[1])
+        return head
+
+    def _extend_logs(self, rows: Sequence[BlobRow]) -> None:
+        """Move the heads of the logs that stored blobs belong to, and note forks (two events at one seq).
+
+        Only genuine blobs count: whatever else claims a place in a log moves nothing.
+        """
+        rows = [row for row in rows if row.genuine]
+        tops: dict[int, BlobRow] = {}
+        for row in rows:
+            top = tops.get(row.device)
+            if top is None or row.seq > top.seq:
+                tops[row.device] = row
+        old_heads = {device: self._heads.get(device, (0, ""))[0] for device in tops}
+        seen: set[tuple[int, int]] = set()
+        taken: list[tuple[int, int]] = []
+        for row in rows:
+            place = (row.device, row.seq)
+            if row.seq <= old_heads[row.device] or place in seen:
+                taken.append(place)
+            seen.add(place)
+        self._note_forks(taken)
+        for device, row in tops.items():
+            if row.seq > old_heads[device]:
+                self._heads[device] = (row.seq, row.event_id)
+
+    def _note_forks(self, places: Sequence[tuple[int, int]]) -> None:
+        if places:
+            self._db.execute(
+                "INSERT OR IGNORE INTO forks SELECT b.device, b.seq FROM json_each(?) AS j CROSS JOIN blobs AS b"
+                " ON b.device = j.value ->> 0 AND b.seq = j.value ->> 1 AND b.genuine"
+                " GROUP BY b.device, b.seq HAVING count(*) > 1",
+                (orjson.dumps(places).decode(),),
+            )
+
+    def at(self, account: int, device: int, seq: int) -> list[BlobRow]:
+        """The events at one place of a log that an identity holds, if genuine (more than one: a fork)."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM blobs AS b"
+            " JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE b.device = ? AND b.seq = ? AND b.genuine",
+            (account, device, seq),
+        )
+        return [BlobRow(*row) for row in rows]
+
+    def read(self, events: Sequence[int]) -> list[BlobRow]:
+        """The blobs of event numbers, ascending."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM blobs AS b WHERE b.n IN (SELECT value FROM json_each(?)) ORDER BY b.n",
+            (orjson.dumps(events).decode(),),
+        )
+        return [BlobRow(*row) for row in rows]
+
+    def log_backwards(self, device: int, window: int) -> Iterator[BlobRow]:
+        """Every stored event of a log by descending seq, read in windows of `window` places."""
+        before: int | None = 1 << 62
+        while before is not None:
+            row = self._db.one("SELECT max(seq) FROM blobs WHERE device = ? AND seq < ?", (device, before))
+            before = row[0] if row else None
+            if before is not None:
+                rows = self._db.all(
+                    f"SELECT {_COLUMNS} FROM blobs AS b WHERE b.device = ? AND b.seq <= ? AND b.seq > ?"
+                    " ORDER BY b.seq DESC, b.n",
+                    (device, before, before - window),
+                )
+                yield from (BlobRow(*found) for found in rows)
+                before -= window - 1  # the window's last place has been read
+
+    def held_after(self, account: int, space: int, after: int, limit: int) -> list[tuple[BlobRow, int]]:
+        """A page of (blob, state) that an identity holds in a space, by ascending number after `after`."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS}, r.state FROM blobs AS b"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE b.n > ? AND b.space = ? ORDER BY b.n LIMIT ?",
+            (account, after, space, limit),
+        )
+        return [(BlobRow(*row[:9]), row[9]) for row in rows]
+
+    def doubtful(self, account: int, device: int, before: int, limit: int) -> list[BlobRow]:
+        """Blocked events at the `limit` places of a log below seq `before`, by descending seq."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM blobs AS b"
+            " JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE b.device = ? AND b.seq < ? AND b.seq >= ? AND r.state = ? ORDER BY b.seq DESC",
+            (account, device, before, before - limit, BLOCKED),
+        )
+        return [BlobRow(*row) for row in rows]
+
+    def arrived_after(self, account: int, cursor: int, limit: int) -> list[tuple[int, BlobRow]]:
+        """(cursor, blob) of events that became valid for an identity after a cursor, in that order."""
+        rows = self._db.execute(
+            f"SELECT a.cursor, {_COLUMNS}"
+            " FROM arrivals AS a JOIN blobs AS b ON b.n = a.event"
+            " WHERE a.cursor > ? AND a.account = ? ORDER BY a.cursor LIMIT ?",
+            (cursor, account, limit),
+        )
+        return [(row[0], BlobRow(*row[1:])) for row in rows]
+
+    def arrivals_by_own_devices(self, cursor: int) -> list[tuple[int, int, str]]:
+        """(account, space, event id) of arrivals after a cursor that their holder itself wrote."""
+        rows = self._db.execute(
+            "SELECT r.account, b.space, b.event_id FROM arrivals AS r"
+            " JOIN accounts AS a ON a.n = r.account JOIN blobs AS b ON b.n = r.event"
+            " JOIN devices AS d ON d.n = b.device AND d.device = a.account_id WHERE r.cursor > ? ORDER BY r.cursor",
+            (cursor,),
+        )
+        return [(account, space, event_id) for account, space, event_id in rows]
+
+    def last_cursor(self) -> int:
+        """The cursor of the newest arrival (0 when nothing has arrived)."""
+        row = self._db.one("SELECT max(cursor) FROM arrivals")
+        return int(row[0] or 0) if row else 0

@@ -1,0 +1,153 @@
+"""Summaries of what an identity holds in a space, kept as events arrive, and read by reconciliation.
+
+Owns: `buckets`. Each event counts in one coarse and one fine bucket of time; a summary is the number of
+events and the sum of their ids modulo 2^256, so that adding needs no reading of what is already there.
+`StoreIndex` is what `quire.sync` sees of the store. Must not know: protocols.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+
+from quire.core.encoding import from_text, to_text
+from quire.core.summary import COARSE, FINE, Position, Summary
+from quire.limits import INGEST_BATCH
+from quire.store.database import Database
+
+_MODULUS = 1 << 256
+
+
+class Buckets:
+    """Keeps the summaries: what was valid at once is counted in bulk before they are next read."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, account: int, space: int, events: Sequence[tuple[int, str]]) -> None:
+        """Count held events, given as (ts in ms, event id), in their buckets."""
+        sums: dict[tuple[int, int], list[int]] = {}
+        for ts, event_id in events:
+            number = int.from_bytes(from_text(event_id), "big")
+            for level in (COARSE, FINE):
+                cell = sums.setdefault((level, ts >> level), [0, 0])
+                cell[0] += 1
+                cell[1] += number
+        for (level, bucket), (count, total) in sums.items():
+            self._add_cell(account, space, level, bucket, Summary(count, total))
+
+    def _add_cell(self, account: int, space: int, level: int, bucket: int, more: Summary) -> None:
+        count, total = more
+        old = self._db.one(
+            "SELECT count, total FROM buckets WHERE account = ? AND space = ? AND level = ? AND bucket = ?",
+            (account, space, level, bucket),
+        )
+        if old is not None:
+            count, total = count + old[0], total + int.from_bytes(old[1], "big")
+        self._db.execute(
+            "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?, ?)",
+            (account, space, level, bucket, count, (total % _MODULUS).to_bytes(32, "big")),
+        )
+
+    def count_arrivals(self) -> None:
+        """Count what has arrived since the last time, in batches of one transaction each."""
+        while rows := self._db.all(
+            "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, a.counted FROM bucket_cursor AS c"
+            " JOIN arrivals AS a ON a.cursor > c.cursor JOIN blobs AS b ON b.n = a.event"
+            " ORDER BY a.cursor LIMIT ?",
+            (INGEST_BATCH,),
+        ):
+            by_owner: dict[tuple[int, int], list[tuple[int, str]]] = {}
+            for _, account, space, ts, event_id, counted in rows:
+                if not counted:
+                    by_owner.setdefault((account, space), []).append((ts, event_id))
+            with self._db.transaction():
+                for (account, space), events in by_owner.items():
+                    self.add(account, space, events)
+                self._db.execute("UPDATE bucket_cursor SET cursor = ?", (rows[-1][0],))
+
+
+class StoreIndex:
+    """What one identity holds in one space, as `quire.sync` asks for it (its `EventIndex`)."""
+
+    def __init__(self, db: Database, buckets: Buckets, account: int, space: int) -> None:
+        self._db = db
+        self._buckets = buckets
+        self._account = account
+        self._space = space
+
+    def whole(self) -> Summary:
+        """The summary of everything held."""
+        cells = [summary for _, summary in self.children(COARSE, None)]
+        return Summary(sum(c.count for c in cells), sum(c.total for c in cells) % _MODULUS)
+
+    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
+        """The non-empty buckets of `level` (inside the coarse `bucket` if given), ascending."""
+        self._buckets.count_arrivals()
+        low, high = (
+            (0, 1 << 62) if bucket is None else (bucket << (COARSE - FINE), (bucket + 1) << (COARSE - FINE))
+        )
+        rows = self._db.execute(
+            "SELECT bucket, count, total FROM buckets"
+            " WHERE account = ? AND space = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
+            (self._account, self._space, level, low, high),
+        )
+        return [(n, Summary(count, int.from_bytes(total, "big"))) for n, count, total in rows]
+
+    def every(self) -> dict[tuple[int, int], Summary]:
+        """All summaries, by (level, bucket)."""
+        return {(level, n): cell for level in (COARSE, FINE) for n, cell in self.children(level, None)}
+
+    def page(self, low: Position, high: Position, limit: int) -> list[Position]:
+        """Positions held in [low, high), ascending, at most `limit`.
+
+        Reads `limit` rows, and all that share the last one's millisecond.
+        """
+        found: list[Position] = []
+        start = low[0]
+        while len(found) < limit and start <= high[0]:
+            rows = self._rows(start, high[0], limit + 1)
+            if not rows:
+                break
+            if len(rows) > limit:
+                last = rows[-1][0]
+                rows = [row for row in rows if row[0] < last] or self._rows(last, last, -1)
+            found += [
+                p for p in sorted((ts, from_text(event_id)) for ts, event_id in rows) if low <= p < high
+            ]
+            start = rows[-1][0] + 1
+        return found[:limit]
+
+    def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
+        rows = self._db.execute(
+            "SELECT r.ts, b.event_id FROM received AS r JOIN blobs AS b ON b.n = r.event"
+            " WHERE r.account = ? AND r.space = ? AND r.ts >= ? AND r.ts <= ? ORDER BY r.ts LIMIT ?",
+            (self._account, self._space, min(first, 1 << 62), min(last, 1 << 62), limit),
+        )
+        return [(ts, event_id) for ts, event_id in rows]
+
+    def blobs(self, ids: Sequence[bytes]) -> list[bytes]:
+        """`key_id ‖ blob` of each event held, in the order asked; others are left out."""
+        names = [to_text(raw) for raw in ids]
+        rows = self._db.execute(
+            "SELECT e.key_id, b.sealed FROM json_each(?) AS j"
+            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
+            " JOIN received AS r ON r.account = ? AND r.space = ? AND r.ts = b.ts AND r.event = b.n"
+            " JOIN epochs AS e ON e.n = b.epoch ORDER BY j.key",
+            (orjson.dumps(names).decode(), self._account, self._space),
+        )
+        return [bytes(key_id) + bytes(sealed) for key_id, sealed in rows]
+
+
+def recount(db: Database, account: int, space: int) -> dict[tuple[int, int], Summary]:
+    """The summaries by (level, bucket), worked out from everything that is held."""
+    sums: dict[tuple[int, int], Summary] = {}
+    for ts, event_id in db.execute(
+        "SELECT r.ts, b.event_id FROM received AS r JOIN blobs AS b ON b.n = r.event"
+        " WHERE r.account = ? AND r.space = ?",
+        (account, space),
+    ):
+        number = int.from_bytes(from_text(event_id), "big")
+        for level in (COARSE, FINE):
+            old = sums.get((level, ts >> level), Summary(0, 0))
+            sums[level, ts >> level] = Summary(old.count + 1, (old.total + number) % _MODULUS)
+    return sums

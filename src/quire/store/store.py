@@ -1,0 +1,45 @@
+"""A home's database, opened and ready: the parts of the store on one connection.
+
+Owns: how the parts are put together. Must not know: handlers, keys' meaning, the network.
+"""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from quire.store.blobs import Blobs
+from quire.store.buckets import Buckets, StoreIndex
+from quire.store.database import Database
+from quire.store.memberships import Memberships
+from quire.store.migrations import migrate
+from quire.store.names import Names
+from quire.store.rejections import Rejections
+from quire.store.schema import MIGRATIONS
+from quire.store.waiting import Waiting
+
+
+class Store:
+    """The event store of one home (`:memory:` for tests)."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open the database, migrating it if needed. Raises HomeError or Damaged."""
+        self.db = Database(path)
+        with self.db.plain_errors():
+            migrate(self.db, MIGRATIONS)
+        self.names = Names(self.db)
+        self.blobs = Blobs(self.db)
+        self.buckets = Buckets(self.db)
+        self.waiting = Waiting(self.db)
+        self.memberships = Memberships(self.db, self.names)
+        self.rejections = Rejections(self.db)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside commits together, or not at all."""
+        return self.db.transaction()
+
+    def index(self, account: int, space: int) -> StoreIndex:
+        """What an identity holds in a space, as reconciliation sees it."""
+        return StoreIndex(self.db, self.buckets, account, space)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
