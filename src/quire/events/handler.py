@@ -1,0 +1,110 @@
+"""The handler contract: everything about one event type, in one value.
+
+Owns: the shape of a handler and the registry of those that a node runs. Must not know: any handler.
+
+A projector is a deterministic function from opened events to rows of its own tables: in order, twice,
+reversed, shuffled and rebuilt from the blobs it gives the same views.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from quire.core.event import Event
+from quire.store.views import View
+
+if TYPE_CHECKING:
+    from quire.events.context import Context
+
+EventT = TypeVar("EventT", bound=Event)
+#: The class of an event type (`type` is a field below).
+EventClass = type[Event]
+
+
+@dataclass(slots=True, eq=False)
+class Opened(Generic[EventT]):
+    """An event as one identity received it: its envelope, and the opened event itself."""
+
+    account: int
+    space: int
+    #: Public key of the identity that holds this copy.
+    received_by: str
+    number: int
+    device: int
+    event_id: str
+    event: EventT
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A command or query: what people and programs can ask of a handler.
+
+    `run` takes a Context and named, annotated parameters; HTTP routes, CLI verbs and the API document
+    are made from its signature and docstring. `name` is the API's name (`sendMessage`); `cli` the words
+    of the command line, with `positional` naming the parameters that are given without an option.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    cli: tuple[str, ...] = ()
+    positional: tuple[str, ...] = ()
+    writes: bool = False
+    #: Whether it acts for one identity (`--as`) and in one of its spaces (`--space`).
+    scope: str = "space"
+
+
+def _none(_: Opened[Any]) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Handler:
+    """One event type (or, with `event` None, a part of the node that has tables and jobs alone)."""
+
+    type: str
+    event: EventClass | None = None
+    version: int = 1
+    #: False: never stored or forwarded, only projected when it arrives (a request, not a fact).
+    lasting: bool = True
+    tables: tuple[str, ...] = ()
+    schema: str = ""
+    project: Callable[[View, Sequence[Opened[Any]]], None] | None = None
+    #: What must have been provided before the event counts, and what it provides once it does.
+    needs: Callable[[Opened[Any]], Sequence[str]] = _none
+    provides: Callable[[Opened[Any]], Sequence[str]] = _none
+    operations: tuple[Operation, ...] = ()
+    #: Run for every identity at every tick.
+    jobs: tuple["Callable[[Context], None]", ...] = ()
+    #: True: the tables hold local facts, not views; a rebuild leaves them alone.
+    local: bool = False
+    #: The table whose `body_text` is searched, if any.
+    searchable: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The handlers of a node, listed explicitly by whoever composes it."""
+
+    handlers: tuple[Handler, ...]
+    _decoders: Mapping[tuple[str, int], tuple[Handler, "msgspec.json.Decoder[Event]"]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        decoders = {
+            (handler.type, handler.version): (handler, msgspec.json.Decoder(handler.event))
+            for handler in self.handlers
+            if handler.event is not None
+        }
+        object.__setattr__(self, "_decoders", decoders)
+
+    def get(self, type_: str) -> Handler:
+        """The handler of a type. Raises KeyError."""
+        for handler in self.handlers:
+            if handler.type == type_:
+                return handler
+        raise KeyError(type_)
+
+    def decoder(self, type_: str, version: int) -> "tuple[Handler, msgspec.json.Decoder[Event]] | None":
+        """The handler of an event type at a version, with its typed decoder; None when unsupported."""
+        return self._decoders.get((type_, version))
