@@ -1,0 +1,74 @@
+"""What a session tells the node, through `next_event()`.
+
+Owns: the notices' types. Must not know: who acts on them. (An "event" of Quire is a signed fact; these
+are not.)
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+#: Where datagrams come from and go to: an opaque hashable tuple that only a transport understands.
+Address = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The peer proved itself, at this address."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """Nothing was heard for SILENCE_MS."""
+
+
+@dataclass(frozen=True)
+class BlobsReceived:
+    """`key_id(8) ‖ blob` of each event received since the last such notice, to be ingested as one batch."""
+
+    records: list[bytes]
+
+
+@dataclass(frozen=True)
+class AddressesLearned:
+    """`(device key, host:port)` pairs that a peer shared: hints, not facts."""
+
+    known: list[tuple[bytes, str]]
+
+
+@dataclass(frozen=True)
+class SyncChanged:
+    """Whether both sides hold the same, as far as the peer's last heartbeat tells."""
+
+    in_sync: bool
+
+
+@dataclass(frozen=True)
+class Misbehaved:
+    """The peer sent too much that is malformed, and is ignored for IGNORE_MS."""
+
+    reason: str
+
+
+Notice = Connected | Disconnected | BlobsReceived | AddressesLearned | SyncChanged | Misbehaved
+
+
+class Status(NamedTuple):
+    """Numbers of one session. Times in ms, sizes in bytes; `last_heard` is on the caller's clock."""
+
+    connected: bool
+    address: Address | None
+    strategy: str
+    in_sync: bool | None
+    peer_count: int | None
+    pending: int
+    rtt: int
+    window: int
+    datagrams_in: int
+    datagrams_out: int
+    bytes_in: int
+    bytes_out: int
+    datagrams_lost: int
+    last_heard: int | None
+    rejected: dict[str, int]

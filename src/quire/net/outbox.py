@@ -1,0 +1,189 @@
+"""What goes to one peer next: lost records again, then live events, then what reconciliation found.
+
+Owns: queues of event ids and the packing of their records into frames. Must not know: counters,
+windows, time to send. Queues hold ids; records are read from the index just before they are sent.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from quire.limits import MAX_EAGER, MAX_FRAGMENTED, MAX_RECENT, MIN_RECENT_MS, PUSH_BATCH
+from quire.net import wire
+from quire.net.fragments import cut
+from quire.sync.index import EventIndex
+from quire.sync.strategy import Strategy
+
+WHOLE = -1
+
+
+class Ref(NamedTuple):
+    """One record, or one fragment of it, under way."""
+
+    event_id: bytes
+    place: int
+
+
+@dataclass
+class _Large:
+    """A record whose fragments are under way; kept until the last one is acknowledged."""
+
+    frames: list[bytes]
+    left: int
+
+
+class Outbox:
+    """The queues for one peer."""
+
+    def __init__(self, index: EventIndex, strategy: Strategy) -> None:
+        self._index = index
+        self._strategy = strategy
+        self._again: deque[Ref] = deque()
+        self._eager: deque[bytes] = deque()
+        self._large: deque[bytes] = deque()
+        self._open: dict[bytes, _Large] = {}
+        # Read and ready to pack: a record for WHOLE, else a FRAGMENT frame.
+        self._ready: deque[tuple[Ref, bytes]] = deque()
+        # Ids from the moment they are queued to the moment they are acknowledged.
+        self._busy: dict[bytes, None] = {}
+        # Ids that the peer got, or sent us, a short while ago: its filters may be older than that.
+        self._recent: dict[bytes, int] = {}
+
+    @property
+    def queued(self) -> int:
+        """Records and fragments known to wait (what reconciliation has yet to find is not among them)."""
+        return len(self._again) + len(self._eager) + len(self._ready) + len(self._large)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `fill` may find something."""
+        large = bool(self._large) and len(self._open) < MAX_FRAGMENTED
+        return bool(self._ready or self._again or self._eager) or large or self._may_look
+
+    @property
+    def _may_look(self) -> bool:
+        return self._strategy.pushing and len(self._large) < PUSH_BATCH
+
+    def push(self, ids: Sequence[bytes]) -> None:
+        """Queue live events; what exceeds MAX_EAGER is left to reconciliation."""
+        self._eager.extend(ids[: max(0, MAX_EAGER - len(self._eager))])
+
+    def peer_holds(self, ids: Sequence[bytes], now: int) -> None:
+        """Do not send these back for a while."""
+        for event_id in ids:
+            self._remember(event_id, now)
+
+    def delivered(self, refs: Sequence[Ref], now: int) -> None:
+        """The peer acknowledged these."""
+        for ref in refs:
+            if ref.place != WHOLE:
+                large = self._open.get(ref.event_id)
+                if large is None:
+                    continue
+                large.left -= 1
+                if large.left:
+                    continue
+                del self._open[ref.event_id]
+            self._busy.pop(ref.event_id, None)
+            self._remember(ref.event_id, now)
+
+    def lost(self, refs: Sequence[Ref]) -> None:
+        """Send these again, before anything else (but no fragments of a record given up since)."""
+        self._again.extend(ref for ref in refs if ref.place == WHOLE or ref.event_id in self._open)
+
+    def clear(self) -> None:
+        """The peer holds everything that we hold."""
+        for queue in (self._again, self._eager, self._large, self._ready, self._open, self._busy):
+            queue.clear()
+
+    def fill(self, room: int, now: int, rtt: int) -> tuple[list[bytes], list[Ref]]:
+        """Frames of at most `room` bytes, and what they carry; `rtt` in ms. Work per call is bounded."""
+        if not self._ready:
+            self._read(now, max(4 * rtt, MIN_RECENT_MS))
+        frames: list[bytes] = []
+        records: list[bytes] = []
+        refs: list[Ref] = []
+        room -= wire.FRAME_BYTES
+        while self._ready:
+            ref, data = self._ready[0]
+            whole = ref.place == WHOLE
+            room -= len(data) + (wire.RECORD_BYTES if whole else 0)
+            if room < 0:
+                break
+            (records if whole else frames).append(data)
+            refs.append(ref)
+            self._ready.popleft()
+        if records:
+            frames.append(wire.events(records))
+        return frames, refs
+
+    def _read(self, now: int, horizon: int) -> None:
+        while self._again and len(self._ready) < PUSH_BATCH:
+            self._take_again(self._again.popleft())
+        room = PUSH_BATCH - len(self._ready)
+        if room > 0 and self._eager:
+            eager = [self._eager.popleft() for _ in range(min(room, len(self._eager)))]
+            room -= len(eager)
+            self._take(self._fresh(eager, now, horizon))
+        if room > 0 and self._may_look:
+            self._take(self._fresh(self._strategy.next_pushes(self._index, room, now), now, horizon))
+        while self._large and len(self._open) < MAX_FRAGMENTED:
+            self._open_large(self._large.popleft())
+
+    def _take_again(self, ref: Ref) -> None:
+        if ref.place == WHOLE:
+            self._take([ref.event_id])
+        else:
+            self._ready.append((ref, self._open[ref.event_id].frames[ref.place]))
+
+    def _take(self, ids: Sequence[bytes]) -> None:
+        records = self._index.blobs(ids)
+        if len(records) != len(ids):
+            # Some are no longer held, and the answer does not say which: ask one by one.
+            self._take_singly(ids)
+            return
+        for event_id, record in zip(ids, records, strict=True):
+            if len(record) <= wire.MAX_INLINE:
+                self._ready.append((Ref(event_id, WHOLE), record))
+            else:
+                self._large.append(event_id)
+
+    def _take_singly(self, ids: Sequence[bytes]) -> None:
+        for event_id in ids:
+            if len(ids) > 1:
+                self._take([event_id])
+            else:
+                self._busy.pop(event_id, None)
+
+    def _open_large(self, event_id: bytes) -> None:
+        records = self._index.blobs([event_id])
+        if not records:
+            self._busy.pop(event_id, None)
+            return
+        frames = [wire.fragment(part) for part in cut(records[0])]
+        self._open[event_id] = _Large(frames, len(frames))
+        self._ready.extend((Ref(event_id, place), data) for place, data in enumerate(frames))
+
+    def _fresh(self, ids: list[bytes], now: int, horizon: int) -> list[bytes]:
+        recent, busy = self._recent, self._busy
+        fresh = []
+        for event_id in ids:
+            if event_id not in busy and now - recent.get(event_id, -horizon) >= horizon:
+                busy[event_id] = None
+                fresh.append(event_id)
+        self._forget(2 * len(ids), now - horizon)
+        return fresh
+
+    def _remember(self, event_id: bytes, now: int) -> None:
+        self._recent.pop(event_id, None)
+        self._recent[event_id] = now
+        if len(self._recent) > MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    def _forget(self, most: int, until: int) -> None:
+        for event_id, at in list(islice(self._recent.items(), most)):
+            if at > until:
+                break
+            del self._recent[event_id]

@@ -1,0 +1,63 @@
+"""What a strategy may ask of the store: one identity's events in one space, by id and time only.
+
+Owns: what a store must be able to tell.
+Must not know: blobs' contents, event types, peers, or how the answers are stored.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from quire.core.summary import COARSE, FINE, Position, Summary
+
+__all__ = [
+    "COARSE",
+    "EMPTY",
+    "END",
+    "FINE",
+    "START",
+    "EventIndex",
+    "Position",
+    "Summary",
+    "after",
+    "separator",
+]
+
+START: Position = (0, b"")
+END: Position = (2**53, b"")
+
+EMPTY = Summary(0, 0)
+
+
+class EventIndex(Protocol):
+    """Read access to the held events; none of it may cost more than it returns."""
+
+    def whole(self) -> Summary:
+        """Summary of everything held."""
+        ...
+
+    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
+        """Non-empty buckets, ascending: all COARSE ones (None), or the FINE ones of a coarse bucket."""
+        ...
+
+    def page(self, low: Position, high: Position, limit: int) -> list[Position]:
+        """Held positions in `[low, high)`, in order, at most `limit`."""
+        ...
+
+    def blobs(self, ids: Sequence[bytes]) -> list[bytes]:
+        """`key_id(8) ‖ blob` of each id held, in the order asked; ids not held are left out."""
+        ...
+
+
+def separator(below: Position, above: Position) -> Position:
+    """The shortest bound `b` with `below < b <= above` (Negentropy's minimal bound)."""
+    if below[0] != above[0]:
+        return above[0], b""
+    length = 1
+    while below[1][:length] == above[1][:length]:
+        length += 1
+    return above[0], above[1][:length]
+
+
+def after(position: Position) -> Position:
+    """The least bound above a position."""
+    return position[0], position[1] + b"\0"

@@ -1,0 +1,92 @@
+"""Ranges that a peer seems to lack something of, walked lazily.
+
+Owns: the bounded queue of ranges and where each has been walked to. Must not know: messages.
+A queue of ranges, never of ids: an empty peer costs one entry, whatever the store holds.
+
+What a peer says describes its store as it was, and our own pushes change that store. So a range that
+overlaps a fresh one is refused, one that overlaps an old one replaces that part of it, and a filter that
+waited too long for its turn is dropped: the peer asks again.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from quire.limits import FRESH_MS, MAX_PUSH_JOBS, SYNC_PAGE, SYNC_PAGES_PER_SECOND, SYNC_PAGES_PER_STEP
+from quire.sync.allowance import Allowance
+from quire.sync.filter import Bloom
+from quire.sync.index import EventIndex, Position, after
+
+
+@dataclass
+class _Job:
+    low: Position
+    high: Position
+    held: Bloom | None
+    since: int
+    begun: bool = False
+
+    def overlaps(self, low: Position, high: Position) -> bool:
+        return self.low < high and low < self.high
+
+    def without(self, low: Position, high: Position) -> "list[_Job]":
+        """What is left of the job outside `[low, high)`."""
+        parts = (self.low, min(self.high, low)), (max(self.low, high), self.high)
+        return [_Job(*part, self.held, self.since, self.begun) for part in parts if part[0] < part[1]]
+
+
+class Pushes:
+    """What is still to be looked at for one peer; times in ms."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[_Job] = deque()
+        self._ready: deque[bytes] = deque()
+        # Filters that contain everything would otherwise have us test all ids as fast as we can.
+        self._walking = Allowance()
+
+    @property
+    def active(self) -> bool:
+        """Whether `next` has something left to look at."""
+        return bool(self._ready or self._jobs)
+
+    def add(self, low: Position, high: Position, held: Bloom | None, now: int) -> bool:
+        """Queue `[low, high)` less what `held` contains; False when full, or too early to say it again."""
+        if any(job.overlaps(low, high) and now - job.since < FRESH_MS for job in self._jobs):
+            return False
+        self.settle(low, high)
+        if len(self._jobs) >= MAX_PUSH_JOBS:
+            return False
+        self._jobs.append(_Job(low, high, held, now))
+        return True
+
+    def settle(self, low: Position, high: Position) -> None:
+        """The peer holds all of `[low, high)`, or said something newer about it."""
+        if any(job.overlaps(low, high) for job in self._jobs):
+            left = [part for job in self._jobs for part in job.without(low, high)]
+            self._jobs = deque(left[:MAX_PUSH_JOBS])
+
+    def clear(self) -> None:
+        """Forget everything: the peer lacks nothing."""
+        self._jobs.clear()
+        self._ready.clear()
+
+    def next(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
+        """At most `limit` ids, in order; may be empty while still active (work per call is bounded)."""
+        ready = self._ready
+        for _ in range(SYNC_PAGES_PER_STEP):
+            if len(ready) >= limit or not self._jobs or not self._walking.take(SYNC_PAGES_PER_SECOND, now):
+                break
+            self._walk(index, now)
+        return [ready.popleft() for _ in range(min(limit, len(ready)))]
+
+    def _walk(self, index: EventIndex, now: int) -> None:
+        job = self._jobs[0]
+        if job.held is not None and not job.begun and now - job.since >= FRESH_MS:
+            self._jobs.popleft()
+            return
+        job.begun = True
+        page = index.page(job.low, job.high, SYNC_PAGE)
+        self._ready.extend([event_id for _, event_id in page] if job.held is None else job.held.missing(page))
+        if len(page) < SYNC_PAGE:
+            self._jobs.popleft()
+        else:
+            job.low = after(page[-1])

@@ -1,0 +1,68 @@
+"""The contract of every sync strategy, and what all of them share: fingerprints and their error.
+
+Owns: the shape that a session drives. Must not know: sessions, datagrams, blobs' contents.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Protocol
+
+from quire.sync.index import EventIndex, Summary
+
+#: `entropy(n)` gives n fresh random bytes.
+Entropy = Callable[[int], bytes]
+
+SALT_BYTES = 8
+PRINT_BYTES = 8
+
+
+class BadMessage(Exception):
+    """Bytes that are no message of the strategy; `reason` is a short stable slug, counted per peer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Strategy(Protocol):
+    """Reconciles one index with one peer's. Messages may be lost, doubled and reordered: each stands alone.
+
+    `now` is any monotonic time in ms. The session sends every returned message (at most
+    MAX_SYNC_BYTES each) in one datagram, and the blobs of the ids that `next_pushes` names.
+    """
+
+    @property
+    def in_sync(self) -> bool | None:
+        """Whether the peer's last heartbeat equalled our store; None before the first."""
+        ...
+
+    @property
+    def peer_count(self) -> int | None:
+        """Events that the peer said it holds."""
+        ...
+
+    @property
+    def pushing(self) -> bool:
+        """Whether `next_pushes` has something left to look at."""
+        ...
+
+    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
+        """Messages to send now, unasked."""
+        ...
+
+    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
+        """Take a peer's message; the messages to answer with. Raises BadMessage."""
+        ...
+
+    def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
+        """Ids that the peer seems to lack, in time order, at most `limit`; bounded work per call."""
+        ...
+
+
+StrategyFactory = Callable[[bytes, Entropy], Strategy]
+
+
+def fingerprint(key: bytes, salt: bytes, summary: Summary) -> bytes:
+    """8 bytes that agree for equal sets under one key and salt, and tell nothing else."""
+    data = salt + summary.total.to_bytes(32, "big") + summary.count.to_bytes(8, "big")
+    return blake2b(data, key=key, digest_size=PRINT_BYTES, person=b"quire sync print").digest()
