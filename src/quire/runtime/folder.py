@@ -1,0 +1,129 @@
+"""A home folder: `quire.db` (everything), who holds it, and how to reach its running node.
+
+Owns: the files `lock`, `holder.json`, `node.json` and `token`, and the folder's rights: its owner's alone.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+from platformdirs import user_data_dir
+
+from quire.errors import HomeError
+from quire.events.home import Home
+from quire.events.rebuild import rebuild
+from quire.handlers import REGISTRY
+from quire.runtime.clock import wall_ms
+from quire.runtime.host import OfflineHost
+
+
+class NodeInfo(msgspec.Struct):
+    """A running node: process, API and UDP address, and the token that opens the API."""
+
+    pid: int
+    api: str
+    listen: str
+    token: str
+
+
+class _Holder(msgspec.Struct):
+    pid: int
+    doing: str
+
+
+def home_folder(option: str | None) -> Path:
+    """The home: `option` (`--home`), else QUIRE_HOME, else the platform's data folder."""
+    return Path(
+        option or os.environ.get("QUIRE_HOME") or user_data_dir("quire", appauthor=False)
+    ).expanduser()
+
+
+@contextmanager
+def hold(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a home for this process alone. Raises HomeError, naming the holder, when another has it."""
+    lock = FileLock(folder / "lock", mode=0o600)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise HomeError(
+            f"The home {folder} is in use by {_describe_holder(folder)}. Stop it, or wait."
+        ) from None
+    except OSError as error:
+        raise HomeError(
+            f"The home {folder} cannot be used: {error.strerror}. Check its rights, or choose another with --home."
+        ) from None
+    try:
+        write_private(folder / "holder.json", _Holder(os.getpid(), doing))
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / "holder.json").unlink()
+        lock.release()
+
+
+def _describe_holder(folder: Path) -> str:
+    try:
+        holder = msgspec.json.decode((folder / "holder.json").read_bytes(), type=_Holder)
+    except (OSError, msgspec.DecodeError):
+        return "another process"
+    return f"process {holder.pid} ({holder.doing})"
+
+
+def write_private(path: Path, value: object) -> None:
+    """Write JSON that only the owner can read, whole or not at all. Raises HomeError."""
+    draft = path.with_suffix(".new")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(value))
+        draft.replace(path)
+    except OSError as error:
+        raise HomeError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def token_of(folder: Path) -> str:
+    """The token that opens this home's API, made at the first run and kept in `token`."""
+    try:
+        token = str(msgspec.json.decode((folder / "token").read_bytes(), type=str))
+    except (OSError, msgspec.DecodeError):
+        token = secrets.token_urlsafe(32)
+        write_private(folder / "token", token)
+    return token
+
+
+def running_node(folder: Path) -> NodeInfo | None:
+    """The node that runs on a home, as its `node.json` tells; None when there is none."""
+    try:
+        info = msgspec.json.decode((folder / "node.json").read_bytes(), type=NodeInfo)
+        os.kill(info.pid, 0)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return info
+
+
+def open_home(folder: Path) -> Home:
+    """Open the database of a home that this process holds, making it if there is none."""
+    path = folder / "quire.db"
+    old = os.umask(0o077)
+    try:
+        home = Home(path, REGISTRY, os.urandom)
+    finally:
+        os.umask(old)
+    if home.stale_views:
+        rebuild(home, wall_ms())
+    return home
+
+
+@contextmanager
+def open_offline(folder: Path) -> Iterator[OfflineHost]:
+    """A home without a running node: what is written goes out when one runs. Raises HomeError."""
+    with hold(folder, "a quire command"):
+        home = open_home(folder)
+        try:
+            yield OfflineHost(home)
+        finally:
+            home.close()

@@ -1,0 +1,122 @@
+"""What the API needs of a node (its `Host`), for a running node and for a home without one."""
+
+import asyncio
+from collections.abc import Callable
+
+from quire.api.host import PeerStatus, SyncState
+from quire.core.address import format_address
+from quire.events.home import Home
+from quire.net.notices import Status
+from quire.node import Node
+from quire.runtime.clock import steady_ms, wall_ms
+from quire.store.memberships import Membership
+
+
+class OfflineHost:
+    """A home that no node runs on."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    def now(self) -> int:
+        """The wall clock (ms)."""
+        return wall_ms()
+
+    def addresses(self) -> tuple[str, ...]:
+        """None: nobody can reach us."""
+        return ()
+
+    def committed(self) -> None:
+        """Nobody to tell; the next node that runs here finds what was written."""
+
+    def peers(self, account: int, space: int) -> list[PeerStatus]:
+        """No sessions."""
+        return []
+
+    async def changed(self, cursor: int) -> None:
+        """Never: nothing arrives without a node."""
+        await asyncio.Event().wait()
+
+
+class RunningHost:
+    """A running node; `pump` makes it send what it has to."""
+
+    def __init__(self, node: Node, pump: Callable[[], None]) -> None:
+        self.home = node.home
+        self._node = node
+        self._pump = pump
+        self._cursor = node.home.store.blobs.last_cursor()
+        self._arrived = asyncio.Event()
+
+    def now(self) -> int:
+        """The wall clock (ms)."""
+        return wall_ms()
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where peers can reach this node."""
+        return self._node.addresses
+
+    def committed(self) -> None:
+        """Push what was written."""
+        self._node.committed(steady_ms())
+        self._pump()
+
+    def tell(self, cursor: int) -> None:
+        """Wake everyone who waits for arrivals."""
+        self._cursor = cursor
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    async def changed(self, cursor: int) -> None:
+        """Return when there are arrivals beyond `cursor`."""
+        while self._cursor <= cursor:
+            await self._arrived.wait()
+
+    def peers(self, account: int, space: int) -> list[PeerStatus]:
+        """Sync state by peer: its session's, or for an identity of this same node what both hold."""
+        member = self.home.store.memberships.get(account, space)
+        held = self.home.store.index(account, space).whole().count
+        shift = wall_ms() - steady_ms()
+        remote = [
+            _status(pubkey, status, held, shift) for pubkey, status in self._node.sessions(member).items()
+        ]
+        return remote + self._local_peers(member, held)
+
+    def _local_peers(self, member: Membership, held: int) -> list[PeerStatus]:
+        found = []
+        for other in self.home.store.memberships.all():
+            if other.space == member.space and other.account != member.account:
+                theirs = self.home.store.index(other.account, other.space).whole()
+                same = theirs == self.home.store.index(member.account, member.space).whole()
+                found.append(
+                    PeerStatus(
+                        pubkey=other.account_id,
+                        address="this node",
+                        state="in-sync" if same else "syncing",
+                        held=held,
+                        theirs=theirs.count,
+                        last_heard_ts=wall_ms(),
+                    )
+                )
+        return found
+
+
+def _status(pubkey: str, status: Status, held: int, shift: int) -> PeerStatus:
+    heard = status.last_heard
+    state: SyncState = "unreachable" if heard is not None or status.datagrams_out else "waiting"
+    if status.connected:
+        state = "in-sync" if status.in_sync else "syncing"
+    return PeerStatus(
+        pubkey=pubkey,
+        address=format_address(str(status.address[0]), int(str(status.address[1]))) if status.address else "",
+        state=state,
+        held=held,
+        theirs=status.peer_count,
+        pending=status.pending,
+        last_heard_ts=0 if heard is None else heard + shift,
+        rtt_ms=float(status.rtt) if status.connected else None,
+        loss=status.datagrams_lost / max(status.datagrams_out, 1),
+        bytes_in=status.bytes_in,
+        bytes_out=status.bytes_out,
+        rejected=status.rejected,
+    )

@@ -1,0 +1,133 @@
+"""Run a node: UDP socket, timers, local API; indexing and checkpoints in spare time.
+
+Owns: the event loop and everything that hangs on it, from start to a clean stop.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+
+from quire.api.server import make_app
+from quire.core.address import HostPort, format_address, parse_address
+from quire.errors import UserError
+from quire.node import Arrived, Node
+from quire.runtime.clock import steady_ms, wall_ms
+from quire.runtime.folder import NodeInfo, hold, open_home, token_of, write_private
+from quire.runtime.host import RunningHost
+from quire.runtime.ports import Ports, bind_again, bind_tcp, keep_ports, last_ports, reachable_at
+from quire.runtime.spare_time import SpareTime
+from quire.sync import STRATEGIES
+from quire.transport.udp import UdpSocket
+
+DEFAULT_LISTEN = "0.0.0.0:0"
+DEFAULT_API = "127.0.0.1:0"
+
+
+def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable[[NodeInfo], None]) -> None:
+    """Run until SIGINT or SIGTERM; `ready` is called once everything listens.
+
+    Port 0 takes the port of the last run again where it is free. Raises HomeError when the home or a port
+    cannot be had, UserError for an address or strategy that is none.
+    """
+    if strategy not in STRATEGIES:
+        raise UserError(f"There is no strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}.")
+    listen_at, api_at = parse_address(listen), parse_address(api)
+    with hold(folder, "quire up"):
+        home = open_home(folder)
+        try:
+            last = last_ports(folder)
+            udp = bind_again(listen_at, last.listen, UdpSocket)
+            server_socket = bind_again(api_at, last.api, bind_tcp)
+            keep_ports(folder, Ports(udp.address[1], server_socket.getsockname()[1]))
+            now = steady_ms()
+            node = Node(home, strategy, now, wall_ms() - now, reachable_at(udp.address))
+            asyncio.run(_Run(folder, node, udp, server_socket).run(ready))
+        finally:
+            home.close()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the node's business: it has more to stop than the API."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Run:
+    """One run of a node on an event loop."""
+
+    def __init__(self, folder: Path, node: Node, udp: UdpSocket, server_socket: socket.socket) -> None:
+        self._folder = folder
+        self._node = node
+        self._udp = udp
+        self._server_socket = server_socket
+        self._timer: asyncio.TimerHandle | None = None
+        self._host = RunningHost(node, self._pump)
+        self._spare = SpareTime(node.home, folder / "quire.db")
+
+    async def run(self, ready: Callable[[NodeInfo], None]) -> None:
+        loop = asyncio.get_running_loop()
+        token = token_of(self._folder)
+        app = make_app(self._host, token)
+        server = _Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+            )
+        )
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        serving = asyncio.create_task(server.serve(sockets=[self._server_socket]))
+        self._udp.start(loop, self._received, self._pump)
+        self._spare.start()
+        self._pump()
+        try:
+            ready(self._announce(token))
+            await asyncio.wait(
+                {serving, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            app.state.closing.set()
+            server.should_exit = True
+            await serving
+            await self._stop(loop)
+
+    def _announce(self, token: str) -> NodeInfo:
+        host, port = self._server_socket.getsockname()[:2]
+        info = NodeInfo(os.getpid(), format_address(host, port), format_address(*self._udp.address), token)
+        write_private(self._folder / "node.json", info)
+        return info
+
+    async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(OSError):
+            (self._folder / "node.json").unlink()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._udp.close(loop)
+        await self._spare.stop()
+
+    def _received(self, data: bytes, address: HostPort) -> None:
+        self._node.receive_datagram(data, address, steady_ms())
+
+    def _pump(self) -> None:
+        """Let the node act on what has come and what is due, and send what it gives."""
+        now = steady_ms()
+        self._node.wall_ahead = wall_ms() - now
+        if now >= self._node.next_timer():
+            self._node.handle_timer(now)
+        self._udp.send(self._node.datagrams_to_send(now))
+        while (event := self._node.next_event()) is not None:
+            if isinstance(event, Arrived):
+                self._host.tell(event.cursor)
+                self._spare.changed()
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = max(self._node.next_timer() - steady_ms(), 0) / 1000
+        self._timer = asyncio.get_running_loop().call_later(wait, self._pump)
