@@ -55,8 +55,10 @@ SYNC_PAGES_PER_SECOND = 256
 LOOK_AGAIN_MS = 1
 #: Ranges waiting to be pushed to, or asked of, one peer; more are found again in a later round.
 MAX_PUSH_JOBS = 256
-#: How long what a peer said about a range is not replaced by what it says later (our pushes are under way).
+#: How long what a peer said about a range is not replaced by what it says later (our pushes are under way),
+#: and how long a filter may wait for its turn (ms).
 FRESH_MS = 2_000
+STALE_MS = 15_000
 MAX_ASKS = 4_096
 #: Questions to one peer per second, fewer while one side is pushing (the answers would be stale).
 ASKS_PER_SECOND = 256
@@ -81,8 +83,10 @@ FIRST_WINDOW = 16
 MIN_WINDOW = 4
 MAX_WINDOW = 1_024
 SEND_BATCH = 64
-#: Later acknowledged datagrams after which one is lost; retransmission timeouts (RFC 6298).
+#: Later acknowledged datagrams after which one is lost; retransmission timeouts (RFC 6298), and the
+#: probes that ask for a lost acknowledgement before everything under way is taken for lost (RFC 9002 §6.2).
 LOST_AFTER = 3
+MAX_PROBES = 2
 FIRST_RTT_MS = 200
 MIN_TIMEOUT_MS = 200
 MAX_TIMEOUT_MS = 3_000

@@ -3,6 +3,7 @@ from quire.limits import (
     FIRST_RTT_MS,
     FIRST_WINDOW,
     LOST_AFTER,
+    MAX_PROBES,
     MAX_TIMEOUT_MS,
     MAX_WINDOW,
     MIN_TIMEOUT_MS,
@@ -62,6 +63,27 @@ def test_lost_when_the_timeout_passes_which_doubles_each_time() -> None:
         assert flight.expired(now) == [counter]
     assert timeouts[:2] == [4 * FIRST_RTT_MS, 8 * FIRST_RTT_MS]
     assert timeouts[-1] == MAX_TIMEOUT_MS
+
+
+def test_probes_come_before_giving_up() -> None:
+    flight = flying(3)
+    now = 0
+    for _ in range(MAX_PROBES):
+        timer = flight.timer()
+        assert timer == now + 2 * FIRST_RTT_MS
+        now = timer
+        assert flight.probe(now)
+    assert not flight.probe(now + 2 * FIRST_RTT_MS)
+    assert flight.expired(now + 2 * FIRST_RTT_MS) == [0, 1, 2]
+
+
+def test_an_answered_probe_tells_exactly_what_was_lost() -> None:
+    flight = flying(6)
+    assert flight.probe(400)
+    flight.sent(6, [], 400)
+    assert flight.acked(6, 0b110101, 440) == ([5, 3, 1, 0], [2])
+    assert flight.out == 1
+    assert flight.probe(900)
 
 
 def test_timeout_follows_the_round_trip_time() -> None:

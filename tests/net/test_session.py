@@ -1,5 +1,6 @@
 """One session against a hand-driven peer: what it does with each packet."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -409,3 +410,41 @@ def test_heartbeats_stay_frequent_for_a_while_after_activity() -> None:
     calm = len(peer.packets) - busy
     assert busy >= (ACTIVE_MS - HEARTBEAT_MS) // HEARTBEAT_MS
     assert calm <= 6
+
+
+def no_credit(peer: Peer) -> None:
+    for _ in range(ACK_EVERY):
+        peer.say(wire.events([bytes(60)]), address=ELSEWHERE)
+    peer.session._route.spend(10**6)
+
+
+def ignored(peer: Peer) -> None:
+    peer.say(wire.events([bytes(60)]))
+    for _ in range(MALFORMED_PER_MINUTE + 1):
+        peer.say(b"\xff\0\0")
+
+
+def no_budget(peer: Peer) -> None:
+    peer.say(wire.events([bytes(60)]))
+    peer.session._budget.spend(10**8)
+
+
+def silent(peer: Peer) -> None:
+    peer.say(wire.events([bytes(60)]))
+    peer.session._connected = False
+
+
+@pytest.mark.parametrize("state", [no_credit, ignored, no_budget, silent])
+def test_an_acknowledgement_that_cannot_go_does_not_keep_the_node_awake(
+    state: Callable[[Peer], None],
+) -> None:
+    peer = Peer(held=5).meet()
+    peer.say(ask_for_all())
+    state(peer)
+    turns = 0
+    while peer.now < 2_000:
+        peer.now = max(peer.now, peer.session.next_timer())
+        peer.session.handle_timer(peer.now)
+        peer.heard()
+        turns += 1
+    assert turns < 40

@@ -1,6 +1,13 @@
 from random import Random
 
-from quire.limits import FRESH_MS, MAX_PUSH_JOBS, SYNC_PAGE, SYNC_PAGES_PER_SECOND, SYNC_PAGES_PER_STEP
+from quire.limits import (
+    FRESH_MS,
+    MAX_PUSH_JOBS,
+    STALE_MS,
+    SYNC_PAGE,
+    SYNC_PAGES_PER_SECOND,
+    SYNC_PAGES_PER_STEP,
+)
 from quire.sync.filter import Bloom
 from quire.sync.index import END, START
 from quire.sync.pushes import Pushes
@@ -65,7 +72,16 @@ def test_filter_that_waited_too_long_is_dropped_but_not_one_being_walked() -> No
     pushes.add((0, b""), (2 * SYNC_PAGE - 1, b""), empty, 0)
     pushes.add((2 * SYNC_PAGE - 1, b""), END, empty, 0)
     first = len(pushes.next(index, 64, 0))
-    assert first + len(named(pushes, index, FRESH_MS)) == 2 * SYNC_PAGE - 1
+    assert first + len(named(pushes, index, STALE_MS)) == 2 * SYNC_PAGE - 1
+
+
+def test_filters_go_before_ranges_of_which_the_peer_holds_nothing() -> None:
+    empty = Bloom(b"k" * 32, bytes(8), 8, b"")
+    pushes = Pushes()
+    pushes.add((0, b""), (3, b""), None, 0)
+    pushes.add((10, b""), (13, b""), empty, 0)
+    pushes.add((5, b""), (8, b""), empty, 0)
+    assert named(pushes, index_of(numbered(20)), 0) == [10, 11, 12, 5, 6, 7, 0, 1, 2]
 
 
 def test_cutting_ranges_to_pieces_is_bounded() -> None:

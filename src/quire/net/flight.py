@@ -11,6 +11,7 @@ from quire.limits import (
     FIRST_RTT_MS,
     FIRST_WINDOW,
     LOST_AFTER,
+    MAX_PROBES,
     MAX_TIMEOUT_MS,
     MAX_WINDOW,
     MIN_TIMEOUT_MS,
@@ -39,6 +40,8 @@ class Flight(Generic[Ref]):
         # The last counter that filled the window: what came before it says whether the path bears more.
         self._full = -1
         self._backoff = 0
+        self._probes = 0
+        self._probed_at = 0
         self._srtt: float | None = None
         self._var = 0.0
         self.sent_count = 0
@@ -90,10 +93,23 @@ class Flight(Generic[Ref]):
                 seen >>= 1
         if count:
             self._highest_acked = max(self._highest_acked, min(highest, self._last_sent))
-            self._backoff = 0
+            self._backoff = self._probes = 0
             if highest <= self._full:
                 self._grow(count)
         return delivered, self._lost_before(self._highest_acked - LOST_AFTER + 1)
+
+    def timer(self) -> int | None:
+        """When `probe`, and if that says no `expired`, should be asked next (ms)."""
+        oldest = next(iter(self._out.values()), None)
+        return None if oldest is None else max(oldest.at, self._probed_at) + self._timeout()
+
+    def probe(self, now: int) -> bool:
+        """Whether to ask for an acknowledgement before giving up: it may be all that was lost."""
+        if self._probes >= MAX_PROBES:
+            return False
+        self._probes += 1
+        self._probed_at = now
+        return True
 
     def expired(self, now: int) -> list[Ref]:
         """Refs of datagrams that waited longer than the timeout."""
@@ -102,12 +118,8 @@ class Flight(Generic[Ref]):
         if not late:
             return []
         self._backoff = min(self._backoff + 1, 8)
+        self._probes = 0
         return self._lose(late)
-
-    def timer(self) -> int | None:
-        """When `expired` should be asked next (ms)."""
-        oldest = next(iter(self._out.values()), None)
-        return None if oldest is None else oldest.at + self._timeout()
 
     def abandon(self) -> list[Ref]:
         """Refs of everything under way: the peer's run is gone."""

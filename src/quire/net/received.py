@@ -42,6 +42,11 @@ class Received:
         """Whether so much is unacknowledged that it should not wait for anything."""
         return self._unacked >= ACK_EVERY
 
+    def postpone_ack(self, now: int, until: int) -> None:
+        """What is due now could not go."""
+        if self.ack_at is not None and self.ack_at <= now:
+            self.ack_at = until
+
     def acked(self) -> None:
         """An acknowledgement goes out."""
         self.ack_at = None

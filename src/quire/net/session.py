@@ -17,6 +17,7 @@ from quire.core.sealing import NONCE_BYTES
 from quire.limits import (
     ACTIVE_MS,
     ADDRESSES_PER_FRAME,
+    HEARTBEAT_GAP_MS,
     LOOK_AGAIN_MS,
     MAX_ADDRESSES,
     MAX_CONTROL,
@@ -87,6 +88,7 @@ class Session:
         self._control: deque[bytes] = deque()
         self._resume: int | None = None
         self._looked = False
+        self._ping = False
         self._out: list[tuple[bytes, Address]] = []
         self._notices: deque[Notice] = deque()
         self._records: list[bytes] = []
@@ -251,6 +253,8 @@ class Session:
                     break
             else:
                 self._resume = now
+        # An ACK that cannot go (no credit, no budget, no connection) must not keep the timer in the past.
+        self._received.postpone_ack(now, self._resume or now + HEARTBEAT_GAP_MS)
         out, self._out = self._out, []
         return out
 
@@ -258,13 +262,17 @@ class Session:
         if not self._budget.allows(now):
             self._resume = self._budget.ready_at()
             return False
-        frames = [] if self._route.open else [wire.frame(wire.PING)]
+        frames = [] if self._route.open and not self._ping else [wire.frame(wire.PING)]
         if self._received.ack_at is not None:
             frames.append(self._ack())
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         if room < 0:
             return False
-        urgent = self._route.probe or (self._received.ack_at is not None and self._received.ack_at <= now)
+        urgent = (
+            self._ping
+            or self._route.probe
+            or (self._received.ack_at is not None and self._received.ack_at <= now)
+        )
         before = len(frames)
         while self._control and len(self._control[0]) <= room:
             frames.append(self._control.popleft())
@@ -282,6 +290,7 @@ class Session:
 
     def _send(self, frames: list[bytes], refs: list[Ref], address: Address, now: int) -> None:
         self._received.acked()
+        self._ping = False
         if any(frame[0] in _WANT_ACK for frame in frames):
             self._flight.sent(self._counter, refs, now)
         if refs:
@@ -329,7 +338,12 @@ class Session:
 
     def handle_timer(self, now: int) -> None:
         """Do what is due; then ask for datagrams and notices."""
-        self._outbox.lost(self._flight.expired(now))
+        timer = self._flight.timer()
+        if timer is not None and now >= timer:
+            if self._flight.probe(now):
+                self._ping = True
+            else:
+                self._outbox.lost(self._flight.expired(now))
         if now >= self._pulse.due:
             self._beat(now)
 

@@ -4,14 +4,22 @@ Owns: the bounded queue of ranges and where each has been walked to. Must not kn
 A queue of ranges, never of ids: an empty peer costs one entry, whatever the store holds.
 
 What a peer says describes its store as it was, and our own pushes change that store. So a range that
-overlaps a fresh one is refused, one that overlaps an old one replaces that part of it, and a filter that
-waited too long for its turn is dropped: the peer asks again.
+overlaps a fresh one is refused, and one that overlaps an old one replaces that part of it. Filters, which
+tell precisely, go before ranges that the peer holds nothing of; one that still waited too long for its
+turn is dropped: the peer asks again.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-from quire.limits import FRESH_MS, MAX_PUSH_JOBS, SYNC_PAGE, SYNC_PAGES_PER_SECOND, SYNC_PAGES_PER_STEP
+from quire.limits import (
+    FRESH_MS,
+    MAX_PUSH_JOBS,
+    STALE_MS,
+    SYNC_PAGE,
+    SYNC_PAGES_PER_SECOND,
+    SYNC_PAGES_PER_STEP,
+)
 from quire.sync.allowance import Allowance
 from quire.sync.filter import Bloom
 from quire.sync.index import EventIndex, Position, after
@@ -55,7 +63,9 @@ class Pushes:
         self.settle(low, high)
         if len(self._jobs) >= MAX_PUSH_JOBS:
             return False
-        self._jobs.append(_Job(low, high, held, now))
+        empties = (place for place, job in enumerate(self._jobs) if job.held is None)
+        place = len(self._jobs) if held is None else next(empties, len(self._jobs))
+        self._jobs.insert(place, _Job(low, high, held, now))
         return True
 
     def settle(self, low: Position, high: Position) -> None:
@@ -80,7 +90,7 @@ class Pushes:
 
     def _walk(self, index: EventIndex, now: int) -> None:
         job = self._jobs[0]
-        if job.held is not None and not job.begun and now - job.since >= FRESH_MS:
+        if job.held is not None and not job.begun and now - job.since >= STALE_MS:
             self._jobs.popleft()
             return
         job.begun = True
