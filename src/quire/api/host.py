@@ -1,0 +1,74 @@
+"""What the API needs of a node, running or offline.
+
+Owns: the `Host` protocol, the sync state of a peer, and the context that operations run in.
+Must not know: how a node gets its packets, or whether it has any.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from quire.events.context import Context
+from quire.events.home import Home
+
+#: `in-sync`: both hold the same; `syncing`: events are under way; `unreachable`: it does not answer;
+#: `waiting`: not tried yet.
+SyncState = Literal["in-sync", "syncing", "unreachable", "waiting"]
+
+
+class PeerStatus(msgspec.Struct, kw_only=True):
+    """How the sync with one peer stands, as its session knows it."""
+
+    pubkey: str
+    #: Filled in by the API, for whoever is known by name.
+    name: str = ""
+    #: `host:port`, or "" while none is known.
+    address: str = ""
+    state: SyncState = "waiting"
+    #: Events that we hold, that they hold (as far as they told), and that we have still to send.
+    held: int = 0
+    theirs: int | None = None
+    pending: int = 0
+    #: Wall clock (ms), 0 for never.
+    last_heard_ts: int = 0
+    rtt_ms: float | None = None
+    #: Share of our datagrams that were lost lately, 0 to 1.
+    loss: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    #: Reason → events or datagrams of theirs that were refused.
+    rejected: dict[str, int] = {}
+
+
+class Host(Protocol):
+    """A node as the API sees it."""
+
+    home: Home
+
+    def now(self) -> int:
+        """The wall clock (ms)."""
+
+    def addresses(self) -> tuple[str, ...]:
+        """Our own `host:port`s that peers can reach; () offline."""
+
+    def committed(self) -> None:
+        """Something was written: push it to peers and wake subscribers."""
+
+    def peers(self, account: int, space: int) -> list[PeerStatus]:
+        """The sessions of one identity in one space; [] offline."""
+
+    async def changed(self, cursor: int) -> None:
+        """Return when there are arrivals beyond `cursor`."""
+
+
+@dataclass(frozen=True)
+class NodeContext(Context):
+    """The context of operations that ask about the node itself."""
+
+    host: Host | None = None
+
+    def sessions(self, account: int, space: int) -> dict[str, PeerStatus]:
+        """Public key → sync state, of an identity's sessions in a space."""
+        found = self.host.peers(account, space) if self.host is not None else []
+        return {peer.pubkey: peer for peer in found}

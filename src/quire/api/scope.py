@@ -1,0 +1,58 @@
+"""Whom an operation acts for, and where: from what the caller said, or the only choice there is.
+
+Owns: the rules of `as` and `space`. Must not know: operations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from quire.api.host import NodeContext
+from quire.errors import NotFound, UserError
+from quire.handlers import identity as identities
+from quire.store.memberships import Membership
+
+
+def scoped(ctx: NodeContext, scope: str, identity: str | None, space: str | None) -> NodeContext:
+    """The context narrowed to what `scope` asks for: `home`, `identity` or `space`."""
+    if scope == "home":
+        return ctx
+    account = _account(ctx, identity)
+    ctx = replace(ctx, account=account)
+    if scope == "identity":
+        return ctx
+    return replace(ctx, chosen=_membership(ctx, account, space))
+
+
+def _account(ctx: NodeContext, name: str | None) -> int:
+    if name:
+        return identities.account_called(ctx, name)
+    accounts = ctx.home.store.memberships.accounts()
+    if not accounts:
+        raise UserError(
+            "There is no identity here yet. Make one with `quire identity create NAME`, "
+            "or join a space with `quire join LINK --name NAME`."
+        )
+    if len(accounts) > 1:
+        names = _listed([f"{i.name!r}" for i in identities.list_(ctx)])
+        raise UserError(f"There are several identities here: {names}. Say which one with `--as NAME`.")
+    return accounts[0]
+
+
+def _membership(ctx: NodeContext, account: int, name: str | None) -> Membership | None:
+    """The space meant; None when the identity is in no space and none was named."""
+    members = ctx.home.store.memberships.of_account(account)
+    if name:
+        found = [m for m in members if m.space_id == name] or [m for m in members if m.name == name]
+        if not found:
+            raise NotFound(
+                f"This identity is in no space called {name!r}. `quire space list` shows those it is in."
+            )
+        members = found
+    if len(members) > 1:
+        names = _listed([f"{m.name!r} ({m.space_id})" for m in members])
+        raise UserError(f"This identity is in several spaces: {names}. Say which one with `--space NAME`.")
+    return members[0] if members else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,156 @@
+"""How a node stands: what is held, in sync, waiting, refused and why, in words a person can read.
+
+Owns: the answer of `status`. Must not know: how sync works.
+"""
+
+from typing import Any
+
+import msgspec
+
+from quire.api.bounds import MAX_FORKS_SHOWN
+from quire.api.host import NodeContext, PeerStatus
+from quire.handlers import identity as identities
+from quire.handlers import outgoing, peer
+from quire.store.blobs import UNSUPPORTED
+from quire.store.memberships import Membership
+
+#: Kind of need → why an event waits.
+BLOCKED_REASONS = {
+    "peer": "unknown-peer: its author has not been introduced here yet",
+    "vouch": "unsigned, waiting for its signed successor",
+    "time": "clock too far ahead: held until its time comes",
+}
+#: Reason slug → what it means.
+REJECTED_REASONS = {
+    "unknown-key": "sealed with a key that is not known here",
+    "bad-signature": "the signature does not match: forged or altered",
+    "not-canonical": "not in canonical form",
+    "clock-ahead": "a request dated too far in the future",
+    "unknown-peer": "a request from someone who has not been introduced",
+    "waiting-list-full": "too many events wait already",
+}
+
+
+class Waiting(msgspec.Struct):
+    """Events that are held and not shown yet, and why."""
+
+    reason: str
+    count: int
+
+
+class Rejection(msgspec.Struct):
+    """What was refused, from whom and why; `last_ts` is the last time (ms)."""
+
+    source: str
+    source_name: str
+    reason: str
+    meaning: str
+    count: int
+    last_ts: int
+
+
+class Fork(msgspec.Struct):
+    """Two different events of one device at one place of its log: proof that it wrote a second history."""
+
+    device: str
+    device_name: str
+    seq: int
+
+
+class SpaceStatus(msgspec.Struct):
+    """One identity in one space; `held` counts events that are valid, blocked or unsupported."""
+
+    space_id: str
+    name: str
+    held: int
+    valid: int
+    blocked: list[Waiting]
+    unsupported: int
+    forks: list[Fork]
+    outgoing_waiting: int
+    peers: list[PeerStatus]
+
+
+class IdentityStatus(msgspec.Struct):
+    """One identity of this home."""
+
+    pubkey: str
+    name: str
+    spaces: list[SpaceStatus]
+    rejected: list[Rejection]
+
+
+class Status(msgspec.Struct):
+    """The whole node; `addresses` are its own, and empty offline."""
+
+    running: bool
+    addresses: list[str]
+    search_backlog: int
+    stale_views: bool
+    identities: list[IdentityStatus]
+
+
+def get_status(ctx: NodeContext) -> Status:
+    """What is in sync with whom, what is pending, and what was rejected and why."""
+    accounts = zip(ctx.home.store.memberships.accounts(), identities.list_(ctx), strict=False)
+    return Status(
+        running=bool(ctx.addresses),
+        addresses=list(ctx.addresses),
+        search_backlog=ctx.home.search.backlog(),
+        stale_views=ctx.home.stale_views,
+        identities=[_identity(ctx, account, identity) for account, identity in accounts],
+    )
+
+
+def _identity(ctx: NodeContext, account: int, identity: identities.Identity) -> IdentityStatus:
+    blocked: dict[int, list[Waiting]] = {}
+    for space, kind, count in ctx.home.store.waiting.reasons(account):
+        blocked.setdefault(space, []).append(Waiting(BLOCKED_REASONS.get(kind, kind), count))
+    members = ctx.home.store.memberships.of_account(account)
+    names: dict[str, str] = {}
+    for member in members:
+        names |= peer.names(ctx.within(member))
+    rejected = [
+        Rejection(source, names.get(source, ""), reason, REJECTED_REASONS.get(reason, reason), count, last)
+        for source, reason, count, last in ctx.home.store.rejections.of(account)
+    ]
+    spaces = [_space(ctx, member, blocked.get(member.space, []), names) for member in members]
+    return IdentityStatus(identity.pubkey, identity.name, spaces, rejected)
+
+
+def _space(
+    ctx: NodeContext, member: Membership, blocked: list[Waiting], names: dict[str, str]
+) -> SpaceStatus:
+    held = ctx.home.store.index(member.account, member.space).whole().count
+    unsupported = _unsupported(ctx, member)
+    return SpaceStatus(
+        space_id=member.space_id,
+        name=member.name,
+        held=held,
+        valid=held - unsupported - sum(w.count for w in blocked),
+        blocked=blocked,
+        unsupported=unsupported,
+        forks=_forks(ctx, member, names),
+        outgoing_waiting=outgoing.count(ctx.within(member)),
+        peers=[
+            msgspec.structs.replace(session, name=names.get(pubkey, ""))
+            for pubkey, session in ctx.sessions(member.account, member.space).items()
+        ],
+    )
+
+
+def _unsupported(ctx: NodeContext, member: Membership) -> int:
+    row: tuple[Any, ...] | None = ctx.home.store.db.one(
+        f"SELECT count(*) FROM received WHERE account = ? AND space = ? AND state = {UNSUPPORTED}",
+        (member.account, member.space),
+    )
+    return int(row[0]) if row else 0
+
+
+def _forks(ctx: NodeContext, member: Membership, names: dict[str, str]) -> list[Fork]:
+    rows = ctx.home.store.db.all(
+        "SELECT d.device, f.seq FROM forks AS f JOIN devices AS d ON d.n = f.device WHERE d.space = ?"
+        " ORDER BY f.device, f.seq LIMIT ?",
+        (member.space, MAX_FORKS_SHOWN),
+    )
+    return [Fork(device, names.get(device, ""), seq) for device, seq in rows]

@@ -1,0 +1,55 @@
+"""Reaching a home: through its running node, or directly while none runs.
+
+Owns: the options that every command takes, and that choice. Must not know: what commands do or show.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from quire import runtime
+from quire.api.client import NotRunning, call_node
+from quire.api.operations import call
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every command takes, before or after its name."""
+
+    home: str | None = None
+    identity: str | None = None
+    space: str | None = None
+    json: bool = False
+
+    def over(self, outer: "Options") -> "Options":
+        """These options where given, else those given before the command's name."""
+        return Options(
+            self.home or outer.home,
+            self.identity or outer.identity,
+            self.space or outer.space,
+            self.json or outer.json,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An operation's result in plain JSON types; `online` tells whether a running node gave it."""
+
+    result: Any
+    online: bool
+
+
+def perform(options: Options, name: str, params: Mapping[str, Any]) -> Outcome:
+    """Run an operation on the home that the options name."""
+    folder = runtime.home_folder(options.home)
+    node = runtime.running_node(folder)
+    if node is not None:
+        try:
+            result = call_node(node.api, node.token, name, params, options.identity, options.space)
+            return Outcome(result, True)
+        except NotRunning:
+            pass  # it stopped a moment ago: whoever holds the home now, open_offline says so
+    with runtime.open_offline(folder) as host:
+        return Outcome(msgspec.to_builtins(call(host, name, params, options.identity, options.space)), False)

@@ -1,0 +1,93 @@
+"""The `quire` program: every command in one typer app, and what errors become.
+
+Owns: the tree of commands and the exit codes. Must not know: what any command does.
+"""
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from quire.api.operations import OPERATIONS
+from quire.cli.access import Options
+from quire.cli.commands import _As, _Home, _Json, _Space, command
+from quire.cli.doctor import doctor
+from quire.cli.node import up
+from quire.cli.simulation import sim
+from quire.errors import QuireError, UserError
+
+#: Exit codes: the user's mistake, and every other failure.
+MISTAKE, FAILURE = 2, 1
+
+_GROUPS = {"identity": "The identities of this home.", "space": "The spaces that an identity is in."}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from quire.api.version import version
+
+        print(f"quire {version()}")
+        raise typer.Exit
+
+
+def _root(
+    ctx: typer.Context,
+    home: _Home = None,
+    as_: _As = None,
+    space: _Space = None,
+    json: _Json = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Quire: a local-first, peer-to-peer, end-to-end encrypted event store and team workspace."""
+    ctx.obj = Options(home, as_, space, json)
+
+
+def build() -> typer.Typer:
+    """The app with every command."""
+    settings = {"add_completion": False, "no_args_is_help": True, "rich_markup_mode": None}
+    app = typer.Typer(pretty_exceptions_enable=False, **settings)  # type: ignore[arg-type]
+    app.callback()(_root)
+    app.command("up")(up())
+    groups = {name: typer.Typer(help=text, **settings) for name, text in _GROUPS.items()}  # type: ignore[arg-type]
+    for name, group in groups.items():
+        app.add_typer(group, name=name)
+    for found in OPERATIONS.values():
+        words = found.operation.cli
+        if words:
+            (groups[words[0]] if len(words) > 1 else app).command(words[-1])(command(found))
+    app.command("sim")(sim())
+    app.command("doctor")(doctor())
+    return app
+
+
+def main() -> None:
+    """Run the program. Exits 0 when done, 2 for a user's mistake, 1 for any other failure."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        build()(prog_name="quire")
+    except UserError as error:
+        _say(error)
+        sys.exit(MISTAKE)
+    except QuireError as error:
+        _say(error)
+        sys.exit(FAILURE)
+    except BrokenPipeError:
+        _close_quietly()
+        sys.exit(FAILURE)
+
+
+def _say(error: QuireError) -> None:
+    from quire.cli.text import clean_lines
+
+    print(f"quire: {clean_lines(str(error))}", file=sys.stderr)
+
+
+def _close_quietly() -> None:
+    """Nobody reads standard output any more: let the last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

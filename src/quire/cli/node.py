@@ -1,0 +1,45 @@
+"""`quire up`: run a node.
+
+Owns: its options and what it prints. Must not know: how a node runs.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from quire import runtime
+from quire.cli.commands import option, take_options, with_options
+from quire.cli.show import note
+from quire.cli.text import json_text
+
+_UP = """Run a node: sync with peers, serve the local API and the web page, until interrupted.
+
+The page's address is printed; it holds the token that opens this home, so keep it to yourself."""
+
+
+def up() -> Callable[..., None]:
+    """The command `up`."""
+
+    def run(ctx: typer.Context, **given: Any) -> None:
+        options = take_options(ctx, given)
+
+        def ready(node: runtime.NodeInfo) -> None:
+            page = f"http://{node.api}/#token={node.token}"
+            if options.json:
+                print(json_text({"page": page, "api": node.api, "listen": node.listen, "pid": node.pid}))
+            else:
+                print(f"Page:    {page}")
+                print(f"Listen:  {node.listen} (UDP)")
+                note("Press Ctrl-C to stop.")
+            sys.stdout.flush()
+
+        runtime.run_node(runtime.home_folder(options.home), ready=ready, **given)
+
+    parameters = [
+        option("listen", runtime.DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
+        option("api", runtime.DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
+        option("strategy", "bloom", str, "--strategy", "How to sync: bloom or full.", "NAME"),
+    ]
+    return with_options(run, parameters, _UP)

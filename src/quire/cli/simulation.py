@@ -1,0 +1,90 @@
+"""`quire sim`: simulate a community, and show the verdict.
+
+Owns: its options and the summary. Must not know: how a simulation runs.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quire.cli.commands import option, take_options, with_options
+from quire.cli.show import console, note, table
+from quire.cli.text import json_text, plural
+
+if TYPE_CHECKING:
+    from quire.sim.run import Result
+
+_SIM = """Simulate a community on a bad network, and check that everyone ends with the same messages.
+
+The same scenario and seed give the same run; any other name lists the scenarios there are."""
+
+_Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help="What happens.", show_default=False)]
+
+
+def sim() -> Callable[..., None]:
+    """The command `sim`."""
+
+    def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.sim.run import simulate
+        from quire.sim.scenario import DEFAULT
+
+        options = take_options(ctx, given)
+        result = simulate(given["scenario"] or DEFAULT, given["seed"], given["keep"])
+        if options.json:
+            print(json_text(result))
+        else:
+            _show(result)
+        if result.faults:
+            raise typer.Exit(1)
+
+    scenario = inspect.Parameter("scenario", inspect.Parameter.KEYWORD_ONLY, default="", annotation=_Scenario)
+    parameters = [
+        scenario,
+        option("seed", 7, int, "--seed", "What the run follows from."),
+        option("keep", None, Path | None, "--keep", "New folder to keep the homes and sim.db in.", "DIR"),
+    ]
+    return with_options(run, parameters, _SIM)
+
+
+def _show(result: "Result") -> None:
+    headings = [
+        "DEVICE",
+        "PEOPLE",
+        "EVENTS",
+        "MESSAGES",
+        "DATAGRAMS",
+        "LOST",
+        "CORRUPTED",
+        "CRASHES",
+        "SETTLED",
+    ]
+    rows = [
+        [
+            *(
+                d.device,
+                ", ".join(d.people),
+                d.events,
+                d.messages,
+                d.datagrams,
+                d.lost,
+                d.corrupted,
+                d.crashes,
+            ),
+            "never" if d.settled_ms is None else f"after {d.settled_ms / 1000:.1f} s",
+        ]
+        for d in result.devices
+    ]
+    table(console(), headings, rows, "No device was left running.")
+    print(
+        f"{plural(result.writes, 'write')} in {result.virtual_ms / 1000:.1f} s of simulated time"
+        f" ({result.refused} refused, {result.interrupted} interrupted), fingerprint {result.fingerprint}"
+    )
+    for fault in result.faults:
+        note(f"FAULT: {fault}")
+    if result.faults:
+        note(f"{plural(len(result.faults), 'fault')}. Run it again with: {result.replay}")
+    else:
+        print("All is well: everyone ended with what they should.")

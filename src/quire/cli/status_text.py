@@ -1,0 +1,69 @@
+"""The answer of `status` as lines for people.
+
+Owns: their wording and order. Must not know: how the facts were found.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from quire.cli.text import clean, local_time, plural
+
+
+def status_lines(status: dict[str, Any]) -> Iterator[str]:
+    """The whole status, one line after the other."""
+    where = " and ".join(status["addresses"])
+    yield f"Node: running at {where}" if status["running"] else "Node: not running (start it with `quire up`)"
+    if status["search_backlog"]:
+        yield f"Search: {plural(status['search_backlog'], 'message')} not indexed yet"
+    if status["stale_views"]:
+        yield "Views: made by another version; run `quire rebuild`"
+    if not status["identities"]:
+        yield "No identity yet: `quire identity create NAME`"
+    for identity in status["identities"]:
+        yield ""
+        yield f"{clean(identity['name'])}  {identity['pubkey']}"
+        for space in identity["spaces"]:
+            yield from _space(space)
+        if not identity["spaces"]:
+            yield "  in no space yet"
+        for refused in identity["rejected"]:
+            yield _rejection(refused)
+
+
+def _space(space: dict[str, Any]) -> Iterator[str]:
+    yield f"  {clean(space['name'])}: {plural(space['held'], 'event')} held, {space['valid']:,} valid"
+    for waiting in space["blocked"]:
+        yield f"    waiting: {plural(waiting['count'], 'event')}, {clean(waiting['reason'])}"
+    if space["unsupported"]:
+        count = plural(space["unsupported"], "event")
+        yield f"    unsupported: {count} of a newer type or version (kept and synced; update to see them)"
+    for fork in space["forks"]:
+        name = clean(fork["device_name"] or fork["device"])
+        yield f"    fork: {name} wrote two different events at place {fork['seq']} of its log"
+    if space["outgoing_waiting"]:
+        yield f"    outgoing: {plural(space['outgoing_waiting'], 'event')} for other identities of this node"
+    for peer in space["peers"]:
+        yield "    " + _peer(peer)
+
+
+def _peer(peer: dict[str, Any]) -> str:
+    name = clean(peer["name"] or peer["pubkey"])
+    theirs = "unknown" if peer["theirs"] is None else f"{peer['theirs']:,}"
+    text = f"{name}: {peer['state']}"
+    if peer["address"]:
+        text += f" at {clean(peer['address'])}"
+    text += (
+        f", they hold {theirs}, {peer['pending']:,} to send, last heard {local_time(peer['last_heard_ts'])}"
+    )
+    if peer["rejected"]:
+        text += ", refused: " + ", ".join(f"{clean(r)} × {n:,}" for r, n in peer["rejected"].items())
+    return text
+
+
+def _rejection(refused: dict[str, Any]) -> str:
+    source = clean(refused["source_name"] or refused["source"])
+    count = plural(refused["count"], "event")
+    return (
+        f"  rejected: {count} from {source}, {clean(refused['meaning'])} ({clean(refused['reason'])}),"
+        f" last {local_time(refused['last_ts'])}"
+    )

@@ -1,0 +1,275 @@
+// The page: which identity, space and channel are open, and what happens when something arrives.
+
+import { Api } from "./api.js";
+import { byId, element, fill, soon } from "./elements.js";
+import { MessageList } from "./messages.js";
+import { showPeople, showState } from "./people.js";
+import { start } from "./start.js";
+
+const PAGE = 50;
+const POLL = 2000; // ms
+const token = takeToken();
+const api = new Api(token);
+const list = new MessageList();
+
+// What is open now. `channel` is a channel's name or a peer's public key.
+const now = { identities: [], spaces: [], channels: [], peers: [], channel: "general", unread: new Map(), results: false };
+let leave = new AbortController();
+
+// The token comes behind `#`, which is never sent anywhere, and leaves the address bar at once.
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem("token", given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem("token");
+}
+
+function stop(text) {
+  for (const id of ["room", "start"]) byId(id).hidden = true;
+  byId("stop-text").textContent = text;
+  byId("stop").hidden = false;
+}
+
+function say(error) {
+  byId("error").textContent = error?.message ?? "";
+}
+
+const isPeer = (channel) => now.peers.some((peer) => peer.pubkey === channel) || now.channels.some((c) => c.direct && c.channel_id === channel);
+const target = (channel) => (isPeer(channel) ? `@${channel}` : `#${channel}`);
+
+function title(channel) {
+  const peer = now.peers.find((one) => one.pubkey === channel);
+  return peer ? `@${peer.name || peer.pubkey}` : `#${channel}`;
+}
+
+async function choose(wanted = {}) {
+  now.identities = await api.call("listIdentities", {}, {});
+  const as = wanted.identity ?? sessionStorage.getItem("as");
+  const identity = now.identities.find((one) => one.pubkey === as) ?? now.identities[0];
+  now.spaces = identity ? await api.call("listSpaces", {}, { as: identity.pubkey }) : [];
+  if (now.spaces.length === 0) return choose(await start(api, identity, false));
+  const id = wanted.space ?? sessionStorage.getItem("space");
+  const space = now.spaces.find((one) => one.space_id === id) ?? now.spaces[0];
+  sessionStorage.setItem("as", identity.pubkey);
+  sessionStorage.setItem("space", space.space_id);
+  enter(identity, space);
+}
+
+function enter(identity, space) {
+  leave.abort();
+  leave = new AbortController();
+  waiting.length = 0;
+  api.actAs(identity.pubkey, space.space_id);
+  Object.assign(now, { identity, space, channels: [], peers: [], channel: "general", unread: new Map(), begun: false, results: false });
+  document.title = `${space.name} · Quire`;
+  byId("space-name").textContent = space.name;
+  pick("identity", now.identities, "pubkey", identity.pubkey);
+  pick("space", now.spaces, "space_id", space.space_id);
+  list.show([], { nothing: "" });
+  byId("room").hidden = false;
+  api.follow(arrived, live, leave.signal).catch(say);
+}
+
+function pick(id, options, key, chosen) {
+  byId(`${id}-label`).hidden = options.length < 2;
+  const choices = options.map((one) => element("option", { value: one[key], textContent: one.name }));
+  byId(id).replaceChildren(...choices);
+  byId(id).value = chosen;
+}
+
+async function arrived(kind, event) {
+  if (kind === "ready") {
+    // After a break the stream itself brings what was missed; only its first start needs a page of history.
+    const first = !now.begun;
+    now.begun = true;
+    await Promise.all([refresh(), first && openChannel(now.channel)]).catch(say);
+    return;
+  }
+  if (event.type === "peer") refreshSoon();
+  if (event.type !== "message") return;
+  if (!now.channels.some((channel) => channel.channel_id === event.channel_id)) refreshSoon();
+  if (event.channel_id === now.channel && !now.results) {
+    waiting.push(event);
+    showWaiting();
+  } else if (event.sender !== now.identity.pubkey) {
+    now.unread.set(event.channel_id, (now.unread.get(event.channel_id) ?? 0) + 1);
+    drawSoon();
+  }
+}
+
+// A first sync brings thousands of events in a second: what they change is shown a few times, not each time.
+const waiting = [];
+const showWaiting = soon(() => list.add(...waiting.splice(0).filter((m) => m.channel_id === now.channel && !now.results)));
+const drawSoon = soon(() => draw());
+const refreshSoon = soon(() => refresh().catch(say), 300);
+
+function live(stands) {
+  byId("live").hidden = stands;
+  byId("live").textContent = stands ? "" : "The node does not answer. Trying again…";
+  if (!stands) byId("sync").textContent = "";
+}
+
+async function refresh() {
+  const { signal } = leave;
+  const [channels, peers] = await Promise.all([api.call("listChannels"), api.call("getPeers")]);
+  if (signal.aborted) return;
+  Object.assign(now, { channels, peers });
+  draw();
+}
+
+function draw() {
+  const names = new Set(["general", ...now.channels.filter((c) => !c.direct).map((c) => c.channel_id)]);
+  if (!isPeer(now.channel)) names.add(now.channel);
+  const current = now.results ? null : now.channel;
+  fill(byId("channels"), JSON.stringify([[...names], current, [...now.unread]]), () => [...names].map(channelItem));
+  showPeople(now.peers, current, now.unread, open);
+  if (!now.results) byId("where").textContent = title(now.channel);
+}
+
+function channelItem(name) {
+  const button = element("button", { type: "button", "data-id": name });
+  button.append(element("bdi", { className: "name", textContent: `#${name}` }));
+  const unread = now.unread.get(name);
+  if (unread) button.append(element("span", { className: "unread", textContent: unread, title: "unread" }));
+  if (name === now.channel && !now.results) button.setAttribute("aria-current", "true");
+  button.onclick = () => open(name);
+  return element("li", {}, button);
+}
+
+function open(channel) {
+  showMenu(false);
+  openChannel(channel).catch(say);
+}
+
+async function openChannel(channel) {
+  say(null);
+  byId("search").reset();
+  Object.assign(now, { channel, results: false });
+  now.unread.delete(channel);
+  draw();
+  const messages = await api.call("getMessages", { target: target(channel), limit: PAGE });
+  if (now.channel !== channel || now.results) return;
+  list.show(messages, { nothing: "No messages here yet. Write the first one." });
+  byId("earlier").hidden = messages.length < PAGE;
+  byId("compose").hidden = false;
+  byId("text").placeholder = `Message ${title(channel)}`;
+  if (matchMedia("(hover: hover)").matches) byId("text").focus();
+}
+
+async function searchFor(words) {
+  say(null);
+  const found = await api.call("searchMessages", { words, limit: PAGE });
+  now.results = true;
+  showMenu(false);
+  draw();
+  const back = element("button", { type: "button", className: "quiet", textContent: "Back" });
+  back.onclick = () => open(now.channel);
+  byId("where").replaceChildren(element("bdi", { textContent: `Results for “${words}”` }), back);
+  byId("earlier").hidden = true;
+  byId("compose").hidden = true;
+  list.show(found, { nothing: "No message has these words.", places: (message) => title(message.channel_id) });
+}
+
+async function send() {
+  const box = byId("text");
+  const text = box.value;
+  if (!text.trim()) return;
+  const { channel } = now;
+  box.value = "";
+  say(null);
+  try {
+    const message = await api.call("sendMessage", { target: target(channel), text });
+    if (now.channel === channel && !now.results) list.add(message);
+    list.scroll.scrollTop = list.scroll.scrollHeight;
+  } catch (error) {
+    if (!box.value) box.value = text; // what was written is not lost
+    say(error);
+  }
+}
+
+async function poll() {
+  if (!document.hidden && !byId("room").hidden) {
+    try {
+      now.peers = await api.call("getPeers");
+      draw();
+      if (byId("state").open) showState(await api.call("getStatus"));
+    } catch {
+      // the live stream tells when the node is gone
+    }
+  }
+  setTimeout(poll, POLL);
+}
+
+function showMenu(open) {
+  byId("room").classList.toggle("open", open);
+  byId("menu").setAttribute("aria-expanded", String(open));
+}
+
+async function invite() {
+  const { link } = await api.call("createInvite");
+  byId("link").value = link;
+  byId("copied").textContent = "";
+  byId("invite-box").showModal();
+  byId("link").scrollTop = 0;
+}
+
+async function copy() {
+  byId("link").select();
+  try {
+    await navigator.clipboard.writeText(byId("link").value);
+    byId("copied").textContent = "Copied.";
+  } catch {
+    byId("copied").textContent = "Selected: copy it with the keyboard.";
+  }
+}
+
+async function add() {
+  byId("room").hidden = true;
+  const chosen = await start(api, now.identity, true);
+  byId("room").hidden = false;
+  if (chosen) await choose(chosen);
+}
+
+function wire() {
+  const submit = (id, action) => {
+    byId(id).onsubmit = (event) => {
+      event.preventDefault();
+      Promise.resolve(action(event.target)).catch(say);
+    };
+  };
+  submit("compose", send);
+  submit("search", () => (byId("words").value.trim() ? searchFor(byId("words").value) : openChannel(now.channel)));
+  submit("new-channel", (form) => {
+    const name = byId("channel-name").value.trim().replace(/^#/, "");
+    form.reset();
+    if (name) open(name);
+  });
+  byId("text").onkeydown = (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+  byId("earlier").onclick = async () => {
+    const before = { target: target(now.channel), limit: PAGE, before: list.first() };
+    const earlier = await api.call("getMessages", before).catch(say);
+    if (!earlier) return;
+    list.addEarlier(earlier);
+    byId("earlier").hidden = earlier.length < PAGE;
+  };
+  byId("menu").onclick = () => showMenu(!byId("room").classList.contains("open"));
+  byId("invite").onclick = () => invite().catch(say);
+  byId("copy").onclick = copy;
+  byId("add").onclick = () => add().catch(say);
+  byId("state").ontoggle = () => byId("state").open && api.call("getStatus").then(showState, say);
+  byId("identity").onchange = (event) => choose({ identity: event.target.value }).catch(say);
+  byId("space").onchange = (event) => choose({ identity: now.identity.pubkey, space: event.target.value }).catch(say);
+}
+
+if (token) {
+  wire();
+  choose().then(poll, (error) => stop(error.message));
+} else {
+  stop("Open the address that `quire up` prints: it holds the key to this node.");
+}

@@ -1,0 +1,57 @@
+// Who is here and in sync, and the state of this node.
+
+import { byId, element, fill, localTime } from "./elements.js";
+
+const WORDS = {
+  self: "you",
+  local: "on this node",
+  "in-sync": "in sync",
+  syncing: "syncing",
+  unreachable: "unreachable",
+  waiting: "not met yet",
+  offline: "offline",
+};
+
+export function showPeople(peers, current, unread, open) {
+  fill(byId("people"), JSON.stringify([peers.map((p) => [p.pubkey, p.name, p.state, p.pending]), current, [...unread]]), () =>
+    peers.map((peer) => {
+      const name = element("bdi", { className: "name", textContent: peer.name || peer.pubkey });
+      const pending = peer.pending ? ` · ${peer.pending}` : "";
+      const state = element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
+      const heard = peer.last_heard_ts ? `, last heard ${localTime(peer.last_heard_ts)}` : "";
+      const title = `${peer.pubkey}${peer.address ? ` at ${peer.address}` : ""}${heard}`;
+      const button = element("button", { type: "button", title, "data-id": peer.pubkey }, name);
+      const count = unread.get(peer.pubkey);
+      if (count) button.append(element("span", { className: "unread", textContent: count, title: "unread" }));
+      button.append(state);
+      if (peer.pubkey === current) button.setAttribute("aria-current", "true");
+      button.onclick = () => open(peer.pubkey);
+      return element("li", {}, button);
+    }),
+  );
+  const others = peers.filter((peer) => peer.state !== "self");
+  const together = others.filter((peer) => peer.state === "in-sync").length;
+  byId("sync").textContent =
+    others.length === 0 ? "Nobody else is here yet." : `In sync with ${together} of ${others.length}.`;
+}
+
+export function showState(status) {
+  fill(byId("state-text"), JSON.stringify(status), () => [...stateLines(status)].map((text) => element("p", { textContent: text })));
+}
+
+function* stateLines(status) {
+  yield status.running ? `Reachable at ${status.addresses.join(", ")}.` : "Not reachable by peers.";
+  if (status.search_backlog) yield `${status.search_backlog} messages wait to be indexed.`;
+  if (status.stale_views) yield "Made by another version: run `quire rebuild`.";
+  for (const identity of status.identities) {
+    for (const space of identity.spaces) {
+      yield `${identity.name} in ${space.name}: ${space.held} events, ${space.valid} valid.`;
+      for (const waiting of space.blocked) yield `Waiting: ${waiting.count}, ${waiting.reason}.`;
+      if (space.unsupported) yield `Unsupported: ${space.unsupported}; a newer version shows them.`;
+      for (const fork of space.forks) yield `${fork.device_name || fork.device} wrote two histories (at ${fork.seq}).`;
+    }
+    for (const refused of identity.rejected) {
+      yield `Rejected: ${refused.count} from ${refused.source_name || refused.source}, ${refused.meaning}.`;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// The first screen: create an identity and a space, or join one with a link.
+
+import { byId } from "./elements.js";
+
+// Show it for `identity` (undefined where the home has none yet); resolves with what to open:
+// `{identity, space}` (public key, id), or null when the person went back.
+export function start(api, identity, canGoBack) {
+  const screen = byId("start");
+  const back = byId("start-back");
+  for (const form of screen.querySelectorAll("form")) form.reset();
+  byId("start-error").textContent = "";
+  for (const label of screen.querySelectorAll(".your-name")) {
+    label.hidden = identity !== undefined && label.closest("form").id === "create";
+    const input = label.querySelector("input");
+    input.required = !label.hidden;
+    if (identity !== undefined) input.value = identity.name;
+  }
+  back.hidden = !canGoBack;
+  screen.hidden = false;
+  screen.querySelector("label:not([hidden]) input").focus();
+  return new Promise((resolve) => {
+    const leave = (result) => {
+      screen.hidden = true;
+      resolve(result);
+    };
+    byId("create").onsubmit = (event) => submit(event, async (form) => leave(await create(api, identity, form)));
+    byId("join").onsubmit = (event) => submit(event, async (form) => leave(await join(api, form)));
+    back.onclick = () => leave(null);
+  });
+}
+
+async function submit(event, action) {
+  event.preventDefault();
+  const button = event.target.querySelector("button");
+  button.disabled = true;
+  byId("start-error").textContent = "";
+  try {
+    await action(new FormData(event.target));
+  } catch (error) {
+    byId("start-error").textContent = error.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function create(api, identity, form) {
+  const person = identity ?? (await madeIdentity(api, form.get("person").trim()));
+  const space = await api.call("createSpace", { name: form.get("space").trim() }, { as: person.pubkey });
+  return { identity: person.pubkey, space: space.space_id };
+}
+
+// Trying again after the space's name was refused must not make a second identity.
+async function madeIdentity(api, name) {
+  const known = await api.call("listIdentities", {}, {});
+  return known.find((one) => one.name === name) ?? (await api.call("createIdentity", { name }, {}));
+}
+
+async function join(api, form) {
+  const name = form.get("person").trim();
+  const joined = await api.call("joinSpace", { link: form.get("link"), name }, {});
+  const identities = await api.call("listIdentities", {}, {});
+  return { identity: identities.find((one) => one.name === name)?.pubkey, space: joined.space_id };
+}

@@ -1,0 +1,96 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from quire.api import subscriptions
+from quire.api.bounds import SUBSCRIBER_PAGE
+from quire.api.subscriptions import HEARTBEAT, stream
+from quire.events.context import Context
+from tests.api.hosts import FakeHost
+
+
+def context(host: FakeHost, place: int = 0) -> Context:
+    member = host.home.store.memberships.all()[place]
+    return Context(host.home, host.now(), member.account, member)
+
+
+def read(host: FakeHost, ctx: Context, cursor: int | None, count: int) -> list[bytes]:
+    """The first `count` parts of a stream."""
+
+    async def run() -> list[bytes]:
+        parts = stream(host, ctx, cursor, asyncio.Event())
+        found = [await asyncio.wait_for(anext(parts), 5) for _ in range(count)]
+        await parts.aclose()
+        return found
+
+    return asyncio.run(run())
+
+
+def bodies(parts: list[bytes]) -> list[Any]:
+    return [part for part in parts if b"data: " in part]
+
+
+def test_more_than_a_page_comes_whole_and_in_order(host: FakeHost) -> None:
+    count = SUBSCRIBER_PAGE + 20
+    host.ask("sendMessages", target="general", texts=[str(n) for n in range(count)])
+    parts = read(host, context(host), 0, 3 + count)
+    for n, part in enumerate(parts[3:]):
+        assert b'"body_text":"%d"' % n in part
+
+
+def test_other_spaces_and_hidden_messages_are_left_out(host: FakeHost) -> None:
+    link = host.ask("createInvite")["link"]
+    for name in ("bob", "carol"):
+        host.ask("joinSpace", link=link, name=name)
+    host.tick(6)
+    host.ask("createSpace", "carol", name="kitchen")
+    host.ask("sendMessage", "alice", target="@bob", text="between us")
+    host.ask("sendMessage", "carol", "kitchen", target="general", text="soup")
+    host.ask("sendMessage", "alice", target="general", text="all of you")
+    host.tick(6)
+    carol = next(
+        c for c in (context(host, n) for n in range(4)) if c.member.name == "garden" and name_of(c) == "carol"
+    )
+    whole = b"".join(read_until(host, carol, b"all of you"))
+    assert b"between us" not in whole
+    assert b"soup" not in whole
+
+
+def name_of(ctx: Context) -> str:
+    return next(
+        i
+        for i in ctx.home.views["identity"].read("SELECT account, name FROM identity_rows")
+        if i[0] == ctx.account
+    )[1]
+
+
+def read_until(host: FakeHost, ctx: Context, mark: bytes) -> list[bytes]:
+    async def run() -> list[bytes]:
+        found = []
+        async for part in stream(host, ctx, 0, asyncio.Event()):
+            found.append(part)
+            if mark in part:
+                break
+        return found
+
+    return asyncio.run(asyncio.wait_for(run(), 10))
+
+
+def test_a_cursor_from_the_future_starts_from_now(host: FakeHost) -> None:
+    last = host.home.store.blobs.last_cursor()
+    assert b'{"cursor":%d}' % last in read(host, context(host), last + 1_000, 1)[0]
+
+
+def test_silence_is_broken_now_and_then(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "STREAM_HEARTBEAT_S", 0.01)
+    assert read(host, context(host), None, 3)[1:] == [HEARTBEAT, HEARTBEAT]
+
+
+def test_damaged_events_are_passed_over(host: FakeHost) -> None:
+    host.ask("sendMessage", target="general", text="lost")
+    host.ask("sendMessage", target="general", text="kept")
+    db = host.home.store.db
+    db.execute("UPDATE blobs SET sealed = zeroblob(length(sealed)) WHERE n = (SELECT max(n) - 1 FROM blobs)")
+    whole = b"".join(read_until(host, context(host), b"kept"))
+    assert b"lost" not in whole

@@ -1,0 +1,71 @@
+import pytest
+
+from quire.api.operations import OPERATIONS
+from quire.errors import HomeError
+from tests.cli.conftest import Quire
+
+
+def test_every_operation_with_words_is_a_command(quire: Quire) -> None:
+    for found in OPERATIONS.values():
+        if found.operation.cli:
+            told = quire(*found.operation.cli, "--help")
+            assert told.code == 0
+            assert " ".join(found.doc.split("\n", maxsplit=1)[0].split()[:4]) in told.out
+            for parameter in found.parameters:
+                if parameter.name not in found.operation.positional:
+                    assert f"--{parameter.name}" in told.out
+            for option in ("--home", "--as", "--space", "--json"):
+                assert option in told.out
+
+
+@pytest.mark.parametrize(
+    "name", ["up", "sim", "doctor", "sql", "verify", "rebuild", "invite", "join", "peers"]
+)
+def test_the_documented_commands(quire: Quire, name: str) -> None:
+    assert quire(name, "--help").code == 0
+
+
+def test_version(quire: Quire) -> None:
+    assert quire("--version").out.startswith("quire ")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["messages", "general"], "There is no identity here yet"),
+        (["messages"], "Missing argument 'TARGET'"),
+        (["fly"], "No such command 'fly'"),
+        (["messages", "general", "--limit", "x"], "Invalid value for '--limit'"),
+        (["join", "quire://nonsense", "--name", "bob"], "not an invite link"),
+        (["join", "quire://join#AAAA", "--name", "bob"], "incomplete or mistyped"),
+        (["identity", "create", ""], "A name has 1 to 80"),
+        (["sql", "DROP", "TABLE", "blobs"], "That is not allowed"),
+        (["sql", "SELEC", "1"], "syntax error"),
+        (["send", "general", "\udcff"], "not valid Unicode"),
+        (["up", "--listen", "nowhere"], ""),
+        (["up", "--strategy", "magic"], "magic"),
+    ],
+)
+def test_a_users_mistake_is_2_and_no_traceback(quire: Quire, words: list[str], text: str) -> None:
+    ran = quire(*words)
+    assert ran.code == 2
+    assert text in ran.err
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+
+
+def test_another_failure_is_1(alice: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise HomeError("The disk is full.")
+
+    monkeypatch.setattr("quire.cli.access.call", full)
+    ran = alice("send", "general", "x")
+    assert (ran.code, ran.out, ran.err) == (1, "", "quire: The disk is full.\n")
+
+
+def test_options_before_and_after_the_command(alice: Quire, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = str(tmp_path_factory.mktemp("other") / "home")
+    assert alice("--home", other, "identity", "create", "carol").code == 0
+    assert [i["name"] for i in alice("identity", "list", "--home", other, "--json").json()] == ["carol"]
+    assert [i["name"] for i in alice("--json", "--home", other, "identity", "list").json()] == ["carol"]
+    assert [i["name"] for i in alice("identity", "list", "--json").json()] == ["alice"]

@@ -1,0 +1,127 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Quire
+
+PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
+
+
+class Running:
+    """`quire up` in a process of its own."""
+
+    def __init__(self, home: Path, *words: str) -> None:
+        command = [*PROGRAM, "--home", str(home), "up", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            [*command, "--json", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line == "}\n":
+                break
+        self.told: dict[str, Any] = json.loads("".join(lines) or "{}")
+
+    def stop(self) -> tuple[int, str]:
+        """Interrupt it; exit code and what it complained of."""
+        self.process.send_signal(signal.SIGINT)
+        _, complaints = self.process.communicate(timeout=20)
+        return self.process.returncode, complaints
+
+
+@pytest.fixture
+def up() -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def start(home: Path, *words: str) -> Running:
+        started.append(Running(home, *words))
+        return started[-1]
+
+    yield start
+    for node in started:
+        if node.process.poll() is None:
+            node.process.kill()
+        node.process.communicate()
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_commands_talk_to_the_running_node(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
+    node = up(tmp_path / "home")
+    assert node.told["page"].startswith(f"http://{node.told['api']}/#token=")
+    sent = alice("send", "general", "hello")
+    assert (sent.code, sent.out, sent.err) == (0, "Sent to #general.\n", "")
+    assert "alice: hello" in alice("messages", "general").out
+    assert "Node: running at 127.0.0.1:" in alice("status").out
+    mistake = alice("send", "@dave", "hi")
+    assert (mistake.code, mistake.out) == (2, "")
+    assert "Nobody called 'dave' is known here" in mistake.err
+    assert f"process {node.process.pid}" in alice("doctor").out
+    assert node.stop() == (0, "")
+    assert "alice: hello" in alice("messages", "general").out
+
+
+def test_a_second_node_says_who_holds_the_home(
+    alice: Quire, up: Callable[..., Running], tmp_path: Path
+) -> None:
+    node = up(tmp_path / "home")
+    second = alice("up", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0")
+    assert second.code == 1
+    assert f"process {node.process.pid}" in second.err
+    assert "Traceback" not in second.err
+
+
+def test_a_port_in_use(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
+    node = up(tmp_path / "other")
+    taken = alice("up", "--listen", "127.0.0.1:0", "--api", node.told["api"])
+    assert taken.code == 1
+    assert "another program uses it" in taken.err
+    taken = alice("up", "--listen", node.told["listen"], "--api", "127.0.0.1:0")
+    assert taken.code == 1
+    assert node.told["listen"] in taken.err
+
+
+def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
+    up(tmp_path / "home")
+    bob = ("--home", str(tmp_path / "bob"))
+    alice("send", "general", "hello")
+    assert alice("join", alice("invite").out, "--name", "bob", *bob).code == 0
+    node = up(tmp_path / "bob")
+    wait_for(lambda: "alice: hello" in alice("messages", "general", *bob).out)
+    assert node.stop()[0] == 0
+    alice("send", "general", "while bob was away")
+    alice("send", "general", "and so was alice", *bob)
+    up(tmp_path / "bob")
+    for home in ((), bob):
+        wait_for(lambda home=home: len(alice("messages", "general", "--json", *home).json()) == 3)
+    states = {peer["name"]: peer["state"] for peer in alice("peers", "--json").json()}
+    assert states["alice"] == "self"
+    wait_for(lambda: {p["name"]: p["state"] for p in alice("peers", "--json").json()}["bob"] == "in-sync")
+
+
+def test_a_reader_that_leaves_early_is_no_error(alice: Quire, tmp_path: Path) -> None:
+    many = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 9000) SELECT x FROM n"
+    read, write = os.pipe()
+    os.close(read)
+    command = [*PROGRAM, "--home", str(tmp_path / "home"), "sql", many]
+    ran = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert ran.stderr == ""
+
+
+def test_colours_are_for_terminals(alice: Quire) -> None:
+    assert "\x1b" not in alice("identity", "list").out

@@ -1,0 +1,37 @@
+import pytest
+
+from quire.sim import run
+from tests.cli.conftest import Quire
+
+RESULT = run.Result(
+    scenario="community", seed=3, faults=[], writes=5, refused=1, interrupted=0, virtual_ms=60_000, settled_ms=500,
+    rounds=1, most_rounds=60, fingerprint="abcd",
+    devices=[run.DeviceResult("device1", ["ada"], 9, 8, 500, 40, 1_000, 4, 2, 0)],
+)  # fmt: skip
+
+
+def test_the_verdict_is_shown(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(run, "simulate", lambda *given: asked.append(given) or RESULT)
+    told = quire("sim", "--seed", "3")
+    assert told.code == 0
+    assert "device1" in told.out
+    assert "All is well" in told.out
+    assert asked[-1] == ("community", 3, None)
+    assert quire("sim", "two-peers", "--json").json()["fingerprint"] == "abcd"
+    assert asked[-1] == ("two-peers", 7, None)
+
+
+def test_faults_exit_1_and_say_how_to_see_them_again(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = run.msgspec.structs.replace(RESULT, faults=["ada lacks a message"])
+    monkeypatch.setattr(run, "simulate", lambda *_: wrong)
+    told = quire("sim")
+    assert told.code == 1
+    assert "FAULT: ada lacks a message" in told.err
+    assert "quire sim community --seed 3" in told.err
+
+
+def test_an_unknown_scenario(quire: Quire) -> None:
+    told = quire("sim", "moon")
+    assert (told.code, told.out) == (2, "")
+    assert "two-peers" in told.err

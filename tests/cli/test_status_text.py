@@ -1,0 +1,55 @@
+from quire.cli.status_text import status_lines
+
+STATUS = {
+    "running": True, "addresses": ["127.0.0.1:1", "10.0.0.1:1"], "search_backlog": 1, "stale_views": True,
+    "identities": [
+        {
+            "name": "alice", "pubkey": "KEY",
+            "rejected": [
+                {
+                    "source": "MALLORY", "source_name": "", "reason": "bad-signature", "meaning": "forged",
+                    "count": 3, "last_ts": 1_790_000_000_000,
+                }
+            ],
+            "spaces": [
+                {
+                    "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
+                    "blocked": [{"count": 30, "reason": "unknown-peer"}],
+                    "forks": [{"device": "D", "device_name": "", "seq": 9}],
+                    "peers": [
+                        {
+                            "pubkey": "B", "name": "bob", "state": "syncing", "address": "10.0.0.2:5", "theirs": None,
+                            "pending": 7, "last_heard_ts": 0, "rejected": {"bad-frame": 2},
+                        }
+                    ],
+                }
+            ],
+        }
+    ],
+}  # fmt: skip
+
+
+def test_everything_that_is_known_is_told() -> None:
+    told = "\n".join(status_lines(STATUS))
+    for text in (
+        "running at 127.0.0.1:1 and 10.0.0.1:1",
+        "1 message not indexed yet",
+        "run `quire rebuild`",
+        "alice  KEY",
+        "gar\\x1bden: 1,234 events held, 1,200 valid",
+        "waiting: 30 events, unknown-peer",
+        "unsupported: 4 events",
+        "fork: D wrote two different events at place 9",
+        "outgoing: 2 events",
+        "bob: syncing at 10.0.0.2:5, they hold unknown, 7 to send, last heard never, refused: bad-frame × 2",
+        "rejected: 3 events from MALLORY, forged (bad-signature), last 2026-09-2",
+    ):
+        assert text in told
+
+
+def test_a_home_at_rest() -> None:
+    rest = {"running": False, "addresses": [], "search_backlog": 0, "stale_views": False, "identities": []}
+    assert list(status_lines(rest)) == [
+        "Node: not running (start it with `quire up`)",
+        "No identity yet: `quire identity create NAME`",
+    ]

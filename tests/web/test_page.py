@@ -1,0 +1,230 @@
+"""The page in a real browser, against a real node."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+class Node:
+    """`quire up` on a home, and commands against the same home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = str(home)
+        self.start()
+
+    def start(self) -> None:
+        command = [
+            *PROGRAM,
+            "--home",
+            self._home,
+            "up",
+            "--listen",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+            "--json",
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line == "}\n":
+                break
+        self.page_address = json.loads("".join(lines))["page"]
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=20)
+
+    def __call__(self, *words: str) -> str:
+        ran = subprocess.run(
+            [*PROGRAM, "--home", self._home, *words], capture_output=True, text=True, check=True
+        )
+        return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert program, "These tests need Chromium on PATH: `make test` installs it."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path / "home")
+    yield node
+    if node.process.poll() is None:
+        node.stop()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page; whatever it complains of fails the test."""
+    contexts = []
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and not re.search(
+            "ERR_(CONNECTION|EMPTY|INCOMPLETE|SOCKET)", message.text
+        ):
+            complaints.append(message.text)
+
+    def open_(address: str, **settings: Any) -> Page:
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def begin(page: Page, person: str = "alice", space: str = "Garden club") -> None:
+    page.fill("#create [name=person]", person)
+    page.fill("#create [name=space]", space)
+    page.click("#create button")
+    expect(page.locator("#where")).to_have_text("#general")
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+    expect(page.locator("#messages .body").last).to_have_text(text)
+
+
+def test_from_nothing_to_a_found_message(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    assert "token" not in page.url
+    begin(page)
+    expect(page.locator("#space-name")).to_have_text("Garden club")
+    say(page, "Hello <b>world</b> & all")
+    say(page, "Tulips are out")
+    assert "alice: Tulips are out" in node("messages", "general")
+    page.fill("#words", "tulip*")
+    page.press("#words", "Enter")
+    expect(page.locator("#where")).to_contain_text("Results for “tulip*”")
+    expect(page.locator("#messages .body")).to_have_text(["Tulips are out"])
+    page.click("#where button")
+    expect(page.locator("#messages .body")).to_have_count(2)
+    page.reload()
+    expect(page.locator("#messages .body")).to_have_text(["Hello <b>world</b> & all", "Tulips are out"])
+
+
+def test_messages_come_live_and_after_a_pause(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    node("send", "general", "live")
+    expect(page.locator("#messages .body")).to_have_text(["live"])
+    node("send", "tools", "spade")
+    tools = page.locator("#channels button", has_text="#tools")
+    tools.click()
+    expect(page.locator("#messages .body")).to_have_text(["spade"])
+
+
+def test_a_broken_stream_resumes_where_it_was(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    say(page, "before")
+    node.stop()
+    expect(page.locator("#live")).to_be_visible()
+    node("send", "general", "meanwhile")
+    address = node.page_address
+    node.start()
+    assert node.page_address == address
+    expect(page.locator("#live")).to_be_hidden()
+    node("send", "general", "after")
+    expect(page.locator("#messages .body")).to_have_text(["before", "meanwhile", "after"])
+
+
+def test_a_node_that_is_gone_is_told(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    node.stop()
+    expect(page.locator("#live")).to_contain_text("The node does not answer")
+    page.fill("#text", "not lost")
+    page.press("#text", "Enter")
+    expect(page.locator("#error")).to_contain_text("Start it with `quire up`")
+    expect(page.locator("#text")).to_have_value("not lost")
+
+
+def test_two_people_meet_through_a_link(
+    node: Node, opened: Callable[..., Page], tmp_path: Path, browser: Browser
+) -> None:
+    alice = opened(node.page_address)
+    begin(alice)
+    say(alice, "Welcome")
+    alice.click("#invite")
+    expect(alice.locator("#link")).to_have_value(re.compile("^quire://join#"))
+    link = alice.input_value("#link")
+    alice.click("#invite-box button.quiet")
+    other = Node(tmp_path / "bob")
+    try:
+        bob = opened(other.page_address)
+        bob.fill("#join [name=link]", link)
+        bob.fill("#join [name=person]", "bob")
+        bob.click("#join button")
+        expect(bob.locator("#messages .body")).to_have_text(["Welcome"])
+        say(bob, "Thank you")
+        expect(alice.locator("#messages .body").last).to_have_text("Thank you")
+        expect(alice.locator("#sync")).to_have_text("In sync with 1 of 1.")
+        bob.locator("#people button", has_text="alice").click()
+        say(bob, "Just for you")
+        expect(alice.locator("#people .unread")).to_have_text("1")
+        alice.locator("#people button", has_text="bob").click()
+        expect(alice.locator("#messages .body")).to_have_text(["Just for you"])
+    finally:
+        other.stop()
+
+
+def test_mistakes_are_told_on_the_page(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address.partition("#")[0])
+    expect(page.locator("#stop-text")).to_contain_text("quire up")
+
+
+def test_a_damaged_link(node: Node, browser: Browser) -> None:
+    page = browser.new_page()  # the refused request is in its console
+    page.goto(node.page_address)
+    page.fill("#join [name=link]", "quire://join#AAAA")
+    page.fill("#join [name=person]", "bob")
+    page.click("#join button")
+    expect(page.locator("#start-error")).to_contain_text("incomplete or mistyped")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_window(node: Node, opened: Callable[..., Page], scheme: str) -> None:
+    page = opened(node.page_address, viewport={"width": 380, "height": 700}, color_scheme=scheme)
+    begin(page, space="A space with quite a long name for so narrow a window")
+    say(page, "w" * 200)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    assert not page.locator("#side").is_visible()
+    page.click("#menu")
+    assert page.locator("#channels button").first.is_visible()
+    page.fill("#channel-name", "tools")
+    page.press("#channel-name", "Enter")
+    expect(page.locator("#where")).to_have_text("#tools")
+    assert not page.locator("#side").is_visible()
