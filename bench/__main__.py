@@ -1,0 +1,46 @@
+"""`python -m bench [--quick]`: run everything, print the table, write bench/out/latest.json."""
+
+import argparse
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bench import local, processes
+from bench.figures import Figure, show, write
+
+OUT = Path(__file__).parent / "out" / "latest.json"
+
+
+def main() -> None:
+    """Each benchmark in a process of its own, one after the other."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave out the million events")
+    quick = parser.parse_args().quick
+    sizes = [(100_000, "100,000")] + ([] if quick else [(1_000_000, "1,000,000")])
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="quire-bench-") as name:
+        folder = Path(name)
+        runs: list[Callable[[], list[Figure]]] = [
+            partial(local.append, folder),
+            partial(local.foreign, folder),
+            partial(processes.sync, folder / "sync"),
+        ]
+        for count, text in sizes:
+            runs.append(partial(local.read_and_size, folder, count, text))
+            runs.append(partial(processes.start_up, folder / f"reader-{text}", text))
+        for run in runs:
+            figures += _apart(run)
+    show(figures)
+    write(figures, OUT)
+
+
+def _apart(run: Callable[[], list[Figure]]) -> list[Figure]:
+    """Run in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(run)
+
+
+if __name__ == "__main__":
+    main()
