@@ -97,7 +97,9 @@ def _reads(ctx: Context, name: str) -> list[Figure]:
     words = payload.vocabulary()
     common, rare, pair = words[0], words[-1], f"{words[3]} {words[40]}"
     listing = _median_ms(lambda: message.list_(ctx, "general", 50))
-    slowest = max(_median_ms(lambda query=query: message.search(ctx, query)) for query in (common, rare, pair))
+    slowest = max(
+        _median_ms(lambda query=query: message.search(ctx, query)) for query in (common, rare, pair)
+    )
     memory = resident_mb()
     return [
         Figure(f"list the last 50 of {name}", listing, "ms", "<= 1"),
@@ -119,5 +121,3 @@ def _median_ms(run: object, times: int = 51) -> float:
         run()  # type: ignore[operator]
         taken.append(time.perf_counter() - start)
     return sorted(taken)[times // 2] * 1_000
-
-

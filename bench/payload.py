@@ -9,7 +9,9 @@ def vocabulary() -> list[str]:
     """The words, the most common first."""
     source = random.Random(42)
     return [
-        "".join(source.choice("bcdfghjklmnprstvwz") + source.choice("aeiou") for _ in range(source.randint(1, 4)))
+        "".join(
+            source.choice("bcdfghjklmnprstvwz") + source.choice("aeiou") for _ in range(source.randint(1, 4))
+        )
         for _ in range(WORDS)
     ]
 

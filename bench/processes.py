@@ -47,7 +47,17 @@ class Running:
 @contextmanager
 def node(folder: Path) -> Iterator[Running]:
     """Run `quire up` on a home until the block ends."""
-    command = [sys.executable, "-m", "quire", "--home", str(folder), "--json", "up", "--listen", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-m",
+        "quire",
+        "--home",
+        str(folder),
+        "--json",
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -59,7 +69,9 @@ def node(folder: Path) -> Iterator[Running]:
             lines += line
         ready = json.loads(lines)
         host, port = ready["api"].split(":")
-        yield Running(HTTPConnection(host, int(port), timeout=60), ready["page"].partition("token=")[2], ready["pid"])
+        yield Running(
+            HTTPConnection(host, int(port), timeout=60), ready["page"].partition("token=")[2], ready["pid"]
+        )
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -105,7 +117,11 @@ def _live(first: Running, second: Running, place: int) -> float:
     text = f"live message {place}"
     start = time.perf_counter()
     first.call("sendMessage", target="live", text=text)
-    _until(lambda: any(found["body_text"] == text for found in second.call("getMessages", target="live", limit=1)))
+    _until(
+        lambda: any(
+            found["body_text"] == text for found in second.call("getMessages", target="live", limit=1)
+        )
+    )
     return (time.perf_counter() - start) * 1_000
 
 
@@ -115,5 +131,3 @@ def _until(true: Any) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("what was waited for did not come")
         time.sleep(0.0005)
-
-

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from quire.api import server
-from quire.api.bounds import MAX_REQUEST_BYTES
 from quire.api.server import make_app
 from quire.errors import HomeError
+from quire.limits import MAX_REQUEST_BYTES
 from tests.api.hosts import FakeHost
 
 TOKEN = "correct-token"
@@ -93,7 +93,7 @@ def test_a_failing_home_is_told(api: httpx.Client, monkeypatch: pytest.MonkeyPat
     def full(*_: Any) -> None:
         raise HomeError("The disk is full.")
 
-    monkeypatch.setattr(server, "call", full)
+    monkeypatch.setattr(server, "prepare", lambda *_: full)
     answer = api.post("/api/getMessages", json={"target": "general"})
     assert (answer.status_code, answer.json()) == (503, {"error": "home", "message": "The disk is full."})
 
@@ -102,7 +102,7 @@ def test_a_bug_shows_nothing_of_the_inside(api: httpx.Client, monkeypatch: pytes
     def bug(*_: Any) -> None:
         raise KeyError("inner secret")
 
-    monkeypatch.setattr(server, "call", bug)
+    monkeypatch.setattr(server, "prepare", lambda *_: bug)
     answer = api.post("/api/getMessages", json={"target": "general"})
     assert (answer.status_code, answer.json()["error"]) == (500, "internal")
     assert "secret" not in answer.text

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from quire.api import subscriptions
-from quire.api.bounds import SUBSCRIBER_PAGE
 from quire.api.subscriptions import HEARTBEAT, stream
 from quire.events.context import Context
+from quire.limits import SUBSCRIBER_PAGE
 from tests.api.hosts import FakeHost
 
 

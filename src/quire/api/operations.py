@@ -5,7 +5,7 @@ Must not know: HTTP, terminals.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,16 @@ def call(
 
     Raises UserError for whatever the caller can mend, HomeError when the home fails.
     """
+    result = prepare(host, name, params, identity, space)()
+    if OPERATIONS[name].operation.writes:
+        host.committed()
+    return result
+
+
+def prepare(
+    host: Host, name: str, params: Mapping[str, Any], identity: str | None = None, space: str | None = None
+) -> Callable[[], Any]:
+    """Check a request; what is given back runs it. Raises UserError for whatever the caller can mend."""
     found = OPERATIONS.get(name)
     if found is None:
         raise NotFound(f"There is no operation called {name!r}. /openapi.json lists those there are.")
@@ -85,12 +95,13 @@ def call(
         arguments = msgspec.structs.asdict(msgspec.convert(dict(params), found.params))
     except msgspec.ValidationError as error:
         raise UserError(f"{name}: {_plain(str(error))}") from None
-    with host.home.store.db.plain_errors():
-        ctx = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
-        result = found.operation.run(scoped(ctx, found.operation.scope, identity, space), **arguments)
-    if found.operation.writes:
-        host.committed()
-    return result
+
+    def run() -> Any:
+        with host.home.store.db.plain_errors():
+            ctx = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
+            return found.operation.run(scoped(ctx, found.operation.scope, identity, space), **arguments)
+
+    return run
 
 
 def _plain(text: str) -> str:

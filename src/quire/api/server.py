@@ -19,16 +19,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import quire
-from quire.api.bounds import MAX_REQUEST_BYTES, MAX_SUBSCRIBERS
+from quire.api.group_commit import GroupCommit
 from quire.api.guard import Guard, failure
 from quire.api.host import Host, NodeContext
 from quire.api.openapi import document
-from quire.api.operations import OPERATIONS, RESERVED, call
+from quire.api.operations import OPERATIONS, RESERVED, prepare
 from quire.api.scope import scoped
 from quire.api.subscriptions import stream
 from quire.api.version import version
 from quire.errors import HomeError, NotFound, QuireError, Refused, UserError
-from quire.limits import MAX_INTEGER
+from quire.limits import MAX_INTEGER, MAX_REQUEST_BYTES, MAX_SUBSCRIBERS
 
 #: They read through a connection of their own and can take seconds, so they run beside the event loop.
 _BESIDE = frozenset({"query"})
@@ -46,6 +46,7 @@ class Api:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.closing = asyncio.Event()
+        self._group = GroupCommit(host)
         self._subscribers = 0
         self._document = msgspec.json.encode(document(OPERATIONS, version()))
 
@@ -59,10 +60,13 @@ class Api:
         if body is None:
             return failure(413, "too-large", f"A request has at most {MAX_REQUEST_BYTES:,} bytes.")
         params, identity, space = _parse(body)
+        run = prepare(self.host, name, params, identity, space)
         if name in _BESIDE:
-            result = await asyncio.to_thread(call, self.host, name, params, identity, space)
+            result = await asyncio.to_thread(run)
+        elif OPERATIONS[name].operation.writes:
+            result = await self._group.run(run)
         else:
-            result = call(self.host, name, params, identity, space)
+            result = run()
         return Response(msgspec.json.encode({"result": result}), media_type="application/json")
 
     async def events(self, request: Request) -> Response:

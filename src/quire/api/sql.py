@@ -15,9 +15,8 @@ import apsw
 import msgspec
 from apsw.ext import query_info
 
-from quire.api.bounds import MAX_SQL_BYTES, MAX_SQL_S, MAX_SQL_VALUE_BYTES
 from quire.errors import Refused, UserError
-from quire.limits import MAX_SQL_ROWS
+from quire.limits import MAX_SQL_BYTES, MAX_SQL_ROWS, MAX_SQL_S, MAX_SQL_VALUE_BYTES
 from quire.store.database import Database
 
 #: Their rows are private keys and space keys: no statement reads them.

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from quire.api.bounds import MAX_FORKS_SHOWN
 from quire.api.host import NodeContext, PeerStatus
 from quire.handlers import identity as identities
 from quire.handlers import outgoing, peer
+from quire.limits import MAX_FORKS_SHOWN
 from quire.store.blobs import UNSUPPORTED
 from quire.store.memberships import Membership
 

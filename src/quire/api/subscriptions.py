@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from quire.api.bounds import STREAM_HEARTBEAT_S, SUBSCRIBER_PAGE
 from quire.api.host import Host
 from quire.errors import BadEvent
 from quire.events.context import Context
 from quire.events.ingest import envelope, open_row
 from quire.handlers import message, peer
+from quire.limits import STREAM_HEARTBEAT_S, SUBSCRIBER_PAGE
 from quire.store.blobs import BlobRow
 
 #: Bytes that keep an idle stream alive.
