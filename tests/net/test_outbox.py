@@ -190,3 +190,19 @@ def test_clear_gives_up_everything() -> None:
     box.outbox.delivered(refs, 0)
     assert box.sent() == []
     assert not box.outbox.waiting
+
+
+def test_late_acknowledgements_of_an_earlier_round_do_not_end_a_later_one_in_pieces() -> None:
+    box = Box(3_000)
+    box.outbox.push(box.ids)
+    first = box.sent()
+    box.outbox.clear()
+    box.outbox.push(box.ids)
+    second = box.sent()
+    assert first == second
+    box.outbox.delivered(first[:1] * 2, 0)
+    box.outbox.lost(second[1:2])
+    assert box.sent() == second[1:2]  # one piece acknowledged twice is still one piece
+    box.outbox.lost(second[2:])
+    box.outbox.delivered(first, 0)
+    assert box.sent() == []

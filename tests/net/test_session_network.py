@@ -196,6 +196,20 @@ def test_three_nodes_in_a_line_converge() -> None:
     assert len(one.index) == 300
 
 
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_addresses_are_said_again_until_they_arrive(seed: int) -> None:
+    world = World(seed)
+    one, two_ = two(world)
+    world.connect(one, two_)
+    world.run(1_000)
+    world.conditions.loss = 0.5
+    known = [(bytes((n,)) * 32, f"203.0.113.{n}:9") for n in range(3)]
+    for pair in known:
+        one.session_with(two_).share([pair])
+    world.run(20_000)
+    assert set(known) <= set(learned(two_))
+
+
 def test_same_seed_gives_the_same_run() -> None:
     def trace() -> list[bytes]:
         world = World(13, Conditions(loss=0.2, delay=10, jitter=30))

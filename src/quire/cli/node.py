@@ -13,6 +13,7 @@ from quire import runtime
 from quire.cli.commands import option, take_options, with_options
 from quire.cli.show import note
 from quire.cli.text import json_text
+from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN
 
 _UP = """Run a node: sync with peers, serve the local API and the web page, until interrupted.
 
@@ -23,6 +24,8 @@ def up() -> Callable[..., None]:
     """The command `up`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.runtime.run import run_node
+
         options = take_options(ctx, given)
 
         def ready(node: runtime.NodeInfo) -> None:
@@ -35,11 +38,11 @@ def up() -> Callable[..., None]:
                 note("Press Ctrl-C to stop.")
             sys.stdout.flush()
 
-        runtime.run_node(runtime.home_folder(options.home), ready=ready, **given)
+        run_node(runtime.home_folder(options.home), ready=ready, **given)
 
     parameters = [
-        option("listen", runtime.DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
-        option("api", runtime.DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
+        option("listen", DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
+        option("api", DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
         option("strategy", "bloom", str, "--strategy", "How to sync: bloom or full.", "NAME"),
     ]
     return with_options(run, parameters, _UP)

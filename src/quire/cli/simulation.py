@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quire.cli.access import Options
 from quire.cli.commands import option, take_options, with_options
 from quire.cli.show import console, note, table
 from quire.cli.text import json_text, plural
 
 if TYPE_CHECKING:
-    from quire.sim.run import Result
+    from quire.sim.run import DeviceResult, Result
 
 _SIM = """Simulate a community on a bad network, and check that everyone ends with the same messages.
 
-The same scenario and seed give the same run; any other name lists the scenarios there are."""
+The same scenario and seed give the same run; --list tells which scenarios there are."""
+
+_HEADINGS = [
+    *("DEVICE", "PEOPLE", "EVENTS", "MESSAGES", "DATAGRAMS", "BYTES"),
+    *("LOST", "CORRUPTED", "CRASHES", "SETTLED"),
+]
 
 _Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help="What happens.", show_default=False)]
 
@@ -32,6 +38,9 @@ def sim() -> Callable[..., None]:
         from quire.sim.scenario import DEFAULT
 
         options = take_options(ctx, given)
+        if given["list_"]:
+            _list(options)
+            return
         result = simulate(given["scenario"] or DEFAULT, given["seed"], given["keep"])
         if options.json:
             print(json_text(result))
@@ -44,47 +53,50 @@ def sim() -> Callable[..., None]:
     parameters = [
         scenario,
         option("seed", 7, int, "--seed", "What the run follows from."),
+        option("list_", False, bool, "--list", "Only tell which scenarios there are."),
         option("keep", None, Path | None, "--keep", "New folder to keep the homes and sim.db in.", "DIR"),
     ]
     return with_options(run, parameters, _SIM)
 
 
+def _list(options: Options) -> None:
+    from quire.sim.scenario import load, names
+
+    found = [{"name": name, "about": load(name).about} for name in names()]
+    if options.json:
+        print(json_text(found))
+    else:
+        table(console(), ["SCENARIO", "WHAT HAPPENS"], [list(entry.values()) for entry in found], "None.")
+
+
 def _show(result: "Result") -> None:
-    headings = [
-        "DEVICE",
-        "PEOPLE",
-        "EVENTS",
-        "MESSAGES",
-        "DATAGRAMS",
-        "LOST",
-        "CORRUPTED",
-        "CRASHES",
-        "SETTLED",
-    ]
-    rows = [
-        [
-            *(
-                d.device,
-                ", ".join(d.people),
-                d.events,
-                d.messages,
-                d.datagrams,
-                d.lost,
-                d.corrupted,
-                d.crashes,
-            ),
-            "never" if d.settled_ms is None else f"after {d.settled_ms / 1000:.1f} s",
-        ]
-        for d in result.devices
-    ]
-    table(console(), headings, rows, "No device was left running.")
+    rows = [_row(device) for device in result.devices]
+    table(console(), _HEADINGS, rows, "No device was left running.")
     print(
         f"{plural(result.writes, 'write')} in {result.virtual_ms / 1000:.1f} s of simulated time"
         f" ({result.refused} refused, {result.interrupted} interrupted), fingerprint {result.fingerprint}"
     )
+    if result.rounds is not None:
+        print(
+            f"Settled {plural(result.rounds, 'round')} after the faults stopped, of at most {result.most_rounds}."
+        )
     for fault in result.faults:
         note(f"FAULT: {fault}")
     if result.faults:
         note(f"{plural(len(result.faults), 'fault')}. Run it again with: {result.replay}")
     else:
         print("All is well: everyone ended with what they should.")
+
+
+def _row(device: "DeviceResult") -> list[Any]:
+    settled = "never" if device.settled_ms is None else f"after {device.settled_ms / 1000:.1f} s"
+    held = [device.device, ", ".join(device.people), device.events, device.messages]
+    return [
+        *held,
+        device.datagrams,
+        device.bytes_sent,
+        device.lost,
+        device.corrupted,
+        device.crashes,
+        settled,
+    ]

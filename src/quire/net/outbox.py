@@ -31,7 +31,8 @@ class _Large:
     """A record whose fragments are under way; kept until the last one is acknowledged."""
 
     frames: list[bytes]
-    left: int
+    #: Places not yet acknowledged. Not a count: fragments of an earlier round may still be acknowledged.
+    left: set[int]
 
 
 class Outbox:
@@ -82,7 +83,7 @@ class Outbox:
                 large = self._open.get(ref.event_id)
                 if large is None:
                     continue
-                large.left -= 1
+                large.left.discard(ref.place)
                 if large.left:
                     continue
                 del self._open[ref.event_id]
@@ -135,7 +136,7 @@ class Outbox:
     def _take_again(self, ref: Ref) -> None:
         if ref.place == WHOLE:
             self._take([ref.event_id])
-        else:
+        elif ref.event_id in self._open:  # else the rest of it was acknowledged, or given up, since
             self._ready.append((ref, self._open[ref.event_id].frames[ref.place]))
 
     def _take(self, ids: Sequence[bytes]) -> None:
@@ -163,7 +164,7 @@ class Outbox:
             self._busy.pop(event_id, None)
             return
         frames = [wire.fragment(part) for part in cut(records[0])]
-        self._open[event_id] = _Large(frames, len(frames))
+        self._open[event_id] = _Large(frames, set(range(len(frames))))
         self._ready.extend((Ref(event_id, place), data) for place, data in enumerate(frames))
 
     def _fresh(self, ids: list[bytes], now: int, horizon: int) -> list[bytes]:

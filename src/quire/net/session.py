@@ -7,7 +7,7 @@ received records go up as BlobsReceived, and the node ingests them in batches.
 Laws. Only packets that echo our cid are acted on; any other provokes at most one HELLO, no larger than
 itself. Events go only to an address that has answered from there; until then no more bytes go out to
 it than came in. Acknowledged means: handed to the node. What a lost strategy message said, a later
-heartbeat says again; lost records are sent again.
+heartbeat says again; lost records and addresses are sent again.
 """
 
 from collections import deque
@@ -76,7 +76,8 @@ class Session:
         self._entropy = entropy
         self._pairing = Pairing(entropy)
         self._received = Received()
-        self._flight: Flight[Ref] = Flight()
+        # Bytes among the refs: a frame of addresses, said again when it is lost.
+        self._flight: Flight[Ref | bytes] = Flight()
         self._outbox = Outbox(index, strategy)
         self._reassembly = Reassembly()
         self._pulse = Pulse(entropy, now)
@@ -180,7 +181,7 @@ class Session:
 
     def _begin(self, address: Address, now: int) -> None:
         self._received = Received()
-        self._outbox.lost(self._flight.abandon())
+        self._lost(self._flight.abandon())
         self._flight = Flight()
         self._route.adopt(address, self._counter)
         self._connected = False
@@ -220,8 +221,8 @@ class Session:
         if highest >= self._counter:
             raise wire.BadFrame("ack")
         delivered, lost = self._flight.acked(highest, seen, now)
-        self._outbox.delivered(delivered, now)
-        self._outbox.lost(lost)
+        self._outbox.delivered([ref for ref in delivered if isinstance(ref, Ref)], now)
+        self._lost(lost)
         self._route.acked(highest)
 
     def _note_sync(self) -> None:
@@ -292,7 +293,8 @@ class Session:
         self._received.acked()
         self._ping = False
         if any(frame[0] in _WANT_ACK for frame in frames):
-            self._flight.sent(self._counter, refs, now)
+            said_again = [frame for frame in frames if frame[0] == wire.ADDRESSES]
+            self._flight.sent(self._counter, [*refs, *said_again], now)
         if refs:
             self._active = now
         self._route.spend(self._emit(*self._pairing.ids(), frames, address))
@@ -323,6 +325,10 @@ class Session:
             if len(self._control) < MAX_CONTROL:
                 self._control.append(frame)
 
+    def _lost(self, refs: Sequence[Ref | bytes]) -> None:
+        self._say([ref for ref in refs if isinstance(ref, bytes)])
+        self._outbox.lost([ref for ref in refs if isinstance(ref, Ref)])
+
     def _say_sync(self, messages: list[bytes]) -> None:
         self._say([wire.frame(wire.SYNC, message) for message in messages])
 
@@ -343,7 +349,7 @@ class Session:
             if self._flight.probe(now):
                 self._ping = True
             else:
-                self._outbox.lost(self._flight.expired(now))
+                self._lost(self._flight.expired(now))
         if now >= self._pulse.due:
             self._beat(now)
 
@@ -351,7 +357,7 @@ class Session:
         self._reassembly.expire(now)
         if self._connected and self._heard is not None and now - self._heard > SILENCE_MS:
             self._connected = False
-            self._outbox.lost(self._flight.abandon())
+            self._lost(self._flight.abandon())
             self._notices.append(Disconnected())
         if self._connected:
             self._say_sync(self._strategy.heartbeat(self._index, now))

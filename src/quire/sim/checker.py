@@ -1,0 +1,238 @@
+"""The checker: an oracle that knows `sim_events` and the devices' stores, and judges the outcome.
+
+Owns: what must be true of every run, whatever went wrong in it. Must not know: the plan's reasons, the
+network, how devices came to hold what they hold.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import NamedTuple
+
+from quire.errors import NotFound
+from quire.sim import evidence
+from quire.sim.device import Device
+from quire.sim.entitled import Shown, Truth, Write, work_out
+from quire.sim.ground import DOWN, GroundTruth
+
+#: Faults of one kind that are told; more say nothing new.
+MAX_TOLD = 5
+#: Reasons for which the honest may refuse each other's passing requests, which come again: one was dated by
+#: a clock that was set back, or came before its asker's introduction.
+_HONEST_REASONS = ("clock-ahead", "unknown-peer")
+
+
+class Checker:
+    """Judges `devices` by what `ground` says at the time of asking."""
+
+    def __init__(self, ground: GroundTruth, devices: dict[str, Device]) -> None:
+        self._ground = ground
+        self._devices = devices
+        self._truth = Truth()
+        self._expected: dict[str, Counter[Shown]] = {}
+        #: What was found missing in the course of the run.
+        self.lost: list[str] = []
+
+    def check_restart(self, device: Device) -> None:
+        """A device came back from a crash: whatever it had acknowledged must be there."""
+        self.lost += [
+            f"after a restart, {text}" for text in _acknowledged_lost(work_out(self._ground), [device])
+        ]
+
+    def expect(self) -> None:
+        """Work out what everyone should end with: nothing more will be written."""
+        self._truth = work_out(self._ground)
+        sure = [write for write in self._truth.writes if self._happened(write)]
+        self._expected = {
+            identity: Counter(shown for write in sure for shown in write.shown_to(identity))
+            for identity in self._truth.names
+        }
+
+    def settled(self, device: Device) -> bool:
+        """Whether everyone on a device sees and holds what they should, and is in sync with all others."""
+        everyone = list(self._devices.values())
+        for check in (_out_of_sync, _differs, _holds_other_events):
+            for _fault in check(_Case(self._truth, self._expected, [device], everyone)):
+                return False
+        return True
+
+    def judge(self) -> list[str]:
+        """Everything that is wrong, in words; nothing when all is well."""
+        devices = list(self._devices.values())
+        case = _Case(self._truth, self._expected, devices, devices)
+        kinds = [self._truth.shut_out, self.lost, _acknowledged_lost(self._truth, devices)]
+        # A rebuild last: it could mend what others look at.
+        kinds += [list(check(case)) for check in (*_CHECKS, _changed_by_rebuild)]
+        return [fault for faults in kinds for fault in _bounded(faults)]
+
+    def _happened(self, write: Write) -> bool:
+        """Whether a write took place; one that a crash interrupted did when its writer's store has any of it."""
+        if write.happened is not None:
+            return write.happened
+        own = evidence.messages(self._devices[write.device].home, write.writer)
+        return any(shown in own for shown in write.shown_to(write.writer))
+
+
+class _Case(NamedTuple):
+    """What one check looks at: `devices`, among `everyone`."""
+
+    truth: Truth
+    expected: dict[str, Counter[Shown]]
+    devices: Sequence[Device]
+    everyone: Sequence[Device]
+
+
+_Check = Callable[[_Case], Iterator[str]]
+
+
+def _bounded(faults: list[str]) -> list[str]:
+    more = len(faults) - MAX_TOLD
+    return [*faults[:MAX_TOLD], f"(and {more} more of this kind)"] if more > 0 else faults
+
+
+def _identities(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Device, str, str]]:
+    """(device, identity, how to call it) of everyone on some devices."""
+    for device in devices:
+        for identity, name in truth.names.items():
+            if truth.devices[identity] == device.name:
+                yield device, identity, f"{name} on {device.name}"
+
+
+def _acknowledged_lost(truth: Truth, devices: Sequence[Device]) -> list[str]:
+    faults = []
+    for device, identity, who in _identities(truth, devices):
+        held = evidence.held(device.home, identity)
+        ids = {event_id for events in held.values() for event_id, _ in events}
+        for write in truth.writes:
+            if write.writer == identity and not ids.issuperset(write.event_ids):
+                faults.append(
+                    f"{who} lost what was acknowledged at {write.at_ms / 1000:.1f} s: {write.texts[0][:40]!r}"
+                )
+    return faults
+
+
+def _differs(case: _Case) -> Iterator[str]:
+    """Messages that someone should see and does not, should not and does, or sees twice."""
+    for device, identity, who in _identities(case.truth, case.devices):
+        seen = evidence.messages(device.home, identity)
+        for shown in sorted((case.expected[identity] - seen).elements()):
+            yield f"{who} lacks {shown.body_text[:40]!r} by {case.truth.names[shown.sender]}"
+        for shown in sorted((seen - case.expected[identity]).elements()):
+            again = "twice" if shown in case.expected[identity] else "without right or reason"
+            yield f"{who} sees {shown.body_text[:40]!r} {again}"
+
+
+def _holds_other_events(case: _Case) -> Iterator[str]:
+    """Members of a space that hold another set of events than its founder, or events not yet valid."""
+    held = {
+        who: evidence.held(device.home, who) for device, who, _name in _identities(case.truth, case.everyone)
+    }
+    for _device, identity, who in _identities(case.truth, case.devices):
+        if foreign := held[identity].keys() - set(case.truth.spaces_of(identity)):
+            yield f"{who} holds events of {len(foreign)} spaces that it is not in"
+        for space in case.truth.spaces_of(identity):
+            founder = case.truth.members[space][0]
+            own, founders = held[identity].get(space, Counter()), held[founder].get(space, Counter())
+            if own != founders:
+                lacks, extra = len(list((founders - own).elements())), len(list((own - founders).elements()))
+                yield f"{who} holds other events than the founder: {lacks} fewer, {extra} more"
+            if waiting := [event_id for event_id, state in own if state != "valid"]:
+                yield f"{who} holds {len(waiting)} events that are not valid"
+
+
+def _out_of_sync(case: _Case) -> Iterator[str]:
+    """Devices of one space without a session between them, and sessions that do not know they are in sync.
+
+    Of two people on one device, one may be met by others through the other.
+    """
+    for device in case.devices:
+        met: dict[tuple[str, str], None] = {}
+        for member in device.home.store.memberships.all():
+            for peer, status in device.node.sessions(member).items():
+                if status.connected:
+                    met[member.space_id, case.truth.devices[peer]] = None
+                    if not status.in_sync:
+                        who = f"{case.truth.names[member.account_id]} on {device.name}"
+                        yield f"{who} does not know itself to be in sync with {case.truth.names[peer]}"
+        for space, members in case.truth.members.items():
+            lives_on = dict.fromkeys(case.truth.devices[member] for member in members)
+            if device.name in lives_on:
+                for other in lives_on:
+                    if other != device.name and (space, other) not in met:
+                        yield f"{device.name} is not connected to {other}"
+
+
+def _writes_torn(case: _Case) -> Iterator[str]:
+    """Writes of many messages at once, of which a crash left a part."""
+    for device, identity, who in _identities(case.truth, case.devices):
+        seen = evidence.messages(device.home, identity)
+        for write in case.truth.writes:
+            shown = write.shown_to(identity)
+            if write.writer == identity and 0 < sum(one in seen for one in shown) < len(shown):
+                yield f"{who} holds a part of what was written at once at {write.at_ms / 1000:.1f} s"
+
+
+def _wrongly_refused(case: _Case) -> Iterator[str]:
+    """Writes refused for any reason but a device that is down, or an addressee who is not known there yet."""
+    for write in case.truth.writes:
+        if write.why and write.why not in (DOWN, NotFound.code):
+            yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
+
+
+def _out_of_order(case: _Case) -> Iterator[str]:
+    """Writers whose messages are shown in another order than they were written in."""
+    for device, identity, who in _identities(case.truth, case.devices):
+        for writer, name in case.truth.names.items():
+            written = [s[3] for w in case.truth.writes if w.writer == writer for s in w.shown_to(identity)]
+            place = {text: n for n, text in enumerate(written)}
+            by_space: dict[str, list[int]] = {}
+            for space, _channel, text in evidence.in_order(device.home, identity, writer):
+                if text in place:
+                    by_space.setdefault(space, []).append(place[text])
+            if any(places != sorted(places) for places in by_space.values()):
+                yield f"{who} sees what {name} wrote in another order"
+
+
+def _honest_refused(case: _Case) -> Iterator[str]:
+    """Devices that refused something, though nobody here forges; and those that were in trouble."""
+    for device in case.devices:
+        for reason, count in evidence.rejections(device.home):
+            if reason not in _HONEST_REASONS:
+                yield f"{device.name} refused {count} honest events: {reason}"
+        for text in device.troubles:
+            yield f"{device.name} was in trouble: {text}"
+        if found := evidence.damage(device.home):
+            yield f"{device.name} has a damaged database: {found}"
+
+
+def _order_matters(case: _Case) -> Iterator[str]:
+    """Identities whose events, taken in in another order, give other views."""
+    for device, identity, who in _identities(case.truth, case.devices):
+        found = evidence.views(device.home, identity)
+        for member in device.home.store.memberships.all():
+            if member.account_id == identity:
+                of_space = Counter({row: n for row, n in found.items() if row[-1] == member.space_id})
+                orders = evidence.other_orders(device.home, member, Random(f"{identity} orders"))
+                for order, made in orders.items():
+                    if made != of_space:
+                        yield f"{who} would see something else had the events come {order}"
+
+
+def _changed_by_rebuild(case: _Case) -> Iterator[str]:
+    """Devices whose views a rebuild changes."""
+    for device in case.devices:
+        before = evidence.views(device.home)
+        if evidence.rebuilt_views(device.home) != before:
+            yield f"{device.name} has other views after a rebuild"
+
+
+_CHECKS: tuple[_Check, ...] = (
+    _differs,
+    _holds_other_events,
+    _out_of_sync,
+    _writes_torn,
+    _wrongly_refused,
+    _out_of_order,
+    _honest_refused,
+    _order_matters,
+)

@@ -1,0 +1,146 @@
+"""One simulated device: a real node on a real database, its clocks and its entropy; crashes and restarts.
+
+Owns: how a virtual shell drives a node (as `quire.runtime` does with a real one), and what a crash leaves:
+the database files as they stood between two statements. Must not know: the network, what people do.
+"""
+
+import shutil
+from pathlib import Path
+
+import apsw
+
+from quire.core.address import HostPort, format_address
+from quire.events.home import Home
+from quire.handlers import REGISTRY
+from quire.node import Arrived, Node, Trouble
+from quire.sim.entropy import Stream
+
+PORT = 7700
+#: Virtual time 0 as a time of day: 2026-01-01 00:00 UTC (ms).
+EPOCH_MS = 1_767_225_600_000
+_FILES = ("quire.db", "quire.db-wal")
+
+
+class Crashed(BaseException):
+    """The device died here. A BaseException, so that nothing mistakes it for an error to live through."""
+
+
+class Device:
+    """`now` is virtual time (ms) throughout; the node sees its own steady clock and its own time of day."""
+
+    def __init__(self, name: str, folder: Path, host: str, seed: int, strategy: str) -> None:
+        self.name = name
+        self.host = host
+        self.ahead = 0
+        self.due = 0
+        self.troubles: list[str] = []
+        self.crashes = 0
+        self._folder = folder
+        self._seed = seed
+        self._strategy = strategy
+        self._home: Home | None = None
+        self._node: Node | None = None
+        self._steady = 0
+        self._statements_left = 0
+        folder.mkdir(parents=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether the node runs."""
+        return self._node is not None
+
+    @property
+    def node(self) -> Node:
+        """The running node."""
+        assert self._node is not None
+        return self._node
+
+    @property
+    def home(self) -> Home:
+        """The running node's home."""
+        return self.node.home
+
+    @property
+    def address(self) -> HostPort:
+        """Where the device is on the network."""
+        return self.host, PORT
+
+    def wall(self, now: int) -> int:
+        """The time of day that this device believes in."""
+        return EPOCH_MS + now + self.ahead
+
+    def start(self, now: int) -> None:
+        """Start the node from what the disk holds."""
+        entropy = Stream(f"{self._seed} device {self.name} run {self.crashes}")
+        self._steady = int.from_bytes(entropy(3), "big")
+        self._home = Home(self._folder / "quire.db", REGISTRY, entropy)
+        addresses = (format_address(*self.address),)
+        steady = now + self._steady
+        self._node = Node(self._home, self._strategy, steady, self.wall(now) - steady, addresses)
+        self.due = now
+
+    def receive(self, data: bytes, source: HostPort, now: int) -> None:
+        """Hand a datagram to the node."""
+        self.node.receive_datagram(data, source, now + self._steady)
+        self.due = now
+
+    def committed(self, now: int) -> None:
+        """Tell the node that somebody wrote, as the API does."""
+        self.node.committed(now + self._steady)
+        self.due = now
+
+    def pump(self, now: int) -> list[tuple[bytes, HostPort]]:
+        """Let the node act on what has come and what is due; the datagrams it sends."""
+        steady, node = now + self._steady, self.node
+        node.wall_ahead = self.wall(now) - steady
+        if steady >= node.next_timer():
+            node.handle_timer(steady)
+        out = node.datagrams_to_send(steady)
+        while (event := node.next_event()) is not None:
+            if isinstance(event, Trouble):
+                self.troubles.append(event.text)
+            elif isinstance(event, Arrived):
+                node.home.search.step()
+        self.due = max(now, node.next_timer() - self._steady)
+        return out
+
+    def crash_after(self, statements: int) -> None:
+        """Die before the SQL statement after so many more; `crash` is then called by whoever catches Crashed."""
+        self._statements_left = statements
+        self.home.store.db.connection.exec_trace = self._count
+
+    def crash(self) -> None:
+        """Lose everything but the database files as they stand now."""
+        self._keep_files()
+        self._end()
+        self.crashes += 1
+        for name in _FILES:
+            (self._folder / name).unlink(missing_ok=True)
+            if (self._folder / f"left-{name}").exists():
+                (self._folder / f"left-{name}").rename(self._folder / name)
+
+    def stop(self) -> None:
+        """End the run cleanly."""
+        if self.running:
+            self._end()
+
+    def _end(self) -> None:
+        if self._home is not None:
+            self._home.store.db.connection.exec_trace = None
+            self._home.close()
+        self._home = self._node = None
+
+    def _count(self, _: apsw.Cursor, __: str, ___: object) -> bool:
+        # Below zero it is dead already: let it roll back. (APSW does not bear a tracer that removes itself.)
+        self._statements_left -= 1
+        if self._statements_left != -1:
+            return True
+        # What follows rolls back and closes tidily: the files must be kept before that.
+        self._keep_files()
+        raise Crashed
+
+    def _keep_files(self) -> None:
+        if not (self._folder / f"left-{_FILES[0]}").exists():
+            for name in _FILES:
+                if (self._folder / name).exists():
+                    shutil.copyfile(self._folder / name, self._folder / f"left-{name}")

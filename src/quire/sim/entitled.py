@@ -1,0 +1,112 @@
+"""Who should see what: the ground truth, worked out for each identity.
+
+Owns: the step from `sim_events` to expected messages. Must not know: devices, stores, how it is compared.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from quire.sim.ground import DONE, GroundTruth, SimEvent
+
+
+class Shown(NamedTuple):
+    """A message as one identity should see it."""
+
+    space_id: str
+    channel_id: str
+    sender: str
+    body_text: str
+
+
+@dataclass(frozen=True)
+class Write:
+    """What somebody wrote at once (one text or many), or tried to. Identities are public keys."""
+
+    at_ms: int
+    writer: str
+    device: str
+    texts: list[str]
+    #: Who should see it, and the channel that each sees it in.
+    seen_by: dict[str, str]
+    space_id: str
+    #: In the order of the texts; none when the writer was not told that it is written.
+    event_ids: list[str]
+    #: None: the device crashed on it, so that it may be there, whole, or not at all.
+    happened: bool | None
+    #: Why it was refused, when it was.
+    why: str = ""
+
+    def shown_to(self, identity: str) -> list[Shown]:
+        """How one identity should see it."""
+        if identity not in self.seen_by:
+            return []
+        return [Shown(self.space_id, self.seen_by[identity], self.writer, text) for text in self.texts]
+
+
+@dataclass
+class Truth:
+    """What `sim_events` says came of the plan so far."""
+
+    #: Of each identity: its name, and the device it lives on.
+    names: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    #: Space id → identities, in order of joining.
+    members: dict[str, list[str]] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    #: People who could not found, invite or join, and why.
+    shut_out: list[str] = field(default_factory=list)
+
+    def spaces_of(self, identity: str) -> list[str]:
+        """The spaces that an identity is in."""
+        return [space for space, members in self.members.items() if identity in members]
+
+
+def work_out(ground: GroundTruth) -> Truth:
+    """The truth as the table tells it now."""
+    truth = Truth()
+    plan, outcomes = ground.plan(), ground.outcomes()
+    keys: dict[str, str] = {}
+    spaces: dict[str, str] = {}
+    for event in plan:
+        if event.action not in ("found", "invite", "join"):
+            continue
+        outcome = outcomes.get(event.n)
+        if outcome is None or outcome.action != DONE:
+            why = "the run never came to it" if outcome is None else outcome.detail["words"]
+            truth.shut_out.append(
+                f"{event.actor} could not {event.action} at {event.at_ms / 1000:.1f} s: {why}"
+            )
+        elif event.action != "invite":
+            key, space = outcome.detail["pubkey"], outcome.detail["space_id"]
+            keys[event.actor], spaces[event.detail["space"]] = key, space
+            truth.names[key], truth.devices[key] = event.actor, event.detail["device"]
+            truth.members.setdefault(space, []).append(key)
+    for event in plan:
+        if event.action == "write" and event.actor in keys and event.detail["space"] in spaces:
+            space = spaces[event.detail["space"]]
+            truth.writes.append(_write(event, outcomes.get(event.n), keys, space, truth.members[space]))
+    return truth
+
+
+def _write(
+    event: SimEvent, outcome: SimEvent | None, keys: dict[str, str], space: str, members: list[str]
+) -> Write:
+    writer, to = keys[event.actor], event.detail["to"]
+    if to[0] == "@":
+        other = keys.get(to[1:], "")
+        seen_by = {writer: other, other: writer}
+    else:
+        seen_by = dict.fromkeys(members, to[1:])
+    happened = None if outcome is None else outcome.action == DONE
+    told = {} if outcome is None else outcome.detail
+    return Write(
+        at_ms=event.at_ms,
+        writer=writer,
+        device=event.detail["device"],
+        texts=event.detail["texts"],
+        seen_by=seen_by,
+        space_id=space,
+        event_ids=told.get("event_ids", []),
+        happened=happened,
+        why=told.get("why", ""),
+    )

@@ -1,0 +1,112 @@
+"""What a device's store shows of one identity: the evidence that the checker judges.
+
+Owns: reading the documented relations, and making the same views again in other ways. Must not know: the
+ground truth.
+"""
+
+from collections import Counter
+from random import Random
+
+from quire.events.home import Home
+from quire.events.ingest import ingest
+from quire.events.rebuild import rebuild
+from quire.handlers import REGISTRY
+from quire.sim.entitled import Shown
+from quire.sim.entropy import Stream
+from quire.store.memberships import Membership
+
+#: A time of day at which no event is held for being too far ahead (ms).
+_FAR_FUTURE = 1 << 42
+_VIEWS = (
+    "SELECT event_id, channel_id, sender, ts, body_text, account_id, space_id FROM message_index",
+    "SELECT event_id, subject, action, author_user, ts, account_id, space_id FROM auth_graph",
+)
+Views = Counter[tuple[object, ...]]
+
+
+def messages(home: Home, identity: str) -> Counter[Shown]:
+    """What an identity sees, and how often."""
+    rows = home.store.db.all(
+        "SELECT space_id, channel_id, sender, body_text FROM message_index WHERE account_id = ?", (identity,)
+    )
+    return Counter(Shown(*row) for row in rows)
+
+
+def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str]]:
+    """(space, channel, text) of one sender's messages, as sorted for reading (time, then place in its log)."""
+    rows = home.store.db.all(
+        "SELECT i.space_id, i.channel_id, i.body_text FROM message_index AS i JOIN blobs AS b USING (event_id)"
+        " WHERE i.account_id = ? AND i.sender = ? ORDER BY i.ts, b.seq",
+        (identity, sender),
+    )
+    return [(space, channel, text) for space, channel, text in rows]
+
+
+def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
+    """By space: (event id, state) of everything that an identity holds there; its own log left out."""
+    found: dict[str, Counter[tuple[str, str]]] = {}
+    rows = home.store.db.all(
+        "SELECT e.space_id, e.event_id, e.state FROM events AS e JOIN accounts AS a USING (account_id)"
+        " JOIN spaces AS s USING (space_id) JOIN memberships AS m ON m.account = a.n AND m.space = s.n"
+        " WHERE e.account_id = ? AND m.kind <> 'home'",
+        (identity,),
+    )
+    for space, event_id, state in rows:
+        found.setdefault(space, Counter())[event_id, state] += 1
+    return found
+
+
+def rejections(home: Home) -> list[tuple[str, int]]:
+    """(reason, count) of whatever was refused."""
+    rows = home.store.db.all("SELECT reason, sum(count) FROM rejections GROUP BY reason ORDER BY reason")
+    return [(reason, count) for reason, count in rows]
+
+
+def damage(home: Home) -> str:
+    """What SQLite finds wrong with the file; nothing when all is well."""
+    found = home.store.db.one("PRAGMA integrity_check")
+    return "" if found is None or found[0] == "ok" else str(found[0])
+
+
+def views(home: Home, identity: str = "") -> Views:
+    """All rows of the documented views, of one identity or of all."""
+    rows = [row for sql in _VIEWS for row in home.store.db.all(sql)]
+    return Counter(row for row in rows if not identity or row[-2] == identity)
+
+
+def rebuilt_views(home: Home) -> Views:
+    """The views after they are dropped and made anew."""
+    rebuild(home, _FAR_FUTURE)
+    return views(home)
+
+
+def other_orders(home: Home, member: Membership, random: Random) -> dict[str, Views]:
+    """An identity's views in one space, made by taking in its events backwards, shuffled, and twice."""
+    rows = home.store.db.all(
+        "SELECT k.key_id, b.sealed FROM received AS r JOIN blobs AS b ON b.n = r.event"
+        " JOIN epochs AS k ON k.n = b.epoch WHERE r.account = ? AND r.space = ? ORDER BY r.event",
+        (member.account, member.space),
+    )
+    sealed = [bytes(key_id) + bytes(blob) for key_id, blob in rows]
+    shuffled = list(sealed)
+    random.shuffle(shuffled)
+    orders = {"backwards": sealed[::-1], "shuffled": shuffled, "twice": [*shuffled, *sealed]}
+    return {name: _take_in(member, order, random) for name, order in orders.items()}
+
+
+def _take_in(member: Membership, sealed: list[bytes], random: Random) -> Views:
+    """Views of a fresh store that is given these events in batches of random size."""
+    fresh = Home(":memory:", REGISTRY, Stream("unused"))
+    try:
+        with fresh.store.transaction():
+            account = fresh.store.memberships.add_account(member.device_key)
+            key, _ = member.epochs[member.current_epoch]
+            here = fresh.store.memberships.add(account, member.space_id, key, member.name, member.kind)
+        at = 0
+        while at < len(sealed):
+            size = 1 + random.randrange(60)
+            ingest(fresh, here, sealed[at : at + size], "checker", _FAR_FUTURE)
+            at += size
+        return views(fresh)
+    finally:
+        fresh.close()

@@ -1,0 +1,70 @@
+"""What a person does on a device, through the same handlers as the API.
+
+Owns: the step from a planned row to a handler's command, and what is noted of the outcome.
+Must not know: time beyond `now`, the network, who judges.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from quire.events.context import Context
+from quire.handlers import identity, message, space
+from quire.sim.device import Device
+from quire.sim.ground import SimEvent
+
+Links = dict[tuple[str, str], str]
+
+
+def act(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
+    """Do it; what came of it. Raises UserError as the handlers do."""
+    return ACTIONS[event.action](device, event, links, now)
+
+
+def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
+    ctx = _context(device, now)
+    known = {one.name for one in identity.list_(ctx)}
+    me = event.actor
+    if me not in known:
+        identity.create(ctx, me)
+    made = space.create(_context(device, now, me), event.detail["space"])
+    return {
+        "space_id": made.space_id,
+        "pubkey": _context(device, now, me, event.detail["space"]).member.account_id,
+    }
+
+
+def _invite(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
+    link = identity.invite(_context(device, now, event.actor, event.detail["space"])).link
+    links[event.detail["space"], event.detail["guest"]] = link
+    return {"link": link}
+
+
+def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
+    joined = identity.join(_context(device, now), links[event.detail["space"], event.actor], event.actor)
+    member = _context(device, now, event.actor, event.detail["space"]).member
+    return {"space_id": joined.space_id, "pubkey": member.account_id}
+
+
+def _write(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
+    ctx = _context(device, now, event.actor, event.detail["space"])
+    return {"event_ids": message.create_many(ctx, event.detail["to"], event.detail["texts"])}
+
+
+def _context(device: Device, now: int, person: str = "", space_name: str = "") -> Context:
+    """For the home, an identity of it, or an identity in a space."""
+    home, wall, addresses = device.home, device.wall(now), device.node.addresses
+    ctx = Context(home, wall, addresses=addresses)
+    if not person:
+        return ctx
+    account = identity.account_called(ctx, person)
+    of_account = home.store.memberships.of_account(account)
+    chosen = next((member for member in of_account if member.name == space_name), None)
+    return Context(home, wall, account, chosen, addresses)
+
+
+ACTIONS: dict[str, Callable[[Device, SimEvent, Links, int], dict[str, Any]]] = {
+    "found": _found,
+    "invite": _invite,
+    "join": _join,
+    "write": _write,
+}

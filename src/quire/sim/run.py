@@ -1,0 +1,172 @@
+"""One simulation from seed to verdict.
+
+Owns: putting workload, world and checker together, and the summary. Must not know: terminals.
+"""
+
+import tempfile
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from quire.errors import UserError
+from quire.limits import TICK_MS
+from quire.sim import evidence
+from quire.sim.checker import Checker
+from quire.sim.device import Device
+from quire.sim.entitled import work_out
+from quire.sim.ground import GroundTruth
+from quire.sim.scenario import DEFAULT, Scenario, load
+from quire.sim.workload import write_plan
+from quire.sim.world import World
+
+#: How often it is asked who has settled: to 100 ms of virtual time, or 1 % of the time it has taken.
+_LOOK_MS, _LOOK_SHARE = 100, 100
+
+
+class DeviceResult(msgspec.Struct):
+    """One device at the end; `settled_ms` is since the faults stopped, None when it never did."""
+
+    device: str
+    people: list[str]
+    events: int
+    messages: int
+    settled_ms: int | None
+    datagrams: int
+    bytes_sent: int
+    lost: int
+    corrupted: int
+    crashes: int
+
+
+class Result(msgspec.Struct):
+    """The verdict on one run. Equal for equal seeds, to the last byte."""
+
+    scenario: str
+    seed: int
+    faults: list[str]
+    devices: list[DeviceResult]
+    writes: int
+    refused: int
+    #: Writes that a crash cut off before they were acknowledged.
+    interrupted: int
+    virtual_ms: int
+    settled_ms: int | None
+    #: Ticks of every node that it took to settle, and that it may take.
+    rounds: int | None
+    most_rounds: int
+    #: Of every datagram sent and its time.
+    fingerprint: str
+
+    @property
+    def replay(self) -> str:
+        """The command that gives this very run again."""
+        return f"quire sim {self.scenario} --seed {self.seed}"
+
+
+def simulate(name: str = DEFAULT, seed: int = 7, keep: Path | None = None) -> Result:
+    """Run a scenario by name; with `keep`, leave `sim.db` and each device's home in that folder.
+
+    Raises UserError when there is no such scenario, or the folder is in use.
+    """
+    scenario = load(name)
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise UserError(f"{keep} is not empty. Name a new folder to keep the simulation in.")
+        keep.mkdir(parents=True, exist_ok=True)
+        return run_scenario(name, scenario, seed, keep, keep / "sim.db")
+    with tempfile.TemporaryDirectory(prefix="quire-sim-") as folder:
+        return run_scenario(name, scenario, seed, Path(folder), ":memory:")
+
+
+def run_scenario(name: str, scenario: Scenario, seed: int, folder: Path, ground_path: Path | str) -> Result:
+    """Run a scenario with its devices' homes in `folder`."""
+    ground = GroundTruth(ground_path)
+    run = _Run(scenario, seed, folder, ground)
+    try:
+        faults = run.to_the_end()
+        return run.result(name, seed, faults)
+    finally:
+        run.world.stop()
+        ground.close()
+
+
+class _Run:
+    def __init__(self, scenario: Scenario, seed: int, folder: Path, ground: GroundTruth) -> None:
+        write_plan(ground, scenario, seed)
+        self._scenario = scenario
+        self._ground = ground
+        self.world = World(ground, folder, seed, scenario.strategy, self._restarted)
+        self._checker = Checker(ground, self.world.devices)
+        self._settled: dict[str, int] = {}
+        self._end: int | None = None
+
+    def to_the_end(self) -> list[str]:
+        """Carry it out and wait until all have settled, or should have; what is wrong."""
+        try:
+            self.world.run(self.world.last_step)
+            self._checker.expect()
+            self._settle()
+        except Exception as error:
+            # The oracle's own mistakes too: no run may end without a verdict.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            told = f"{type(error).__name__}: {error} (in {where.name}, {Path(where.filename).name} line {where.lineno})"
+            return [f"at {self.world.now / 1000:.3f} s something raised {told}"]
+        faults = self._checker.judge()
+        if self._end is None:
+            faults.append(f"not all had settled {self._scenario.settle_s} s after the faults stopped")
+        return faults
+
+    def result(self, name: str, seed: int, faults: list[str]) -> Result:
+        """The verdict with its numbers."""
+        truth = work_out(self._ground)
+        return Result(
+            scenario=name,
+            seed=seed,
+            faults=faults,
+            devices=[self._device_result(device, truth.devices, truth.names) for device in self._running()],
+            writes=sum(write.happened is True for write in truth.writes),
+            refused=sum(write.happened is False for write in truth.writes),
+            interrupted=sum(write.happened is None for write in truth.writes),
+            virtual_ms=self.world.now,
+            settled_ms=self._end,
+            rounds=None if self._end is None else -(-self._end // TICK_MS),
+            most_rounds=self._scenario.settle_s * 1_000 // TICK_MS,
+            fingerprint=self.world.network.fingerprint(),
+        )
+
+    def _settle(self) -> None:
+        start = self.world.now
+        while self.world.now < start + self._scenario.settle_s * 1_000:
+            self.world.run(self.world.now + max(_LOOK_MS, (self.world.now - start) // _LOOK_SHARE))
+            for device in self.world.devices.values():
+                if not self._checker.settled(device):
+                    self._settled.pop(device.name, None)
+                else:
+                    self._settled.setdefault(device.name, self.world.now - start)
+            if len(self._settled) == len(self.world.devices):
+                self._end = self.world.now - start
+                return
+
+    def _restarted(self, device: Device) -> None:
+        self._checker.check_restart(device)
+
+    def _running(self) -> list[Device]:
+        return [device for device in self.world.devices.values() if device.running]
+
+    def _device_result(self, device: Device, lives_on: dict[str, str], names: dict[str, str]) -> DeviceResult:
+        people = [identity for identity, where in lives_on.items() if where == device.name]
+        tally = self.world.network.tally(device.name)
+        held = [evidence.held(device.home, identity) for identity in people]
+        return DeviceResult(
+            device=device.name,
+            people=[names[identity] for identity in people],
+            events=sum(events.total() for spaces in held for events in spaces.values()),
+            messages=sum(evidence.messages(device.home, identity).total() for identity in people),
+            settled_ms=self._settled.get(device.name),
+            datagrams=tally.sent,
+            bytes_sent=tally.bytes_sent,
+            lost=tally.lost,
+            corrupted=tally.corrupted,
+            crashes=device.crashes,
+        )

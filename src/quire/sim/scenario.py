@@ -1,0 +1,98 @@
+"""Scenarios: what kind of community on what kind of network, as data (`scenarios/*.toml`).
+
+Owns: their fields, defaults and reading. Must not know: how any of it is carried out.
+"""
+
+import tomllib
+from importlib.resources import files
+from typing import Annotated
+
+import msgspec
+
+from quire.errors import UserError
+
+DEFAULT = "community"
+
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who takes part. The first founds the space; the others join it through whoever is already in."""
+
+    count: Annotated[int, msgspec.Meta(ge=2)]
+    #: How many of them have no device of their own, and live on another's.
+    housemates: _Count = 0
+    #: How many are (also) in a second space.
+    second_space: _Count = 0
+    join_within_s: int = 5
+
+
+class Writing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What they write. `direct`, `runs` (many at once) and `large` are shares of the writes."""
+
+    writes: int
+    within_s: int
+    direct: _Share = 0.2
+    runs: _Share = 0.1
+    large: _Share = 0.03
+
+
+class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the network does to each datagram."""
+
+    delay_ms: Annotated[int, msgspec.Meta(ge=1)] = 20
+    jitter_ms: _Count = 10
+    loss: _Share = 0.0
+    duplicate: _Share = 0.0
+    #: Share that is held back, behind what is sent later.
+    reorder: _Share = 0.0
+    #: Share in which bits are flipped.
+    corrupt: _Share = 0.0
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes wrong while they write. All but skewed clocks is mended when the writing ends."""
+
+    partitions: _Count = 0
+    #: Times that a device has no network.
+    absences: _Count = 0
+    crashes: _Count = 0
+    #: Whether a device can come back at another address.
+    moves: bool = False
+    #: How far clocks are off at the start, how often one is set anew, and how far off it then is.
+    skew_s: _Count = 0
+    jumps: _Count = 0
+    jump_s: _Count = 0
+
+
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One kind of run. `settle_s` is the virtual time within which all must agree once faults have stopped."""
+
+    about: str
+    settle_s: int
+    people: People
+    writing: Writing
+    network: Conditions = Conditions()
+    faults: Faults = Faults()
+    strategy: str = "bloom"
+
+
+def names() -> list[str]:
+    """All scenarios, by name."""
+    folder = files("quire.sim").joinpath("scenarios")
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load(name: str) -> Scenario:
+    """A scenario by name. Raises UserError when there is none."""
+    if name not in names():
+        raise UserError(f"There is no scenario {name!r}: choose one of {', '.join(names())}.")
+    return parse(files("quire.sim").joinpath("scenarios", f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> Scenario:
+    """A scenario from TOML. Raises msgspec.ValidationError, which names the field."""
+    return msgspec.convert(tomllib.loads(text), Scenario)

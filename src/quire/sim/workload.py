@@ -1,0 +1,149 @@
+"""The workload: what people will do, and what will go wrong, all drawn from the seed.
+
+Owns: the plan, as rows of `sim_events`. Must not know: how it is carried out, or judged.
+"""
+
+from random import Random
+
+import msgspec
+
+from quire.sim.faults import FaultPlan, Step
+from quire.sim.ground import GroundTruth
+from quire.sim.scenario import Scenario
+
+_PEOPLE = ("ada", "ben", "cai", "dora", "eli", "fay", "gus", "hana", "ivo", "june", "kim", "lea")
+_CHANNELS = ("general", "general", "random", "café plans")
+_WORDS = (
+    "bread",
+    "meeting",
+    "ответ",
+    "naïve",
+    "tomorrow",
+    "🙂",
+    "who\nelse",
+    "東京",
+    "a  b",
+    "<b>",
+    "'; --",
+    "ok",
+)
+_SPACES = ("commons", "workshop")
+_LARGE = 12_000
+_MOST_AT_ONCE = 25
+
+
+def write_plan(ground: GroundTruth, scenario: Scenario, seed: int) -> None:
+    """Fill `sim_events` with everything that is to happen."""
+    for step in _Workload(scenario, seed).steps:
+        ground.add(*step)
+
+
+class _Workload:
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._scenario = scenario
+        self._random = Random(f"{seed} workload")
+        self._end = scenario.writing.within_s * 1_000
+        count = scenario.people.count
+        self._people = [_PEOPLE[n] if n < len(_PEOPLE) else f"person{n}" for n in range(count)]
+        devices = [f"device{n + 1}" for n in range(max(1, count - scenario.people.housemates))]
+        self._device = {person: devices[n % len(devices)] for n, person in enumerate(self._people)}
+        hosts = {name: f"10.0.0.{n + 1}" for n, name in enumerate(devices)}
+        # (space, person, since when): who is in which space, in order of joining.
+        self._members: list[tuple[str, str, int]] = []
+        self.steps: list[Step] = [Step(0, name, "boot", {"host": host}) for name, host in hosts.items()]
+        self.steps.append(Step(0, "network", "conditions", msgspec.to_builtins(scenario.network)))
+        self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
+        self._gather()
+        for device in dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite"):
+            self._faults.keep_in_place(device)
+        self.steps += self._faults.steps
+        for number in range(scenario.writing.writes):
+            self._write(number)
+        self.steps.append(Step(self._end, "everyone", "rest", {}))
+        self.steps.sort(key=lambda step: step.at)
+
+    def _gather(self) -> None:
+        """Found the spaces and let everyone join. Who has invited others may join no other space later."""
+        second = min(self._scenario.people.second_space, len(self._people) - 1)
+        guests = self._random.sample(self._people[2:], second - 1) if second > 1 else []
+        self._found(_SPACES[0], self._people[0], 0)
+        for person in self._people[1:]:
+            self._join(_SPACES[0], person, guests)
+        if guests:
+            founder = self._people[1]
+            since = next(at for _, person, at in self._members if person == founder)
+            self._found(_SPACES[1], founder, since + 1)
+            for person in guests:
+                self._join(_SPACES[1], person, guests)
+
+    def _found(self, space: str, person: str, at: int) -> None:
+        at = self._faults.when_up(self._device[person], at)
+        self._do(at, person, "found", space)
+        self._members.append((space, person, at))
+
+    def _join(self, space: str, person: str, guests: list[str]) -> None:
+        founder, since = next((p, at) for name, p, at in self._members if name == space)
+        at = since + 1 + self._random.randrange(self._scenario.people.join_within_s * 1_000)
+        at = self._faults.when_up(self._device[founder], at)
+        inviter = self._random.choice(
+            [
+                p
+                for name, p, joined in self._members
+                if name == space
+                and joined < at
+                and p not in guests
+                and self._faults.is_up(self._device[p], at)
+            ]
+        )
+        self._do(at, inviter, "invite", space, guest=person)
+        # The link travels by hand: the inviter may be gone before it is used.
+        at = self._faults.when_up(self._device[person], at + 1 + self._random.randrange(3_000))
+        self._do(at, person, "join", space)
+        self._members.append((space, person, at))
+
+    def _write(self, number: int) -> None:
+        """One write; some come just as the device is about to crash."""
+        random = self._random
+        at = 1 + random.randrange(self._end - 1)
+        crashes = [step for step in self._faults.steps if step.action == "crash"]
+        doomed = ""
+        if crashes and random.random() < 0.15:
+            crash = random.choice(crashes)
+            at, doomed = crash.at, crash.actor
+        able = [
+            (space, person)
+            for space, person, since in self._members
+            if since < at
+            and (self._device[person] == doomed if doomed else self._faults.is_up(self._device[person], at))
+        ]
+        if able:
+            space, person = random.choice(able)
+            to = self._target(space, at)
+            self._do(at, person, "write", space, to=to, texts=self._texts(number))
+
+    def _target(self, space: str, at: int) -> str:
+        if self._random.random() >= self._scenario.writing.direct:
+            return "#" + self._random.choice(_CHANNELS)
+        return "@" + self._random.choice(
+            [p for name, p, since in self._members if name == space and since < at]
+        )
+
+    def _texts(self, number: int) -> list[str]:
+        writing, random = self._scenario.writing, self._random
+        many = random.random() < writing.runs
+        return [
+            self._text(f"{number}.{place}")
+            for place in range(2 + random.randrange(_MOST_AT_ONCE - 1) if many else 1)
+        ]
+
+    def _text(self, mark: str) -> str:
+        """Words that no other message has."""
+        words = " ".join(self._random.choice(_WORDS) for _ in range(1 + self._random.randrange(20)))
+        if self._random.random() < self._scenario.writing.large:
+            words += "x" * self._random.randrange(_LARGE)
+        return f"no. {mark}: {words}"
+
+    def _do(self, at: int, person: str, action: str, space: str, **detail: object) -> None:
+        self.steps.append(
+            Step(at, person, action, {"device": self._device[person], "space": space, **detail})
+        )

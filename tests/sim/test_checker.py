@@ -1,0 +1,231 @@
+"""The checker must see what is wrong: each mutation here breaks a healthy run in one way."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import pytest
+
+from quire.sim.checker import MAX_TOLD, Checker
+from quire.sim.device import Device
+from quire.sim.entitled import work_out
+from quire.sim.ground import DONE, REFUSED, GroundTruth
+from quire.sim.scenario import People, Scenario, Writing
+from quire.sim.workload import write_plan
+from quire.sim.world import World
+
+SMALL = Scenario(
+    about="x",
+    settle_s=30,
+    people=People(count=3, join_within_s=1),
+    writing=Writing(writes=20, within_s=4, direct=0.4),
+)
+
+
+class Finished(NamedTuple):
+    """A run that went well."""
+
+    ground: GroundTruth
+    checker: Checker
+    devices: dict[str, Device]
+
+    def judge(self) -> str:
+        self.checker.expect()
+        return "\n".join(self.checker.judge())
+
+    def sql(self, device: str, *statements: str) -> None:
+        for statement in statements:
+            self.devices[device].home.store.db.execute(statement).fetchall()
+
+
+def run_it(folder: Path) -> Finished:
+    ground = GroundTruth()
+    write_plan(ground, SMALL, 1)
+    world = World(ground, folder, 1, "bloom", lambda _: None)
+    checker = Checker(ground, world.devices)
+    world.run(world.last_step + 500)
+    checker.expect()
+    while not all(checker.settled(device) for device in world.devices.values()):
+        world.run(world.now + 500)
+    return Finished(ground, checker, world.devices)
+
+
+def copy(source: apsw.Connection, target: apsw.Connection) -> None:
+    with target.backup("main", source, "main") as backup:
+        backup.step()
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    run = run_it(tmp_path_factory.mktemp("run"))
+    yield run
+    for device in run.devices.values():
+        device.stop()
+    run.ground.close()
+
+
+@pytest.fixture
+def finished(untouched: Finished) -> Iterator[Finished]:
+    """The one run, put right again after each test."""
+    live = [untouched.ground._db, *(device.home.store.db for device in untouched.devices.values())]
+    saved = [apsw.Connection(":memory:") for _ in live]
+    for db, kept in zip(live, saved, strict=True):
+        copy(db.connection, kept)
+    yield Finished(untouched.ground, Checker(untouched.ground, untouched.devices), untouched.devices)
+    for db, kept in zip(live, saved, strict=True):
+        copy(kept, db.connection)
+        kept.close()
+    for device in untouched.devices.values():
+        device.troubles.clear()
+
+
+def test_a_healthy_run_passes(finished: Finished) -> None:
+    assert finished.judge() == ""
+    assert all(finished.checker.settled(device) for device in finished.devices.values())
+
+
+FOREIGN = "(SELECT m.n FROM message_rows AS m JOIN devices AS d ON d.n = m.sender WHERE d.device <> (SELECT account_id"
+ONE_FOREIGN = f"{FOREIGN} FROM accounts) LIMIT 1)"
+ONE_OWN = ONE_FOREIGN.replace("<>", "=")
+LAST_OWN = ONE_OWN.replace(" LIMIT 1", " ORDER BY m.ts DESC LIMIT 1")
+FORGET = "DELETE FROM received WHERE event = (SELECT event FROM message_rows WHERE n = {})"
+#: (account, space, channel, ts, seq, event, sender, body_text) with one column changed.
+COPY = (
+    "INSERT INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
+    " SELECT account, space, channel, ts, {seq}, event, sender, {body} FROM message_rows LIMIT 1"
+)
+
+BROKEN_STORES = {
+    "a message is gone": (f"DELETE FROM message_rows WHERE n = {ONE_FOREIGN}", "lacks "),
+    "a stranger's message": (COPY.format(seq="seq + 1000", body="'hello'"), "sees 'hello' without right"),
+    "a message twice": (COPY.format(seq="seq + 1000", body="body_text"), "twice"),
+    "a message altered": (
+        f"UPDATE message_rows SET body_text = 'x' WHERE n = {ONE_FOREIGN}",
+        "sees 'x' without right",
+    ),
+    "an event is gone": (FORGET.format(ONE_FOREIGN), "holds other events than"),
+    "an own event is gone": (FORGET.format(ONE_OWN), "lost what was acknowledged"),
+    "an event is blocked": ("UPDATE received SET state = 1", "events that are not valid"),
+    "another order": (f"UPDATE message_rows SET ts = 1 WHERE n = {LAST_OWN}", "another order"),
+    "something refused": ("INSERT INTO rejections VALUES (1, 'x', 'bad-signature', 3, 1)", "refused 3 honest"),
+    "a view is wrong": ("DELETE FROM space_rows", "other views after a rebuild"),
+    "a view depends on order": ("DELETE FROM space_rows", "had the events come backwards"),
+    "a view too many": ("UPDATE peer_rows SET name = name, pubkey = 'x' || pubkey", "had the events come shuffled"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN_STORES)
+def test_a_broken_store_is_seen(name: str, finished: Finished) -> None:
+    statement, told = BROKEN_STORES[name]
+    finished.sql("device2", statement)
+    assert told in finished.judge()
+
+
+def test_what_is_gone_everywhere_is_seen(finished: Finished) -> None:
+    writes = work_out(finished.ground).writes
+    text = next(write.texts[0] for write in writes if write.happened and len(write.seen_by) > 1)
+    for device in finished.devices.values():
+        device.home.store.db.execute("DELETE FROM message_rows WHERE body_text = ?", (text,))
+    assert finished.judge().count("lacks") >= 2
+
+
+def test_a_direct_message_that_a_third_sees_is_seen(finished: Finished) -> None:
+    truth = work_out(finished.ground)
+    write = next(w for w in truth.writes if w.happened and set(w.seen_by) < set(truth.names))
+    third = next(key for key in truth.names if key not in write.seen_by)
+    home = finished.devices[truth.devices[third]].home
+    home.store.db.execute(
+        "INSERT INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
+        " SELECT account, space, 1, ts, 999, event, sender, ? FROM message_rows LIMIT 1",
+        (write.texts[0],),
+    )
+    assert "without right or reason" in finished.judge()
+
+
+def _planned(finished: Finished) -> dict[str, object]:
+    """The details of a write that somebody on device2 could make."""
+    event = next(e for e in finished.ground.plan() if e.action == "write" and e.detail["device"] == "device2")
+    return event.detail | {"to": "#general", "texts": ["new one", "new two"], "actor": event.actor}
+
+
+def _unwritten(finished: Finished) -> None:
+    detail = _planned(finished)
+    n = finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+    finished.ground.add(4_000, "x", DONE, {"of": n, "event_ids": ["x", "y"]})
+
+
+def _refused(finished: Finished) -> None:
+    detail = _planned(finished)
+    n = finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+    finished.ground.add(4_000, "x", REFUSED, {"of": n, "why": "bad-request", "words": "no"})
+
+
+def _torn(finished: Finished) -> None:
+    detail = _planned(finished)
+    finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+    finished.sql(
+        "device2",
+        "INSERT INTO channel_rows (n, account, space, channel_id)"
+        " SELECT 99, 1, space, 'general' FROM channel_rows WHERE channel_id <> 'general' LIMIT 1"
+        " ON CONFLICT DO NOTHING",
+        "INSERT INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
+        " SELECT m.account, m.space, c.n, ts, 999, event, sender, 'new one' FROM message_rows AS m"
+        f" JOIN channel_rows AS c ON c.channel_id = 'general' WHERE m.n = {ONE_OWN}",
+    )
+
+
+def _shut_out(finished: Finished) -> None:
+    finished.ground.add(4_000, "zoe", "join", {"device": "device1", "space": "commons"})
+
+
+def _in_trouble(finished: Finished) -> None:
+    finished.devices["device3"].troubles.append("the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (_unwritten, "lost what was acknowledged"),
+        (_unwritten, "lacks 'new one'"),
+        (_refused, "was refused: bad-request"),
+        (_torn, "holds a part of what was written at once"),
+        (_shut_out, "zoe could not join"),
+        (_in_trouble, "was in trouble: the disk is full"),
+    ],
+)
+def test_a_broken_world_is_seen(break_it: Callable[[Finished], None], told: str, finished: Finished) -> None:
+    break_it(finished)
+    assert told in finished.judge()
+
+
+def test_a_write_cut_off_by_a_crash_may_be_there_or_not_but_the_same_for_all(finished: Finished) -> None:
+    detail = _planned(finished)
+    finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+    assert finished.judge() == ""
+
+
+def test_losses_are_seen_at_the_restart_already(finished: Finished) -> None:
+    device = finished.devices["device2"]
+    finished.checker.check_restart(device)
+    assert finished.checker.lost == []
+    finished.sql("device2", FORGET.format(ONE_OWN))
+    finished.checker.check_restart(device)
+    assert "after a restart" in finished.checker.lost[0]
+
+
+def test_faults_of_one_kind_are_told_in_a_bounded_number(finished: Finished) -> None:
+    finished.sql("device2", "DELETE FROM message_rows")
+    lines = finished.judge().splitlines()
+    assert sum("lacks" in line for line in lines) == MAX_TOLD
+    assert any("more of this kind" in line for line in lines)
+
+
+def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:
+    run = run_it(tmp_path)
+    run.devices["device3"].crash()
+    run.devices["device3"].start(30_000)
+    assert "device3 is not connected to device1" in run.judge()
+    for device in run.devices.values():
+        device.stop()
+    run.ground.close()

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+from quire.events.context import Context
+from quire.handlers import identity, message, space
+from quire.sim.device import EPOCH_MS, Crashed, Device
+
+
+def device(folder: Path) -> Device:
+    made = Device("d", folder / "d", "10.0.0.1", 1, "bloom")
+    made.start(0)
+    identity.create(Context(made.home, made.wall(0)), "ada")
+    space.create(Context(made.home, made.wall(0), 1), "commons")
+    return made
+
+
+def write(on: Device, *texts: str) -> None:
+    member = on.home.store.memberships.of_account(1)[0]
+    message.create_many(Context(on.home, on.wall(5), 1, member), "general", list(texts))
+
+
+def texts(on: Device) -> list[str]:
+    return [
+        text for (text,) in on.home.store.db.all("SELECT body_text FROM message_index ORDER BY ts, event_id")
+    ]
+
+
+def test_a_crash_keeps_what_was_committed(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    write(on, "one")
+    on.crash()
+    assert not on.running
+    on.start(10)
+    assert texts(on) == ["one"]
+    on.stop()
+
+
+def test_it_dies_between_any_two_statements_and_a_run_of_messages_is_there_whole_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    outcomes = set()
+    for statements in range(0, 60, 3):
+        on = device(tmp_path / str(statements))
+        on.crash_after(statements)
+        try:
+            write(on, "one", "two")
+            survived = True
+        except Crashed:
+            survived = False
+        on.crash()
+        on.start(10)
+        found = sorted(texts(on))
+        assert found in ([], ["one", "two"])
+        outcomes.add((survived, bool(found)))
+        on.stop()
+    assert outcomes == {(False, False), (True, True)}
+
+
+def test_runs_after_a_crash_draw_other_randomness(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    first = on.home.entropy(32)
+    on.crash()
+    on.start(10)
+    fresh = Device("d", tmp_path / "again", "10.0.0.1", 1, "bloom")
+    fresh.start(0)
+    assert first != on.home.entropy(32)
+    on.stop()
+    fresh.stop()
+
+
+def test_time_of_day_is_off_by_what_the_clock_is_ahead(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    on.ahead = -90_000
+    on.pump(1_000)
+    assert on.wall(1_000) == EPOCH_MS - 89_000
+    assert on.due > 1_000
+    on.stop()

@@ -1,0 +1,107 @@
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from quire.errors import UserError
+from quire.sim import scenario
+from quire.sim.device import Device
+from quire.sim.run import Result, run_scenario, simulate
+from quire.sync import STRATEGIES
+
+
+@cache
+def simulated(name: str, seed: int) -> Result:
+    return simulate(name, seed)
+
+
+def finds(name: str, seed: int) -> Result:
+    result = simulated(name, seed)
+    assert result.faults == [], f"replay with: {result.replay}"
+    return result
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_passes(name: str) -> None:
+    result = finds(name, 7)
+    assert result.rounds is not None
+    assert result.rounds <= result.most_rounds
+    assert sum(device.messages for device in result.devices) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_passes_with_many_seeds(name: str, seed: int) -> None:
+    finds(name, seed)
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "bloom"])
+def test_the_other_strategies_pass_too(strategy: str, tmp_path: Path) -> None:
+    made = msgspec.structs.replace(scenario.load("crash-and-restart"), strategy=strategy)
+    assert run_scenario("x", made, 5, tmp_path, ":memory:").faults == []
+
+
+def test_same_seed_same_bytes_whatever_the_hash_seed() -> None:
+    program = (
+        "import msgspec; from quire.sim.run import simulate;"
+        "print(msgspec.json.encode(simulate('crash-and-restart', 3)))"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1")
+    ]
+    assert found[0] == found[1]
+    assert b"fingerprint" in found[0]
+
+
+def test_another_seed_is_another_run() -> None:
+    assert finds("two-peers", 1).fingerprint != finds("two-peers", 2).fingerprint
+
+
+def test_faults_really_happen() -> None:
+    lossy, crashing = finds("five-peers-lossy", 7), finds("crash-and-restart", 7)
+    sent = sum(device.datagrams for device in lossy.devices)
+    assert 0.25 < sum(device.lost for device in lossy.devices) / sent < 0.4
+    assert sum(device.corrupted for device in lossy.devices) > 0.02 * sent
+    assert sum(device.crashes for device in crashing.devices) >= 4
+
+
+def test_kept_homes_are_homes(tmp_path: Path) -> None:
+    simulate("two-peers", 1, tmp_path / "kept")
+    for device in ("device1", "device2"):
+        database = apsw.Connection(str(tmp_path / "kept" / device / "quire.db"))
+        rows = list(database.execute("SELECT count(*) FROM message_index"))
+        assert rows[0][0] > 30
+        database.close()
+    assert (tmp_path / "kept" / "sim.db").exists()
+    with pytest.raises(UserError, match="not empty"):
+        simulate("two-peers", 1, tmp_path / "kept")
+
+
+def test_what_a_node_raises_is_a_fault_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(Device, "pump", explode)
+    result = simulate("two-peers", 1)
+    assert len(result.faults) == 1
+    assert "KeyError" in result.faults[0]
+    assert result.replay == "quire sim two-peers --seed 1"
+
+
+def test_never_settling_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "receive", lambda *_: None)
+    result = simulate("two-peers", 1)
+    assert result.rounds is None
+    assert any("not all had settled" in fault for fault in result.faults)

@@ -1,0 +1,90 @@
+from collections import Counter
+
+import pytest
+
+from quire.sim import scenario
+from quire.sim.faults import FaultPlan
+from quire.sim.ground import GroundTruth, SimEvent
+from quire.sim.workload import write_plan
+
+
+def plan(name: str, seed: int) -> list[SimEvent]:
+    ground = GroundTruth()
+    write_plan(ground, scenario.load(name), seed)
+    found = ground.plan()
+    ground.close()
+    return found
+
+
+def downtimes(events: list[SimEvent]) -> dict[str, list[tuple[int, int]]]:
+    """When each device is down, as the plan tells."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    began: dict[str, int] = {}
+    for event in events:
+        if event.action == "crash":
+            assert event.actor not in began, "crashed twice"
+            began[event.actor] = event.at_ms
+        elif event.action == "restart":
+            found.setdefault(event.actor, []).append((began.pop(event.actor), event.at_ms))
+    assert not began, "some never come back"
+    return found
+
+
+@pytest.mark.parametrize("name", scenario.names())
+@pytest.mark.parametrize("seed", range(5))
+def test_plans_make_sense(name: str, seed: int) -> None:
+    events = plan(name, seed)
+    made = scenario.load(name)
+    assert [event.at_ms for event in events] == sorted(event.at_ms for event in events)
+    assert events[-1].at_ms == made.writing.within_s * 1_000
+    counts = Counter(event.action for event in events)
+    assert counts["offline"] == counts["online"]
+    assert counts["partition"] == counts["heal"] == made.faults.partitions
+    down = downtimes(events)
+    for event in events:
+        if event.action in ("found", "invite", "join"):
+            windows = down.get(event.detail["device"], [])
+            assert not any(start <= event.at_ms <= end for start, end in windows)
+    in_commons = {e.actor for e in events if e.action in ("found", "join") and e.detail["space"] == "commons"}
+    assert len(in_commons) == made.people.count
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_text_is_written_once(name: str) -> None:
+    texts = [text for event in plan(name, 7) if event.action == "write" for text in event.detail["texts"]]
+    assert len(texts) == len(set(texts)) >= 40
+
+
+def test_who_has_invited_joins_no_other_space() -> None:
+    for seed in range(20):
+        invited: dict[str, str] = {}
+        for event in plan("community", seed):
+            if event.action == "invite":
+                invited[event.actor] = event.detail["space"]
+            assert event.action != "join" or event.actor not in invited
+
+
+def test_inviters_do_not_move() -> None:
+    for seed in range(20):
+        events = plan("community", seed)
+        inviting = {event.detail["device"] for event in events if event.action == "invite"}
+        homes = {event.actor: event.detail["host"] for event in events if event.action == "boot"}
+        moved = [e for e in events if e.action == "restart" and e.detail["host"] != homes[e.actor]]
+        assert not any(event.actor in inviting for event in moved)
+
+
+def test_the_seed_decides() -> None:
+    assert plan("community", 1) == plan("community", 1)
+    assert plan("community", 1) != plan("community", 2)
+
+
+def test_a_device_is_up_right_after_its_downtime() -> None:
+    from random import Random
+
+    faults = FaultPlan(scenario.Faults(crashes=30), {"a": "1", "b": "2"}, 60_000, Random(1))
+    assert faults.down["a"]
+    for start, end in faults.down["a"]:
+        assert not faults.is_up("a", start)
+        assert faults.when_up("a", start) == end + 1
+        assert faults.is_up("a", end + 1)
+    assert faults.when_up("a", 70_000) == 70_000

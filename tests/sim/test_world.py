@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from quire.sim.device import Device
+from quire.sim.ground import CRASHED, DONE, REFUSED, GroundTruth
+from quire.sim.world import Stuck, World
+
+ADA = {"device": "device1", "space": "commons"}
+
+
+def world(
+    folder: Path, *steps: tuple[int, str, str, dict[str, object]]
+) -> tuple[World, GroundTruth, list[str]]:
+    ground = GroundTruth()
+    ground.add(0, "device1", "boot", {"host": "10.0.0.1"})
+    ground.add(0, "ada", "found", ADA)
+    for step in steps:
+        ground.add(*step)
+    restarted: list[str] = []
+    return World(ground, folder, 1, "bloom", lambda device: restarted.append(device.name)), ground, restarted
+
+
+def outcomes(ground: GroundTruth) -> dict[int, str]:
+    return {of: event.action for of, event in ground.outcomes().items()}
+
+
+def write(at: int, text: str, to: str = "#general") -> tuple[int, str, str, dict[str, object]]:
+    return at, "ada", "write", ADA | {"to": to, "texts": [text]}
+
+
+def test_what_came_of_the_plan_is_noted(tmp_path: Path) -> None:
+    made, ground, _ = world(tmp_path, write(10, "one"), write(20, "two", "@nobody"))
+    made.run(1_000)
+    assert outcomes(ground) == {2: DONE, 3: DONE, 4: REFUSED}
+    assert ground.outcomes()[4].detail["why"] == "not-found"
+    assert ground.outcomes()[3].at_ms == 10
+    made.stop()
+
+
+def test_a_device_that_is_down_refuses_and_comes_back_with_what_it_held(tmp_path: Path) -> None:
+    made, ground, restarted = world(
+        tmp_path,
+        write(10, "one"),
+        (20, "device1", "crash", {"after_statements": 0}),
+        write(20, "cut off"),
+        write(30, "refused"),
+        (40, "device1", "restart", {"host": "10.0.0.7"}),
+        write(50, "two"),
+    )
+    made.run(1_000)
+    assert outcomes(ground) == {2: DONE, 3: DONE, 4: CRASHED, 6: REFUSED, 8: DONE}
+    assert restarted == ["device1"]
+    device = made.devices["device1"]
+    rows = device.home.store.db.all("SELECT body_text FROM message_index ORDER BY ts")
+    assert rows == [("one",), ("two",)]
+    assert device.node.addresses == ("10.0.0.7:7700",)
+    made.stop()
+
+
+def test_a_crash_that_never_came_comes_at_the_restart(tmp_path: Path) -> None:
+    made, ground, _ = world(
+        tmp_path,
+        (20, "device1", "crash", {"after_statements": 10**6}),
+        (40, "device1", "restart", {"host": "10.0.0.1"}),
+    )
+    made.run(1_000)
+    assert ground.outcomes()[3].at_ms == 40
+    assert made.devices["device1"].crashes == 1
+    made.stop()
+
+
+def test_a_node_that_is_busy_without_end_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _, _ = world(tmp_path)
+    monkeypatch.setattr(Device, "pump", lambda *_: [])
+    with pytest.raises(Stuck):
+        made.run(1_000)
+    made.stop()
