@@ -25,9 +25,10 @@ MAY_PRINT = ("src/quire/cli.py", "src/quire/cli/*", "src/quire/__main__.py")
 TEST_EXCEPTIONS = {
     "tests/test_tidy.py": "rules over the whole tree",
     "tests/test_scaffold.py": "the project's own files",
-    "tests/test_documents.py": "code in the documents runs",
+    "tests/docs/*": "what the documents say is so, and their code runs",
     "tests/test_end_to_end*.py": "whole nodes",
     "tests/end_to_end/*": "whole nodes",
+    "tests/process/*": "whole nodes in processes of their own, on real sockets and disks",
     "tests/web/*": "the web app, in a browser",
     "tests/bench/*": "the measurements",
     "tests/**/conformance*.py": "one suite for every implementation of a contract",

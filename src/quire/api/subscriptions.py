@@ -14,7 +14,7 @@ import msgspec
 from quire.api.host import Host
 from quire.errors import BadEvent
 from quire.events.context import Context
-from quire.events.ingest import envelope, open_row
+from quire.events.opening import envelope, open_row
 from quire.handlers import message, peer
 from quire.limits import STREAM_HEARTBEAT_S, SUBSCRIBER_PAGE
 from quire.store.blobs import BlobRow

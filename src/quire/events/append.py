@@ -12,7 +12,7 @@ from quire.core.sealing import seal
 from quire.errors import UserError
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
-from quire.events.ingest import Report, write
+from quire.events.settle import Report, write
 from quire.limits import MAX_EVENT_BYTES
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership

@@ -30,17 +30,19 @@ class Home:
             self.store.db, next(h.searchable for h in registry.handlers if h.searchable)
         )
         self._clocks: dict[int, HybridClock] = {}
-        self.stale_views = self._make_views()
+        self.store.db.on_rollback(self._clocks.clear)
+        with self.store.db.plain_errors():
+            self.stale_views = self._make_views()
 
     def _make_views(self) -> bool:
         """Make missing tables; True when views made by another version must be rebuilt."""
         stale = [view for view in self.views.values() if not view.is_current()]
-        had_any = len(stale) < len(self.views)
+        had_any = self.store.db.one("SELECT 1 FROM view_versions") is not None
         if stale:
             with self.store.transaction():
                 for view in stale:
                     view.drop()
-                    view.create()
+                    view.create(filled=not had_any)
                 if not had_any or not self.search.exists():
                     self.search.create()
         return had_any and bool(stale)

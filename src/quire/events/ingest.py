@@ -8,33 +8,23 @@ An event is genuine when its author's signature holds, or when a genuine event o
 as `prev`: a run of one log needs one signature check, at its head, and a hash walk for the rest.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from quire.core import event as core_event
+from quire.core.encoding import is_key
 from quire.core.event import Event
 from quire.core.sealing import KEY_ID_BYTES, open_blob
 from quire.errors import BadEvent
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
-from quire.limits import INGEST_BATCH, MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
-from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held
+from quire.events.opening import decode, open_stored
+from quire.events.settle import VOUCH, Report, clear_doubts, write
+from quire.limits import MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
+from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
-from quire.store.waiting import TIME
-
-#: Prefix of the need of an unsigned event that waits for a genuine successor.
-VOUCH = "vouch "
-
-
-class _Head(msgspec.Struct, gc=False):
-    type: str
-    v: int
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
 
 
 class Candidate(NamedTuple):
@@ -46,21 +36,6 @@ class Candidate(NamedTuple):
     data: bytes
     epoch: int
     blob: bytes
-
-
-@dataclass
-class Report:
-    """What became of a batch, in event counts; `arrived` are the events that are valid now."""
-
-    valid: int = 0
-    blocked: int = 0
-    known: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    arrived: list[Opened[Any]] = field(default_factory=list)
-
-    def reject(self, reason: str, number: int = 1) -> None:
-        """Count refused events."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + number
 
 
 def ingest(home: Home, member: Membership, sealed: Sequence[bytes], source: str, now: int) -> Report:
@@ -103,19 +78,6 @@ def _open(home: Home, member: Membership, sealed: Sequence[bytes], report: Repor
     return list(candidates.values())
 
 
-def decode(home: Home, data: bytes) -> tuple[Event, Handler | None]:
-    """The typed event in canonical bytes and its handler, or its header and None. Raises BadEvent."""
-    try:
-        head = _head_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        return core_event.decode_unknown(data), None
-    found = home.registry.decoder(head.type, head.v)
-    if found is None:
-        return core_event.decode_unknown(data), None
-    handler, decoder = found
-    return core_event.decode(data, decoder), handler
-
-
 def _unknown(
     home: Home, member: Membership, candidates: list[Candidate], report: Report
 ) -> tuple[list[Candidate], dict[str, int]]:
@@ -143,8 +105,10 @@ def _genuine(
             if (unsigned or not core_event.signature_holds(candidate.data, raw_space)) and not _vouched(
                 home, member, candidate
             ):
-                if unsigned:
+                if unsigned and is_key(event.author):
                     unvouched.append(candidate)
+                elif unsigned:
+                    report.reject("bad-fields")
                 else:
                     report.reject("bad-signature")
                 continue
@@ -159,31 +123,13 @@ def _vouched(home: Home, member: Membership, candidate: Candidate) -> bool:
     device = home.store.names.known_device(member.space, candidate.event.author)
     if device is None or home.store.blobs.head(device)[0] <= candidate.event.seq:
         return False
-    return any(
-        event.prev == candidate.event_id
-        for event, _ in (
-            open_row(home, member, row)
-            for row in home.store.blobs.at(member.account, device, candidate.event.seq + 1)
-        )
-    )
-
-
-def _clear_doubts(home: Home, rows: Sequence[BlobRow]) -> None:
-    """Mark blobs as genuine that were stored before anyone vouched for them."""
-    doubted = [row for row in rows if not row.genuine]
-    if doubted:
-        home.store.blobs.mark_genuine(doubted)
-
-
-def open_row(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Handler | None]:
-    """The event in a stored blob. Raises BadEvent when the stored bytes are damaged."""
-    key, context = member.epochs[row.epoch]
-    return decode(home, open_blob(key, row.sealed, context))
-
-
-def envelope(member: Membership, row: BlobRow, event: Event) -> Opened[Any]:
-    """A stored event as this identity received it."""
-    return Opened(member.account, member.space, member.account_id, row.n, row.device, row.event_id, event)
+    for row in home.store.blobs.at(member.account, device, candidate.event.seq + 1):
+        # Genuine to this home, by what another identity holds, is not yet genuine to this identity.
+        doubted = home.store.waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
+        opened = None if doubted else open_stored(home, member, row)
+        if opened is not None and opened[0].prev == candidate.event_id:
+            return True
+    return False
 
 
 def _admit(
@@ -217,10 +163,13 @@ def _number(
     new_numbers = iter(home.store.blobs.take_numbers(sum(c.event_id not in numbers for c in candidates)))
     rows: list[BlobRow] = []
     doubted: list[int] = []
+    devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
     for place, (event_id, event, _, _, epoch, blob) in enumerate(candidates):
         is_genuine = place < len(genuine)
-        device = names.device_number(member.space, event.author)
+        device = devices.get(event.author)
+        if device is None:
+            device = devices[event.author] = names.device_number(member.space, event.author)
         number = numbers.get(event_id)
         if number is None:
             number = next(new_numbers)
@@ -233,165 +182,8 @@ def _number(
             Opened(member.account, member.space, member.account_id, number, device, event_id, event)
         )
     home.store.blobs.insert(rows)
-    _clear_doubts(home, home.store.blobs.read(doubted))
+    clear_doubts(home, home.store.blobs.read(doubted))
     return opened
-
-
-def write(
-    home: Home,
-    member: Membership,
-    trusted: list[Opened[Any]],
-    handlers: Sequence[Handler | None],
-    now: int,
-    report: Report,
-    unvouched: Sequence[Opened[Any]] = (),
-) -> None:
-    """Hold genuine events (whose blobs are stored), project those that are ready, unblock what waited."""
-    account, space = member.account, member.space
-    ready, waits = _decide(home, member, trusted, handlers, now)
-    waits += [(VOUCH + opened.event_id, opened) for opened in unvouched]
-    blocked = {opened.number for _, opened in waits}
-    held: list[Held] = []
-    uncounted: list[tuple[int, str]] = []
-    for opened, handler in zip((*trusted, *unvouched), (*handlers, *[None] * len(unvouched)), strict=True):
-        idle = UNSUPPORTED if handler is None else VALID
-        state = BLOCKED if opened.number in blocked else idle
-        held.append(Held(account, space, opened.event.ts, opened.number, state, now))
-        if state != VALID:
-            uncounted.append((opened.event.ts, opened.event_id))
-    home.store.blobs.hold(held)
-    home.store.buckets.add(account, space, uncounted)
-    home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
-    report.blocked += len(waits)
-    project(home, member, ready, now, report, counted=False)
-
-
-def _decide(
-    home: Home,
-    member: Membership,
-    opened: Sequence[Opened[Any]],
-    handlers: Sequence[Handler | None],
-    now: int,
-) -> tuple[list[tuple[Opened[Any], Handler | None]], list[tuple[str, Opened[Any]]]]:
-    """Those whose needs are met (by what is held, or by one earlier in the batch), and the others' first need."""
-    waiting = home.store.waiting
-    latest = now + MAX_CLOCK_AHEAD_MS
-    ready: list[tuple[Opened[Any], Handler | None]] = []
-    waits: list[tuple[str, Opened[Any]]] = []
-    for item, handler in zip(opened, handlers, strict=True):
-        if item.event.ts > latest:
-            waits.append((TIME, item))
-            continue
-        if handler is not None:
-            unmet = [n for n in handler.needs(item) if not waiting.is_met(item.account, item.space, n)]
-            if unmet:
-                waits.append((unmet[0], item))
-                continue
-            waiting.provide(item.account, item.space, handler.provides(item))
-        ready.append((item, handler))
-    return ready, waits
-
-
-def project(
-    home: Home,
-    member: Membership,
-    ready: Sequence[tuple[Opened[Any], Handler | None]],
-    now: int,
-    report: Report,
-    announce: bool = True,
-    counted: bool = True,
-) -> None:
-    """Project events whose needs are met, and then, until nothing moves, those that waited for them.
-
-    `announce`: they become valid only now; `counted`: their buckets know them already (they were blocked).
-    """
-    own = member.account_id
-    clock = home.clock(member.account)
-    while ready:
-        by_handler: dict[str, list[Opened[Any]]] = {}
-        for opened, handler in ready:
-            if handler is not None:
-                by_handler.setdefault(handler.type, []).append(opened)
-            if opened.event.author != own:
-                clock.observe(opened.event.ts)
-        for type_, batch in by_handler.items():
-            projector = home.registry.get(type_).project
-            if projector is not None:
-                projector(home.views[type_], batch)
-        known = [opened for opened, handler in ready if handler is not None]
-        if announce:
-            home.store.blobs.arrive(member.account, [opened.number for opened in known], counted)
-        report.valid += len(ready)
-        report.arrived += known
-        ready = _unblock(home, member, ready, now)
-        announce = counted = True
-
-
-def _unblock(
-    home: Home, member: Membership, ready: Sequence[tuple[Opened[Any], Handler | None]], now: int
-) -> list[tuple[Opened[Any], Handler | None]]:
-    waiting = home.store.waiting
-    if not waiting.count(member.account, member.space):
-        return []
-    needs: list[str] = []
-    for opened, handler in ready:
-        needs += handler.provides(opened) if handler is not None else ()
-    released = waiting.release(member.account, member.space, needs)
-    released += vouch(home, member, [opened for opened, _ in ready])
-    return reconsider(home, member, released, now)
-
-
-def vouch(home: Home, member: Membership, genuine: Sequence[Opened[Any]]) -> list[int]:
-    """Walk back from genuine events through the unsigned ones before them; their numbers, released."""
-    released: list[tuple[str, int]] = []
-    done = {opened.event_id for opened in genuine}
-    for opened in genuine:
-        expected, before = opened.event.prev, opened.event.seq
-        while expected is not None and expected not in done:
-            page = home.store.blobs.doubtful(member.account, opened.device, before, INGEST_BATCH)
-            links = {row.event_id: row for row in page}
-            if expected not in links:
-                break
-            while expected in links:
-                row = links[expected]
-                if not row.genuine:
-                    released.append((VOUCH + row.event_id, row.n))
-                done.add(expected)
-                before, expected = row.seq, open_row(home, member, row)[0].prev
-    return home.store.waiting.remove(member.account, member.space, released)
-
-
-def reconsider(
-    home: Home, member: Membership, numbers: Iterable[int], now: int
-) -> list[tuple[Opened[Any], Handler | None]]:
-    """Events taken from the waiting list: those that are ready now; the others wait again for their next need."""
-    opened: list[Opened[Any]] = []
-    handlers: list[Handler | None] = []
-    rows = home.store.blobs.read(list(numbers))
-    _clear_doubts(home, rows)
-    for row in rows:
-        event, handler = open_row(home, member, row)
-        opened.append(envelope(member, row, event))
-        handlers.append(handler)
-    ready, waits = _decide(home, member, opened, handlers, now)
-    home.store.waiting.block(member.account, member.space, [(need, item.number) for need, item in waits])
-    for state in (VALID, UNSUPPORTED):
-        keys = [
-            (item.space, item.event.ts, item.number)
-            for item, handler in ready
-            if (handler is None) == (state == UNSUPPORTED)
-        ]
-        home.store.blobs.set_state(member.account, state, keys)
-    return ready
-
-
-def release_held(home: Home, member: Membership, now: int) -> Report:
-    """Let in the events that were held because their timestamp was too far ahead (ms)."""
-    report = Report()
-    with home.store.transaction():
-        numbers = home.store.waiting.release_until(member.account, member.space, now + MAX_CLOCK_AHEAD_MS)
-        project(home, member, reconsider(home, member, numbers, now), now, report)
-    return report
 
 
 def _project_passing(

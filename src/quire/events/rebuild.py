@@ -9,7 +9,8 @@ from typing import Any
 
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
-from quire.events.ingest import VOUCH, Report, envelope, open_row, project, reconsider
+from quire.events.opening import envelope, open_stored
+from quire.events.settle import VOUCH, Report, project, reconsider
 from quire.limits import INGEST_BATCH
 from quire.store.blobs import VALID, BlobRow
 from quire.store.database import Row
@@ -41,10 +42,15 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
 def _replay(home: Home, member: Membership, now: int) -> Iterator[int]:
     """Project one identity's events of one space again; yields the size of each page."""
     after = 0
+    waiting = home.store.waiting
     while page := home.store.blobs.held_after(member.account, member.space, after, INGEST_BATCH):
         after = page[-1][0].n
         settled = [row for row, state in page if state == VALID]
-        others = [row.n for row, state in page if state != VALID and row.genuine]
+        others = [
+            row.n
+            for row, state in page
+            if state != VALID and not waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
+        ]
         project(home, member, _settled(home, member, settled), now, Report(), announce=False)
         project(home, member, reconsider(home, member, others, now), now, Report())
         yield len(page)
@@ -54,7 +60,10 @@ def _settled(home: Home, member: Membership, rows: list[BlobRow]) -> list[tuple[
     """Events that had become valid before: valid again, whatever the order; what they provide is noted."""
     ready: list[tuple[Opened[Any], Handler | None]] = []
     for row in rows:
-        event, handler = open_row(home, member, row)
+        found = open_stored(home, member, row)
+        if found is None:
+            continue  # damaged: `quire verify` tells of it, and the others are shown without it
+        event, handler = found
         opened = envelope(member, row, event)
         if handler is not None:
             home.store.waiting.provide(member.account, member.space, handler.provides(opened))

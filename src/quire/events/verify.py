@@ -14,7 +14,7 @@ from quire.core.event import Event
 from quire.core.sealing import open_blob
 from quire.errors import BadEvent
 from quire.events.home import Home
-from quire.events.ingest import decode
+from quire.events.opening import decode
 from quire.limits import INGEST_BATCH, MAX_DAMAGE_LISTED
 from quire.store.blobs import BlobRow
 from quire.store.buckets import recount
@@ -35,10 +35,14 @@ class Damage(msgspec.Struct):
 
 
 class Verification(msgspec.Struct):
-    """What was checked, in counts, and the damage found (the first MAX_DAMAGE_LISTED, of `damaged` in all)."""
+    """What was checked, in counts, and the damage found (the first MAX_DAMAGE_LISTED, of `damaged` in all).
+
+    `unproven` events are whole, but what vouched for them is damaged or lost.
+    """
 
     events: int
     signatures: int
+    unproven: int
     damaged: int
     damage: list[Damage]
 
@@ -54,7 +58,7 @@ def verify(home: Home, progress: Callable[[int], None] = lambda _: None) -> Veri
 
     `progress` is told how many events are done.
     """
-    found = Verification(0, 0, 0, [])
+    found = Verification(0, 0, 0, 0, [])
     steps = (_check_file, _check_logs, _check_holdings)
     for step in steps:
         try:
@@ -106,6 +110,8 @@ class _Log:
         self._space_id = space_id
         #: Ids that genuine events cite as the one before, by the place they cite it at.
         self._cited: dict[int, set[str]] = {}
+        #: Below damage: the id that the run goes on with, "" where the damage hides it; None elsewhere.
+        self._unproven: str | None = None
 
     def check(self, row: BlobRow) -> None:
         """One event, after all that come later in the log."""
@@ -117,6 +123,7 @@ class _Log:
             event = decode(self._home, data)[0]
         except BadEvent as error:
             self._found.add("blob", row.event_id, _REASONS.get(error.reason, f"is not valid: {error.reason}"))
+            self._unproven = ""
             return
         except KeyError:
             self._found.add("blob", row.event_id, "is sealed with a key that this home does not have")
@@ -129,15 +136,23 @@ class _Log:
             self._check_author(row, event, data)
 
     def _check_author(self, row: BlobRow, event: Event, data: bytes) -> None:
-        if row.event_id not in self._cited.get(row.seq, ()):
+        proven = row.event_id in self._cited.get(row.seq, ())
+        if not proven:
             self._found.signatures += 1
-            if not core_event.signature_holds(data, self._space_id):
-                self._found.add(
-                    "signature", row.event_id, "neither its signature nor a later event vouches for it"
-                )
-                return
-        if event.prev is not None:
-            self._cited.setdefault(event.seq - 1, set()).add(event.prev)
+            proven = core_event.signature_holds(data, self._space_id)
+        if proven:
+            self._unproven = None
+            if event.prev is not None:
+                self._cited.setdefault(event.seq - 1, set()).add(event.prev)
+            return
+        if self._unproven is None:
+            self._found.add(
+                "signature", row.event_id, "neither its signature nor a later event vouches for it"
+            )
+        elif self._unproven not in ("", row.event_id):
+            self._found.add("log", row.event_id, "does not belong to the run that it stands in")
+        self._found.unproven += 1
+        self._unproven = event.prev
 
 
 def _check_holdings(home: Home, found: Verification) -> Iterator[None]:

@@ -53,11 +53,13 @@ class Joined(msgspec.Struct):
 
 
 def project(view: View, batch: Sequence[Opened[IdentityEvent]]) -> None:
-    """Keep the identity of this very home that an event in its own log names."""
+    """Keep the identity of this very home that an event in its own log names; the latest tells the name."""
     view.write(
-        "INSERT OR IGNORE INTO identity_rows VALUES (?, ?, ?)",
+        "INSERT INTO identity_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET name = excluded.name, ts = excluded.ts, seq = excluded.seq"
+        " WHERE (excluded.ts, excluded.seq, excluded.name) > (ts, seq, name)",
         [
-            (o.account, o.event.pubkey, o.event.name)
+            (o.account, o.event.pubkey, o.event.name, o.event.ts, o.event.seq)
             for o in batch
             if o.event.pubkey == o.event.author == o.received_by
         ],
@@ -176,7 +178,9 @@ HANDLER = Handler(
     event=IdentityEvent,
     tables=("identity_rows",),
     schema="""
-CREATE TABLE identity_rows (account INTEGER PRIMARY KEY, pubkey TEXT NOT NULL, name TEXT NOT NULL) STRICT;
+CREATE TABLE identity_rows (
+    account INTEGER PRIMARY KEY, pubkey TEXT NOT NULL, name TEXT NOT NULL, ts INTEGER NOT NULL, seq INTEGER NOT NULL
+) STRICT;
 """,
     project=project,
     operations=(

@@ -6,7 +6,8 @@ The envelope is the event and who received it; everything else is derived by ing
 from collections.abc import Sequence
 
 from quire.events.home import Home
-from quire.events.ingest import Report, ingest
+from quire.events.ingest import ingest
+from quire.events.settle import Report
 from quire.limits import INGEST_BATCH
 from quire.store.memberships import Membership
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import msgspec
 
+from quire.core.address import parse_address
 from quire.core.encoding import from_text, to_text
 from quire.errors import UserError
 from quire.limits import MAX_ADDRESSES, MAX_LINK_CHARS, MAX_NAME_CHARS
@@ -63,4 +64,13 @@ def _is_sound(invite: Invite) -> bool:
         and 0 < len(invite.space_name) <= MAX_NAME_CHARS
         and invite.space_name.isprintable()
         and len(invite.addresses) <= MAX_ADDRESSES
+        and all(_is_address(address) for address in invite.addresses)
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except UserError:
+        return False
+    return True

@@ -10,12 +10,21 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from quire.core.encoding import is_key
 from quire.core.event import Event
 from quire.errors import UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
 from quire.handlers import outgoing, peer
-from quire.limits import DEFAULT_PAGE, INDEX_STEP, MAX_BODY_CHARS, MAX_INTEGER, MAX_NAME_CHARS, MAX_PAGE
+from quire.limits import (
+    DEFAULT_PAGE,
+    INDEX_STEP,
+    MAX_BATCH,
+    MAX_BODY_CHARS,
+    MAX_INTEGER,
+    MAX_NAME_CHARS,
+    MAX_PAGE,
+)
 from quire.store.search import match_expression
 from quire.store.views import View
 
@@ -51,12 +60,10 @@ class Channel(msgspec.Struct):
 
 
 def _channel_id(o: Opened[MessageEvent]) -> str | None:
-    """Where the holder of this copy sees the message, or None where it is not shown."""
+    """Where the holder of this copy sees the message, or None where it is not shown to it."""
     event = o.event
-    if not 0 < len(event.body) <= MAX_BODY_CHARS:
-        return None
     if event.to is UNSET:
-        return event.channel if event.channel is not UNSET and is_channel(event.channel) else None
+        return None if event.channel is UNSET else event.channel
     if event.channel is not UNSET or o.received_by not in (event.to, event.author):
         return None
     return event.to if event.author == o.received_by else event.author
@@ -69,19 +76,23 @@ def is_channel(name: str) -> bool:
         and name.isprintable()
         and name[0] not in "@#"
         and name == name.strip()
+        and not is_key(name)  # conversations with peers go by their keys
     )
 
 
 def project(view: View, batch: Sequence[Opened[MessageEvent]]) -> None:
     """Show what this identity is meant to see."""
     rows = []
-    numbers: dict[str, int] = {}
+    numbers: dict[tuple[str | None, bool], int] = {(None, True): 0, (None, False): 0}
     for o in batch:
-        channel_id = _channel_id(o)
-        if channel_id is not None:
-            channel = numbers.get(channel_id) or _channel_number(view, o, channel_id)
-            numbers[channel_id] = channel
-            event = o.event
+        event = o.event
+        if not 0 < len(event.body) <= MAX_BODY_CHARS:
+            continue
+        key = (_channel_id(o), event.to is UNSET)
+        channel = numbers.get(key)
+        if channel is None:
+            channel = numbers[key] = _channel_number(view, o, key[0] or "")
+        if channel:
             rows.append((o.account, o.space, channel, event.ts, event.seq, o.number, o.device, event.body))
     view.write(
         "INSERT OR IGNORE INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
@@ -91,6 +102,9 @@ def project(view: View, batch: Sequence[Opened[MessageEvent]]) -> None:
 
 
 def _channel_number(view: View, o: Opened[MessageEvent], channel_id: str) -> int:
+    """The number of a channel in this space, given at first sight; 0 for a name that no channel can have."""
+    if o.event.to is UNSET and not is_channel(channel_id):
+        return 0
     key = (o.account, o.space, channel_id)
     sql = "SELECT n FROM channel_rows WHERE account = ? AND space = ? AND channel_id = ?"
     rows = view.read(sql, key)
@@ -114,22 +128,36 @@ def _address(ctx: Context, target: str) -> dict[str, str]:
 
 def create(ctx: Context, target: str, text: str) -> Message:
     """Write a message to a channel (`general`) or to one peer (`@bob`)."""
-    return create_many(ctx, target, [text])[0]
+    return describe(_write(ctx, target, [text])[0], ctx.member.identity_name)
 
 
-def create_many(ctx: Context, target: str, texts: list[str]) -> list[Message]:
-    """Write many messages to one target at once, under one signature."""
+def create_many(ctx: Context, target: str, texts: list[str]) -> list[str]:
+    """Write many messages to one target at once, under one signature; gives their event ids in order."""
+    return [o.event_id for o in _write(ctx, target, texts)]
+
+
+def _write(ctx: Context, target: str, texts: Sequence[str]) -> list[Opened[MessageEvent]]:
+    if len(texts) > MAX_BATCH:
+        raise UserError(f"At most {MAX_BATCH:,} messages go out at once, these are {len(texts):,}.")
     for text in texts:
-        if not text or len(text) > MAX_BODY_CHARS:
-            raise UserError(f"A message has 1 to {MAX_BODY_CHARS:,} characters, this one has {len(text):,}.")
-    address = _address(ctx, target)
+        _check_text(text)
     with ctx.home.store.transaction():
-        opened = ctx.append("message", *({"body": text, **address} for text in texts))
+        address = _address(ctx, target)
+        opened = ctx.append("message", *[{"body": text, **address} for text in texts])
         recipients = outgoing.local_peers(ctx)
         if recipients:
             outgoing.create(ctx, recipients, [o.number for o in opened])
-    name = peer.name_of(ctx, ctx.member.account_id)
-    return [describe(o, name) for o in opened]
+    return opened
+
+
+def _check_text(text: str) -> None:
+    if not text or len(text) > MAX_BODY_CHARS:
+        raise UserError(f"A message has 1 to {MAX_BODY_CHARS:,} characters, this one has {len(text):,}.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError("This text holds bytes that are no characters. Send it as UTF-8.") from None
 
 
 def describe(o: Opened[MessageEvent], sender_name: str) -> Message:
@@ -161,7 +189,8 @@ def list_(ctx: Context, target: str, limit: int = DEFAULT_PAGE, before: str = ""
     rows = ctx.home.store.db.all(
         f"SELECT {_COLUMNS} FROM channel_rows AS c CROSS JOIN message_rows AS m ON m.channel = c.n {_NAMES}"
         " WHERE c.account = ? AND c.space = ? AND c.channel_id = ? AND m.ts <= ?"
-        " AND (m.ts, m.seq, d.device) < (?, ?, ?) ORDER BY m.ts DESC, m.seq DESC, d.device DESC LIMIT ?",
+        " AND (m.ts, m.seq, d.device) < (?, ?, ?) ORDER BY m.ts DESC, m.seq DESC, d.device DESC, b.event_id DESC"
+        " LIMIT ?",
         (ctx.member.account, ctx.member.space, channel, ts, ts, seq, device, _page(limit)),
     )
     return _messages(ctx, rows[::-1])
@@ -173,7 +202,7 @@ def _parse_position(before: str) -> tuple[int, int, str]:
     try:
         ts, seq, device = before.split(":")
         place = int(ts), int(seq), device
-        if not 0 <= place[0] <= MAX_INTEGER or not 0 <= place[1] <= MAX_INTEGER:
+        if not (0 <= place[0] <= MAX_INTEGER and 0 <= place[1] <= MAX_INTEGER and is_key(device)):
             raise ValueError
     except ValueError:
         raise UserError("`before` takes the `position` of a message, as a listing gives it.") from None

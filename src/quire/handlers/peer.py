@@ -73,18 +73,11 @@ def names(ctx: Context) -> dict[str, str]:
     return {peer.pubkey: peer.name for peer in list_(ctx)}
 
 
-def name_of(ctx: Context, pubkey: str) -> str:
-    """The name of one peer, or nothing when it is not known."""
-    rows = ctx.view("peer").read(
-        "SELECT name FROM peer_rows WHERE account = ? AND space = ? AND pubkey = ? ORDER BY ts DESC, seq DESC LIMIT 1",
-        (ctx.member.account, ctx.member.space, pubkey),
-    )
-    return str(rows[0][0]) if rows else ""
-
-
 def find(ctx: Context, name: str) -> Peer:
     """The one peer called `name`, or with this public key. Raises NotFound when there is none, or several."""
-    found = [peer for peer in list_(ctx) if name in (peer.name, peer.pubkey)]
+    peers = list_(ctx)
+    # A key means its owner, whatever others call themselves.
+    found = [peer for peer in peers if name == peer.pubkey] or [peer for peer in peers if name == peer.name]
     if not found:
         raise NotFound(f"Nobody called {name!r} is known here. `quire peers` lists who is.")
     if len(found) > 1:

@@ -13,7 +13,7 @@ from quire.core.event import Event
 from quire.events.append import make_passing
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened
-from quire.handlers import outgoing
+from quire.handlers import outgoing, peer
 from quire.limits import INGEST_BATCH
 from quire.store.views import View
 
@@ -58,14 +58,20 @@ def _holding(ctx: Context) -> tuple[int, str]:
 
 
 def _ask(ctx: Context) -> None:
-    """Job: ask every other identity of this node that is in this space."""
-    for pubkey in outgoing.local_peers(ctx):
-        send(ctx, pubkey)
+    """Job: ask every other identity of this node that is in this space and known to this one."""
+    here = outgoing.local_peers(ctx)
+    known = peer.names(ctx) if here else {}
+    for pubkey in here:
+        if pubkey in known:
+            send(ctx, pubkey)
 
 
 def _answer(ctx: Context) -> None:
     """Job: answer the requests that differ from what we hold, each question once."""
     member = ctx.member
+    here = outgoing.local_peers(ctx)
+    if not here:
+        return  # peers on other nodes are served by sync sessions, whatever they ask for in this way
     view = ctx.view("sync-peers")
     held = _holding(ctx)
     asked = view.read(
@@ -74,9 +80,13 @@ def _answer(ctx: Context) -> None:
     )
     for asker, count, fingerprint in asked:
         question = f"{fingerprint} {held[1]}"
-        if (count, fingerprint) != held and not view.read(
-            "SELECT 1 FROM sync_answers WHERE account = ? AND space = ? AND asker = ? AND question = ?",
-            (member.account, member.space, asker, question),
+        if (
+            asker in here
+            and (count, fingerprint) != held
+            and not view.read(
+                "SELECT 1 FROM sync_answers WHERE account = ? AND space = ? AND asker = ? AND question = ?",
+                (member.account, member.space, asker, question),
+            )
         ):
             _send_everything(ctx, asker)
             row = (member.account, member.space, asker, question)
@@ -106,5 +116,6 @@ CREATE TABLE sync_answers (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
+    needs=lambda o: (peer.need(o.event.author),),
     jobs=(_ask, _answer),
 )

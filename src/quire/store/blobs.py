@@ -57,6 +57,8 @@ class Blobs:
 
     def mark_genuine(self, rows: Sequence[BlobRow]) -> None:
         """Note that stored blobs have been vouched for."""
+        for device in {row.device: None for row in rows}:
+            self.head(device)  # known from before, or one of these rows would be taken for it
         self._db.executemany("UPDATE blobs SET genuine = 1 WHERE n = ?", [(row.n,) for row in rows])
         self._extend_logs([row._replace(genuine=1) for row in rows])
 
@@ -155,7 +157,7 @@ class Blobs:
         """The events at one place of a log that an identity holds, if genuine (more than one: a fork)."""
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM blobs AS b"
-            " JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " WHERE b.device = ? AND b.seq = ? AND b.genuine",
             (account, device, seq),
         )
@@ -198,7 +200,7 @@ class Blobs:
         """Blocked events at the `limit` places of a log below seq `before`, by descending seq."""
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM blobs AS b"
-            " JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " WHERE b.device = ? AND b.seq < ? AND b.seq >= ? AND r.state = ? ORDER BY b.seq DESC",
             (account, device, before, before - limit, BLOCKED),
         )
@@ -208,7 +210,7 @@ class Blobs:
         """(cursor, blob) of events that became valid for an identity after a cursor, in that order."""
         rows = self._db.execute(
             f"SELECT a.cursor, {_COLUMNS}"
-            " FROM arrivals AS a JOIN blobs AS b ON b.n = a.event"
+            " FROM arrivals AS a CROSS JOIN blobs AS b ON b.n = a.event"
             " WHERE a.cursor > ? AND a.account = ? ORDER BY a.cursor LIMIT ?",
             (cursor, account, limit),
         )
@@ -218,8 +220,9 @@ class Blobs:
         """(account, space, event id) of arrivals after a cursor that their holder itself wrote."""
         rows = self._db.execute(
             "SELECT r.account, b.space, b.event_id FROM arrivals AS r"
-            " JOIN accounts AS a ON a.n = r.account JOIN blobs AS b ON b.n = r.event"
-            " JOIN devices AS d ON d.n = b.device AND d.device = a.account_id WHERE r.cursor > ? ORDER BY r.cursor",
+            " CROSS JOIN accounts AS a ON a.n = r.account CROSS JOIN blobs AS b ON b.n = r.event"
+            " CROSS JOIN devices AS d ON d.n = b.device AND d.device = a.account_id"
+            " WHERE r.cursor > ? ORDER BY r.cursor",
             (cursor,),
         )
         return [(account, space, event_id) for account, space, event_id in rows]

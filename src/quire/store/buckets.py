@@ -49,21 +49,29 @@ class Buckets:
         )
 
     def count_arrivals(self) -> None:
-        """Count what has arrived since the last time, in batches of one transaction each."""
-        while rows := self._db.all(
+        """Count all that has arrived since the last time."""
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        """Count up to INGEST_BATCH arrivals in one transaction; whether there were any."""
+        rows = self._db.all(
             "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, a.counted FROM bucket_cursor AS c"
-            " JOIN arrivals AS a ON a.cursor > c.cursor JOIN blobs AS b ON b.n = a.event"
+            " CROSS JOIN arrivals AS a ON a.cursor > c.cursor CROSS JOIN blobs AS b ON b.n = a.event"
             " ORDER BY a.cursor LIMIT ?",
             (INGEST_BATCH,),
-        ):
-            by_owner: dict[tuple[int, int], list[tuple[int, str]]] = {}
-            for _, account, space, ts, event_id, counted in rows:
-                if not counted:
-                    by_owner.setdefault((account, space), []).append((ts, event_id))
-            with self._db.transaction():
-                for (account, space), events in by_owner.items():
-                    self.add(account, space, events)
-                self._db.execute("UPDATE bucket_cursor SET cursor = ?", (rows[-1][0],))
+        )
+        if not rows:
+            return False
+        by_owner: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for _, account, space, ts, event_id, counted in rows:
+            if not counted:
+                by_owner.setdefault((account, space), []).append((ts, event_id))
+        with self._db.transaction():
+            for (account, space), events in by_owner.items():
+                self.add(account, space, events)
+            self._db.execute("UPDATE bucket_cursor SET cursor = ?", (rows[-1][0],))
+        return True
 
 
 class StoreIndex:
@@ -119,7 +127,7 @@ class StoreIndex:
 
     def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
         rows = self._db.execute(
-            "SELECT r.ts, b.event_id FROM received AS r JOIN blobs AS b ON b.n = r.event"
+            "SELECT r.ts, b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
             " WHERE r.account = ? AND r.space = ? AND r.ts >= ? AND r.ts <= ? ORDER BY r.ts LIMIT ?",
             (self._account, self._space, min(first, 1 << 62), min(last, 1 << 62), limit),
         )
@@ -131,8 +139,8 @@ class StoreIndex:
         rows = self._db.execute(
             "SELECT e.key_id, b.sealed FROM json_each(?) AS j"
             " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
-            " JOIN received AS r ON r.account = ? AND r.space = ? AND r.ts = b.ts AND r.event = b.n"
-            " JOIN epochs AS e ON e.n = b.epoch ORDER BY j.key",
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = ? AND r.ts = b.ts AND r.event = b.n"
+            " CROSS JOIN epochs AS e ON e.n = b.epoch ORDER BY j.key",
             (orjson.dumps(names).decode(), self._account, self._space),
         )
         return [bytes(key_id) + bytes(sealed) for key_id, sealed in rows]
@@ -142,7 +150,7 @@ def recount(db: Database, account: int, space: int) -> dict[tuple[int, int], Sum
     """The summaries by (level, bucket), worked out from everything that is held."""
     sums: dict[tuple[int, int], Summary] = {}
     for ts, event_id in db.execute(
-        "SELECT r.ts, b.event_id FROM received AS r JOIN blobs AS b ON b.n = r.event"
+        "SELECT r.ts, b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
         " WHERE r.account = ? AND r.space = ?",
         (account, space),
     ):

@@ -4,7 +4,7 @@ Owns: how the database file is opened, committed and rolled back. Must not know:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ Bindings = Sequence[Any]
 
 #: Page cache (KiB): enough for the hot end of every index, small enough to keep a node's memory flat.
 CACHE_KIB = 16_384
-#: Checkpoint when the WAL has this many 4 KiB pages (16 MiB).
-CHECKPOINT_PAGES = 4_096
+#: Checkpoint inside a commit when the WAL has this many 4 KiB pages (64 MiB): a running node does it in
+#: spare time long before.
+CHECKPOINT_PAGES = 16_384
 
 
 class Database:
@@ -30,7 +31,7 @@ class Database:
         flags = (
             apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         )
-        self._depth = 0
+        self._transaction = _Transaction(self)
         self._on_rollback: list[Callable[[], None]] = []
         with self.plain_errors():
             self.connection = apsw.Connection(self.path, flags=flags)
@@ -79,25 +80,27 @@ class Database:
         """Call `forget` after a rollback, so that what is remembered in memory cannot outlive it."""
         self._on_rollback.append(forget)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Everything inside commits together, or not at all; inner uses join the outermost one."""
-        if self._depth:
-            yield
-            return
-        with self.plain_errors():
-            self.execute("BEGIN IMMEDIATE")
-            self._depth = 1
-            try:
-                yield
-                self.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-            finally:
-                self._depth = 0
+        return self._transaction
 
-    def _roll_back(self) -> None:
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: an exception undoes what was done in here, and nothing else."""
+        self.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:  # not when SQLite has undone everything: a full disk
+                self.execute("ROLLBACK TO part")
+                self.execute("RELEASE part")
+            for forget in self._on_rollback:
+                forget()
+            raise
+        self.execute("RELEASE part")
+
+    def roll_back(self) -> None:
+        """Undo the open transaction, and what is remembered of it."""
         if self.connection.in_transaction:  # SQLite has already rolled back by itself when a disk is full
             self.execute("ROLLBACK")
         for forget in self._on_rollback:
@@ -108,23 +111,63 @@ class Database:
         """Turn SQLite's errors about the file into HomeError and Damaged."""
         try:
             yield
-        except apsw.FullError as error:
-            raise HomeError(
-                f"The disk is full: nothing of this change was kept in {self.path}, and nothing saved before "
-                "is lost. Free some space and try again."
-            ) from error
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise Damaged(
-                f"{self.path} is damaged ({error}). Copy the home folder as it is, then run `quire verify` "
-                "to see what is affected; peers still hold the events they have synced."
-            ) from error
-        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError) as error:
-            raise HomeError(
-                f"{self.path} cannot be read or written ({error}). Check the folder's rights and the disk."
-            ) from error
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise HomeError(f"{self.path} is locked by another program. Close it and try again.") from error
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise in_plain_words(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; a checkpoint is taken when this is the last connection."""
         self.connection.close()
+
+
+class _Transaction:
+    """The one transaction of a connection, entered again by whoever joins it.
+
+    A class and not a generator: every append passes here three times.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except apsw.Error as error:
+                raise in_plain_words(self._db.path, error) from error
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        if error is None:
+            try:
+                self._db.execute("COMMIT")
+                return
+            except apsw.Error as failed:
+                error = failed
+        self._db.roll_back()
+        if isinstance(error, apsw.Error):
+            raise in_plain_words(self._db.path, error) from error
+
+
+def in_plain_words(path: str, error: apsw.Error | UnicodeDecodeError) -> Exception:
+    """HomeError or Damaged for SQLite's errors about the file; any other error as it is."""
+    if isinstance(error, apsw.FullError):
+        return HomeError(
+            f"The disk is full: nothing of this change was kept in {path}, and nothing saved before "
+            "is lost. Free some space and try again."
+        )
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError):
+        return Damaged(
+            f"{path} is damaged ({error}). Copy the home folder as it is, then run `quire verify` "
+            "to see what is affected; peers still hold the events they have synced."
+        )
+    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError | apsw.IOError):
+        return HomeError(
+            f"{path} cannot be read or written ({error}). Check the folder's rights and the disk."
+        )
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return HomeError(f"{path} is locked by another program. Close it and try again.")
+    return error

@@ -26,6 +26,8 @@ class Membership:
     space_id: str
     name: str
     kind: str
+    #: What the identity is called in this home.
+    identity_name: str
     device_key: DeviceKey
     #: epoch number → (32-byte key, associated data of its blobs); the last is the current one.
     epochs: dict[int, tuple[bytes, bytes]]
@@ -104,7 +106,10 @@ class Memberships:
             )
         }
         account_id = self._names.account_name(account)
-        return Membership(account, account_id, space, space_id, name, kind, self.device_key(account), epochs)
+        row = self._db.one("SELECT name FROM memberships WHERE account = ? AND kind = ?", (account, HOME))
+        own_name = str(row[0]) if row else account_id
+        key = self.device_key(account)
+        return Membership(account, account_id, space, space_id, name, kind, own_name, key, epochs)
 
     def of_account(self, account: int) -> list[Membership]:
         """An identity's spaces in the order they were joined, its own log left out."""

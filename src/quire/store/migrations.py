@@ -12,8 +12,9 @@ def migrate(db: Database, migrations: Sequence[tuple[str, str]]) -> list[str]:
     Raises HomeError when the database was made by a newer program, or is some other program's.
     """
     with db.transaction():
-        existing = {name for (name,) in db.all("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if existing and "migrations" not in existing:
+        existing = db.one("SELECT 1 FROM sqlite_schema WHERE type = 'table'") is not None
+        ours = db.one("SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'place'") is not None
+        if existing and not ours:
             raise HomeError(f"{db.path} is a database, but not one of Quire's. Choose another home folder.")
         db.execute(
             "CREATE TABLE IF NOT EXISTS migrations (place INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT"

@@ -48,6 +48,7 @@ CREATE TABLE received (
     account INTEGER NOT NULL, space INTEGER NOT NULL, ts INTEGER NOT NULL, event INTEGER NOT NULL,
     state INTEGER NOT NULL, received_ts INTEGER NOT NULL, PRIMARY KEY (account, space, ts, event)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX unsupported ON received (account, space) WHERE state = 2;
 CREATE TABLE buckets (
     account INTEGER NOT NULL, space INTEGER NOT NULL, level INTEGER NOT NULL, bucket INTEGER NOT NULL,
     count INTEGER NOT NULL, total BLOB NOT NULL, PRIMARY KEY (account, space, level, bucket)

@@ -80,6 +80,7 @@ def match_expression(words: str) -> str:
 
     Raises UserError when nothing is left to search for.
     """
+    words = words.replace("\0", " ").encode(errors="replace").decode()
     terms: list[str] = []
     for place, part in enumerate(words.split('"')):
         if place % 2:  # inside quotation marks

@@ -45,11 +45,13 @@ class View:
         self._check(sql)
         return self._db.all(sql, bindings)
 
-    def create(self) -> None:
-        """Make the tables and note their version."""
+    def create(self, filled: bool = True) -> None:
+        """Make the tables and note their version; not yet current when events to project are waiting."""
         for statement in self._schema:
             self._db.execute(statement)
-        self._db.execute("INSERT OR REPLACE INTO view_versions VALUES (?, ?)", (self.owner, self.version))
+        self._db.execute(
+            "INSERT OR REPLACE INTO view_versions VALUES (?, ?)", (self.owner, self.version if filled else "")
+        )
 
     def drop(self) -> None:
         """Drop every relation and table named in the schema."""
@@ -67,8 +69,13 @@ class View:
     def _check(self, sql: str) -> None:
         if sql in self._checked:
             return
-        actions = query_info(self._db.connection, sql, actions=True).actions or []
-        for action in actions:
+        try:
+            found = query_info(self._db.connection, sql, actions=True)
+        except TypeError:  # apsw 3.54 cannot describe what is done to an index
+            found = None
+        if found is None or not found.actions or found.query_remaining is not None:
+            raise ForeignTable(f"{self.owner} may only read and write rows, one statement at a time: {sql}")
+        for action in found.actions:
             if action.action not in _ALLOWED and action.table_name not in self._tables:
                 raise ForeignTable(f"{self.owner} touches {action.table_name or action.action_name}: {sql}")
         self._checked.add(sql)

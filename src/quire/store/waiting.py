@@ -46,6 +46,16 @@ class Waiting:
                 [(account, space, need, event) for need, event in waits],
             )
 
+    def waits(self, account: int, space: int, need: str, event: int) -> bool:
+        """Whether an event waits for this need."""
+        return bool(self.count(account, space)) and (
+            self._db.one(
+                "SELECT 1 FROM blocked WHERE account = ? AND space = ? AND need = ? AND event = ?",
+                (account, space, need, event),
+            )
+            is not None
+        )
+
     def is_met(self, account: int, space: int, need: str) -> bool:
         """Whether a need has been provided to this identity."""
         key = (account, space, need)
@@ -80,21 +90,27 @@ class Waiting:
         if not self.count(account, space):
             return []
         rows = self._db.all(
-            "SELECT w.need, w.event FROM blocked AS w JOIN blobs AS b ON b.n = w.event"
+            "SELECT w.need, w.event FROM blocked AS w CROSS JOIN blobs AS b ON b.n = w.event"
             " WHERE w.account = ? AND w.space = ? AND w.need = ? AND b.ts <= ?",
             (account, space, TIME, ts),
         )
         return self.remove(account, space, [(need, event) for need, event in rows])
 
     def remove(self, account: int, space: int, waits: Sequence[tuple[str, int]]) -> list[int]:
-        """Take out waits given as (need, event); the events' numbers, ascending."""
-        if waits:
-            self._counts[account, space] = self.count(account, space) - len(waits)
-            self._db.executemany(
-                "DELETE FROM blocked WHERE account = ? AND space = ? AND need = ? AND event = ?",
-                [(account, space, need, event) for need, event in waits],
+        """Take out those of the waits given as (need, event) that there are; the events' numbers, ascending."""
+        removed: list[int] = []
+        before = self.count(account, space) if waits else 0
+        for need, event in waits:
+            removed += (
+                number
+                for (number,) in self._db.execute(
+                    "DELETE FROM blocked WHERE account = ? AND space = ? AND need = ? AND event = ? RETURNING event",
+                    (account, space, need, event),
+                )
             )
-        return sorted(event for _, event in waits)
+        if removed:
+            self._counts[account, space] = before - len(removed)
+        return sorted(removed)
 
     def reasons(self, account: int) -> list[tuple[int, str, int]]:
         """(space, kind of need, number of events) that an identity's blocked events wait for."""

@@ -1,0 +1,66 @@
+"""Opening: from a blob to a typed event and its handler.
+
+Owns: which handler an event belongs to, and the opened events that wait for a voucher. Must not know: what
+becomes of an event.
+"""
+
+from typing import Any
+
+import msgspec
+
+from quire.core import event as core_event
+from quire.core.event import Event
+from quire.core.sealing import open_blob
+from quire.errors import BadEvent
+from quire.events.handler import Handler, Opened
+from quire.events.home import Home
+from quire.store.blobs import BlobRow
+from quire.store.memberships import Membership
+
+
+class _Head(msgspec.Struct, gc=False):
+    type: str
+    v: int
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def decode(home: Home, data: bytes) -> tuple[Event, Handler | None]:
+    """The typed event in canonical bytes and its handler, or its header and None. Raises BadEvent."""
+    try:
+        head = _head_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return core_event.decode_unknown(data), None
+    found = home.registry.decoder(head.type, head.v)
+    if found is None:
+        return core_event.decode_unknown(data), None
+    handler, decoder = found
+    return core_event.decode(data, decoder), handler
+
+
+def open_row(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Handler | None]:
+    """The event in a stored blob. Raises BadEvent when the stored bytes are damaged."""
+    key, context = member.epochs[row.epoch]
+    return decode(home, open_blob(key, row.sealed, context))
+
+
+def open_stored(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Handler | None] | None:
+    """The event in a stored blob, or None where its bytes are damaged: the others must not suffer for it.
+
+    One stored before its type was known here, and malformed as we know now, stays unsupported.
+    """
+    key, context = member.epochs[row.epoch]
+    try:
+        data = open_blob(key, row.sealed, context)
+        try:
+            return decode(home, data)
+        except BadEvent:
+            return core_event.decode_unknown(data), None
+    except BadEvent:
+        return None
+
+
+def envelope(member: Membership, row: BlobRow, event: Event) -> Opened[Any]:
+    """A stored event as this identity received it."""
+    return Opened(member.account, member.space, member.account_id, row.n, row.device, row.event_id, event)

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+from quire.events.append import append
+from tests.events.builders import NOW, Author, Space, add_holder, give, make_home, undone
+
+SPACE = Space()
+
+
+def test_numbers_go_on_after_reopening_and_after_a_rollback(tmp_path: Path) -> None:
+    path = tmp_path / "quire.db"
+    home = make_home(path)
+    assert home.store.blobs.take_numbers(3) == range(1, 4)
+    assert home.store.blobs.take_numbers(0) == range(4, 4)
+    with undone(home.store.db):
+        home.store.blobs.take_numbers(5)
+    assert home.store.blobs.take_numbers(1) == range(1, 2), "numbers of nothing are given again"
+    alice = add_holder(home, SPACE, "alice")
+    home.store.blobs._forget()
+    give(home, alice, *(Author(SPACE, name).introduce() for name in "abc"))
+    home.close()
+    home = make_home(path)
+    assert home.store.blobs.take_numbers(2) == range(4, 6)
+    home.close()
+
+
+def test_heads_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "quire.db"
+    home = make_home(path)
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    run = [carol.introduce(), *carol.says(["a", "b"])]
+    forged = Author(SPACE, "carol")
+    forged.seq, forged.prev = 10, run[0].event_id
+    give(home, alice, *run[::-1], forged.say("no head", sign=False))
+    device = home.store.names.device_number(alice.space, carol.id)
+    assert home.store.blobs.head(device) == (3, run[2].event_id)
+    assert home.store.blobs.head(device + 100) == (0, None)
+    home.close()
+    home = make_home(path)
+    assert home.store.blobs.head(device) == (3, run[2].event_id)
+    home.close()
+
+
+def test_ids_that_share_their_beginning_are_told_apart() -> None:
+    """The index knows 66 bits of an id; what it finds is compared as a whole."""
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    made = carol.introduce()
+    give(home, alice, made)
+    near = made.event_id[:11] + made.event_id[11:][::-1]
+    assert near != made.event_id
+    assert set(home.store.blobs.known(alice.account, alice.space, [near, made.event_id])) == {made.event_id}
+    home.close()
+
+
+def test_arrivals_are_in_order_and_each_identitys_own() -> None:
+    home = make_home()
+    alice, bob = add_holder(home, SPACE, "alice"), add_holder(home, SPACE, "bob")
+    carol = Author(SPACE, "carol")
+    run = [carol.introduce(), carol.say("a"), carol.say("b")]
+    give(home, alice, run[1])
+    give(home, alice, run[0])
+    give(home, bob, *run)
+    give(home, alice, run[2])
+    own = append(home, alice, "peer", [{"pubkey": alice.account_id, "name": "alice"}], NOW)[0]
+    arrived = home.store.blobs.arrived_after(alice.account, 0, 100)
+    assert [row.event_id for _, row in arrived] == [
+        run[0].event_id,
+        run[1].event_id,
+        run[2].event_id,
+        own.event_id,
+    ]
+    cursors = [cursor for cursor, _ in arrived]
+    assert cursors == sorted(cursors)
+    assert home.store.blobs.last_cursor() == cursors[-1]
+    assert home.store.blobs.arrived_after(alice.account, cursors[1], 1) == [arrived[2]]
+    assert home.store.blobs.arrivals_by_own_devices(0) == [(alice.account, alice.space, own.event_id)]
+    assert home.store.blobs.arrivals_by_own_devices(cursors[-1]) == []
+    home.close()
+
+
+def test_held_after_gives_pages() -> None:
+    home = make_home()
+    alice, bob = add_holder(home, SPACE, "alice"), add_holder(home, SPACE, "bob")
+    carol = Author(SPACE, "carol")
+    give(home, bob, carol.introduce())
+    run = carol.says(str(number) for number in range(7))
+    give(home, alice, *run)
+    found, after = [], 0
+    while page := home.store.blobs.held_after(alice.account, alice.space, after, 3):
+        assert len(page) <= 3
+        found += [row.event_id for row, _ in page]
+        after = page[-1][0].n
+    assert sorted(found) == sorted(one.event_id for one in run)
+    home.close()

@@ -1,0 +1,141 @@
+"""What reconciliation sees of a store, against a plain sorted list."""
+
+from pathlib import Path
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quire.core.encoding import from_text, to_text
+from quire.events.home import Home
+from quire.limits import MAX_INTEGER
+from quire.store.buckets import COARSE, FINE
+from quire.store.memberships import Membership
+from quire.sync import index as sync_index
+from tests.events.builders import NOW, Author, Made, Space, add_holder, digest, give, make_home
+
+SPACE = Space()
+times = st.sampled_from(
+    [0, 1, NOW, NOW + 1, NOW + (1 << FINE), NOW + (1 << COARSE), MAX_INTEGER]
+) | st.integers(NOW, NOW + 5)
+
+
+def stocked(steps: list[tuple[int, int]]) -> tuple[Home, Membership, list[tuple[int, bytes, Made]]]:
+    """A home holding one event at each given time, and the same as a sorted list."""
+    home = make_home()
+    alice = add_holder(home, SPACE, "alice")
+    authors = [Author(SPACE, name) for name in ("x", "y", "z")]
+    made = []
+    for who, ts in steps:
+        one = authors[who].say("x", ts=ts, sign=who != 2)
+        made.append((ts, from_text(one.event_id), one))
+    give(home, alice, *(one for *_, one in made))
+    return home, alice, sorted(made)
+
+
+plans = st.lists(st.tuples(st.integers(0, 2), times), max_size=14)
+
+
+@settings(deadline=None, max_examples=40)
+@given(plan=plans, data=st.data())
+def test_page_against_a_sorted_list(plan: list[tuple[int, int]], data: st.DataObject) -> None:
+    home, alice, made = stocked(plan)
+    held = [(ts, raw) for ts, raw, _ in made]
+    index = home.store.index(alice.account, alice.space)
+    bounds = st.sampled_from(
+        [sync_index.START, sync_index.END, *held, *(sync_index.after(p) for p in held)]
+    ) | st.tuples(times, st.binary(max_size=3))
+    for _ in range(5):
+        low, high, limit = data.draw(bounds), data.draw(bounds), data.draw(st.integers(1, 6))
+        assert index.page(low, high, limit) == [p for p in held if low <= p < high][:limit]
+    assert index.page(sync_index.START, sync_index.END, 100) == held
+    home.close()
+
+
+@settings(deadline=None, max_examples=40)
+@given(plan=plans)
+def test_summaries_against_sums(plan: list[tuple[int, int]]) -> None:
+    home, alice, made = stocked(plan)
+    index = home.store.index(alice.account, alice.space)
+
+    def total(held: list[tuple[int, bytes, Made]]) -> tuple[int, int]:
+        return len(held), sum(int.from_bytes(raw, "big") for _, raw, _ in held) % 2**256
+
+    assert index.whole() == total(made)
+    coarse = index.children(COARSE, None)
+    assert [n for n, _ in coarse] == sorted({ts >> COARSE for ts, *_ in made})
+    for bucket, summary in coarse:
+        inside = [one for one in made if one[0] >> COARSE == bucket]
+        assert summary == total(inside)
+        fine = index.children(FINE, bucket)
+        assert [n for n, _ in fine] == sorted({ts >> FINE for ts, *_ in inside})
+        assert all(s == total([one for one in inside if one[0] >> FINE == n]) for n, s in fine)
+    home.close()
+
+
+def test_many_events_in_one_millisecond() -> None:
+    home, alice, made = stocked([(place % 3, NOW + place // 40) for place in range(100)])
+    held = [(ts, raw) for ts, raw, _ in made]
+    index = home.store.index(alice.account, alice.space)
+    for limit in (1, 7, 39, 40, 41, 99, 100, 101):
+        found: list[sync_index.Position] = []
+        low = sync_index.START
+        while page := index.page(low, sync_index.END, limit):
+            found += page
+            low = sync_index.after(page[-1])
+        assert found == held
+    home.close()
+
+
+def test_blobs_in_the_order_asked_and_others_left_out() -> None:
+    home, alice, made = stocked([(place % 3, NOW + place) for place in range(20)])
+    dora = add_holder(home, SPACE, "dora")
+    index = home.store.index(alice.account, alice.space)
+    Random(1).shuffle(made)
+    ids = [raw for _, raw, _ in made]
+    assert index.blobs(ids) == [one.sealed for *_, one in made]
+    assert index.blobs([digest("unknown"), ids[0], b"", ids[0][:-1] + b"\0", ids[1]]) == [
+        made[0][2].sealed,
+        made[1][2].sealed,
+    ]
+    assert index.blobs([]) == []
+    assert home.store.index(dora.account, dora.space).blobs(ids) == [], "held by another identity"
+    assert home.store.index(dora.account, dora.space).whole() == (0, 0)
+    assert home.store.index(dora.account, dora.space).page(sync_index.START, sync_index.END, 9) == []
+    elsewhere = Space("elsewhere")
+    yard = home.store.memberships.add(alice.account, elsewhere.id, elsewhere.key, "yard", "invited")
+    assert home.store.index(yard.account, yard.space).blobs(ids) == []
+    home.close()
+
+
+def test_the_same_unsigned_bytes_in_two_spaces_are_two_events() -> None:
+    """An unsigned event names no space: sealed for another one it is held there too, and vouched for apart."""
+    home, elsewhere = make_home(), Space("elsewhere")
+    alice = add_holder(home, SPACE, "alice")
+    yard = home.store.memberships.add(alice.account, elsewhere.id, elsewhere.key, "yard", "invited")
+    carol = Author(SPACE, "carol")
+    run = [carol.introduce(sign=False), carol.say("signed for the garden")]
+    replayed = elsewhere.made(run[0].data)
+    give(home, yard, replayed)
+    give(home, alice, *run)
+    for member, made in ((alice, run[0]), (yard, replayed)):
+        index = home.store.index(member.account, member.space)
+        assert index.blobs([from_text(made.event_id)]) == [made.sealed]
+    assert home.store.waiting.count(yard.account, yard.space) == 1
+    assert not home.store.waiting.is_met(yard.account, yard.space, f"peer {carol.id}")
+    home.close()
+
+
+def test_counting_resumes_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "quire.db"
+    home = make_home(path)
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce(), *carol.says(["a", "b"]))
+    home.close()  # killed before anything was counted
+    home = make_home(path)
+    index = home.store.index(alice.account, alice.space)
+    assert index.whole().count == 3
+    give(home, alice, carol.say("c"))
+    assert index.whole().count == 4
+    assert [to_text(raw) for _, raw in index.page(sync_index.START, sync_index.END, 1)] != []
+    home.close()
