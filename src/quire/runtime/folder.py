@@ -96,13 +96,25 @@ def token_of(folder: Path) -> str:
 
 
 def running_node(folder: Path) -> NodeInfo | None:
-    """The node that runs on a home, as its `node.json` tells; None when there is none."""
+    """The node that runs on a home, as its `node.json` tells; None when there is none.
+
+    A node that was killed leaves its file behind, and by now another program may have its number: only
+    a home that someone holds has a running node.
+    """
     try:
         info = msgspec.json.decode((folder / "node.json").read_bytes(), type=NodeInfo)
         os.kill(info.pid, 0)
-    except (OSError, msgspec.DecodeError):
+        return info if _is_held(folder) else None
+    except (OSError, OverflowError, msgspec.DecodeError):
         return None
-    return info
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with FileLock(folder / "lock", mode=0o600).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def open_home(folder: Path) -> Home:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from errno import EADDRINUSE
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -18,12 +18,15 @@ from quire.runtime.folder import write_private
 
 Bound = TypeVar("Bound")
 
+DEFAULT_LISTEN = "0.0.0.0:0"
+DEFAULT_API = "127.0.0.1:0"
+
 
 class Ports(msgspec.Struct):
     """The ports of the last run; 0 for none."""
 
-    listen: int = 0
-    api: int = 0
+    listen: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    api: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
 
 
 def last_ports(folder: Path) -> Ports:
@@ -56,6 +59,7 @@ def bind_tcp(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen()  # two may bind, but only one may listen
     except OSError as error:
         bound.close()
         why = (

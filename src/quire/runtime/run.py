@@ -4,11 +4,12 @@ Owns: the event loop and everything that hangs on it, from start to a clean stop
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -25,8 +26,10 @@ from quire.runtime.spare_time import SpareTime
 from quire.sync import STRATEGIES
 from quire.transport.udp import UdpSocket
 
-DEFAULT_LISTEN = "0.0.0.0:0"
-DEFAULT_API = "127.0.0.1:0"
+#: Seconds of rest after an error that nobody foresaw.
+_AFTER_A_MISTAKE = 1.0
+#: What a running node has to tell its operator; it goes to standard error.
+_log = logging.getLogger("quire")
 
 
 def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable[[NodeInfo], None]) -> None:
@@ -39,17 +42,16 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
         raise UserError(f"There is no strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}.")
     listen_at, api_at = parse_address(listen), parse_address(api)
     with hold(folder, "quire up"):
-        home = open_home(folder)
-        try:
-            last = last_ports(folder)
-            udp = bind_again(listen_at, last.listen, UdpSocket)
-            server_socket = bind_again(api_at, last.api, bind_tcp)
+        last = last_ports(folder)
+        with (
+            closing(open_home(folder)) as home,
+            closing(bind_again(listen_at, last.listen, UdpSocket)) as udp,
+            closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
+        ):
             keep_ports(folder, Ports(udp.address[1], server_socket.getsockname()[1]))
             now = steady_ms()
             node = Node(home, strategy, now, wall_ms() - now, reachable_at(udp.address))
             asyncio.run(_Run(folder, node, udp, server_socket).run(ready))
-        finally:
-            home.close()
 
 
 class _Server(uvicorn.Server):
@@ -97,7 +99,7 @@ class _Run:
             app.state.closing.set()
             server.should_exit = True
             await serving
-            await self._stop(loop)
+            await self._stop()
 
     def _announce(self, token: str) -> NodeInfo:
         host, port = self._server_socket.getsockname()[:2]
@@ -105,12 +107,12 @@ class _Run:
         write_private(self._folder / "node.json", info)
         return info
 
-    async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _stop(self) -> None:
         with suppress(OSError):
             (self._folder / "node.json").unlink()
         if self._timer is not None:
             self._timer.cancel()
-        self._udp.close(loop)
+        self._udp.close()
         await self._spare.stop()
 
     def _received(self, data: bytes, address: HostPort) -> None:
@@ -118,7 +120,17 @@ class _Run:
 
     def _pump(self) -> None:
         """Let the node act on what has come and what is due, and send what it gives."""
-        now = steady_ms()
+        soonest = _AFTER_A_MISTAKE
+        try:
+            self._turn(steady_ms())
+            soonest = 0.0
+        finally:  # whatever went wrong, the node goes on
+            if self._timer is not None:
+                self._timer.cancel()
+            wait = max(self._node.next_timer() - steady_ms(), 0) / 1000
+            self._timer = asyncio.get_running_loop().call_later(max(wait, soonest), self._pump)
+
+    def _turn(self, now: int) -> None:
         self._node.wall_ahead = wall_ms() - now
         if now >= self._node.next_timer():
             self._node.handle_timer(now)
@@ -127,7 +139,5 @@ class _Run:
             if isinstance(event, Arrived):
                 self._host.tell(event.cursor)
                 self._spare.changed()
-        if self._timer is not None:
-            self._timer.cancel()
-        wait = max(self._node.next_timer() - steady_ms(), 0) / 1000
-        self._timer = asyncio.get_running_loop().call_later(wait, self._pump)
+            else:
+                _log.warning("quire: %s", event.text)

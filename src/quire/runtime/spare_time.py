@@ -49,9 +49,9 @@ class SpareTime:
             self._busy.clear()
             await asyncio.sleep(_SOON)
             try:
-                while self._home.search.step():
+                while self._home.store.buckets.step() or self._home.search.step():
                     await asyncio.sleep(_BETWEEN)
-            except HomeError:
+            except (HomeError, apsw.Error):
                 await asyncio.sleep(_CHECKPOINT_EVERY)  # a full disk: the node tells; try again later
                 self._busy.set()
 

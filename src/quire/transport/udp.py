@@ -37,6 +37,7 @@ class UdpSocket:
             raise HomeError(
                 f"Cannot listen on UDP {format_address(host, port)}: {why}. Choose another with --listen."
             ) from None
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: Datagrams that the kernel did not take (its buffer was full, or there was no route).
         self.unsent = 0
 
@@ -53,6 +54,7 @@ class UdpSocket:
         drained: Callable[[], None],
     ) -> None:
         """Call `received` for each datagram, and `drained` after each burst."""
+        self._loop = loop
         loop.add_reader(self._socket.fileno(), self._drain, received, drained)
 
     def _drain(self, received: Callable[[bytes, HostPort], None], drained: Callable[[], None]) -> None:
@@ -74,7 +76,9 @@ class UdpSocket:
             except OSError:
                 self.unsent += 1
 
-    def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop reading and close."""
-        loop.remove_reader(self._socket.fileno())
+    def close(self) -> None:
+        """Stop reading and close; again does nothing."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop = None
         self._socket.close()

@@ -1,0 +1,178 @@
+"""Whole nodes with real homes, on a network in memory, in virtual time; everything follows from the names."""
+
+import heapq
+from hashlib import shake_256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from quire.api.host import PeerStatus
+from quire.api.operations import call
+from quire.core.address import HostPort, format_address
+from quire.events.home import Home
+from quire.handlers import REGISTRY
+from quire.node import Arrived, Node, Trouble
+
+#: The time of day at the start (ms).
+MORNING = 1_790_000_000_000
+
+
+class Station:
+    """One home, and the node on it while it runs. It is what the API's operations take for a host."""
+
+    def __init__(self, world: "World", folder: Path, name: str, address: HostPort) -> None:
+        self.world = world
+        self.name = name
+        self.address = address
+        self.path = folder / f"{name}.db"
+        #: How far this station's clock is wrong (ms).
+        self.clock_off = 0
+        self.told: list[Arrived | Trouble] = []
+        self._count = 0
+        self._runs = 0
+        self.home = Home(self.path, REGISTRY, self._entropy)
+        self.node: Node | None = None
+
+    def _entropy(self, size: int) -> bytes:
+        self._count += 1
+        return shake_256(f"{self.name} {self._runs} {self._count}".encode()).digest(size)
+
+    # --- running
+
+    @property
+    def running(self) -> Node:
+        assert self.node is not None
+        return self.node
+
+    def up(self, strategy: str = "bloom") -> None:
+        """Start a node: a new run, on the same home."""
+        self._runs += 1
+        ahead = MORNING + self.clock_off
+        self.node = Node(self.home, strategy, self.world.now, ahead, (format_address(*self.address),))
+        self.world.stations[self.address] = self
+
+    def down(self) -> None:
+        """Stop it and open the home anew, as a new process would."""
+        self.world.stations.pop(self.address, None)
+        self.node = None
+        self.home.close()
+        self.home = Home(self.path, REGISTRY, self._entropy)
+
+    def move(self, address: HostPort) -> None:
+        """Be at another address from now on, without knowing it."""
+        del self.world.stations[self.address]
+        self.address = address
+        self.world.stations[address] = self
+
+    # --- the host of operations
+
+    def now(self) -> int:
+        return MORNING + self.clock_off + self.world.now
+
+    def addresses(self) -> tuple[str, ...]:
+        return self.node.addresses if self.node is not None else ()
+
+    def committed(self) -> None:
+        if self.node is not None:
+            self.node.committed(self.world.now)
+
+    def peers(self, account: int, space: int) -> list[PeerStatus]:
+        return []
+
+    async def changed(self, cursor: int) -> None:
+        raise NotImplementedError
+
+    def ask(self, operation: str, _as: str | None = None, /, **params: Any) -> Any:
+        return msgspec.to_builtins(call(self, operation, params, _as))
+
+    def texts(self, target: str = "general") -> list[str]:
+        return [m["body_text"] for m in self.ask("getMessages", target=target, limit=1_000)]
+
+    def troubles(self) -> list[str]:
+        return [event.text for event in self.told if isinstance(event, Trouble)]
+
+    def connected(self) -> int:
+        """To how many peers, in the first space of the first identity."""
+        members = self.home.store.memberships.all()
+        return sum(status.connected for status in self.running.sessions(members[0]).values())
+
+
+class World:
+    """Delays each datagram by 5 ms and loses a share of them."""
+
+    def __init__(self, folder: Path, loss: float = 0.0) -> None:
+        self.folder = folder
+        self.loss = loss
+        self.now = 1_000
+        self.stations: dict[HostPort, Station] = {}
+        self.log: list[tuple[int, HostPort, HostPort, bytes]] = []
+        self._random = Random(1)
+        self._transit: list[tuple[int, int, bytes, HostPort, HostPort]] = []
+
+    def station(self, name: str) -> Station:
+        number = len(list(self.folder.glob("*.db"))) + 1
+        return Station(self, self.folder, name, (f"10.0.0.{number}", 7_000))
+
+    def founder(self, name: str = "alice") -> Station:
+        station = self.station(name)
+        station.ask("createIdentity", name=name)
+        station.ask("createSpace", name="club")
+        station.up()
+        return station
+
+    def guest(self, name: str, host: Station) -> Station:
+        station = self.station(name)
+        station.ask("joinSpace", link=host.ask("createInvite")["link"], name=name)
+        station.up()
+        return station
+
+    def run(self, duration: int) -> None:
+        """Let `duration` ms pass."""
+        end = self.now + duration
+        for _ in range(100_000):
+            for station in list(self.stations.values()):
+                self._pump(station)
+            due = [station.running.next_timer() for station in self.stations.values()]
+            due += [self._transit[0][0]] if self._transit else []
+            now = max(self.now, min(due, default=end))
+            if now >= end:
+                self.now = end
+                return
+            self.now = now
+            self._deliver()
+            for station in list(self.stations.values()):
+                station.running.wall_ahead = MORNING + station.clock_off
+                if self.now >= station.running.next_timer():
+                    station.running.handle_timer(self.now)
+        raise AssertionError("time stands still: some timer is always due")
+
+    def until(self, check: Any, most: int = 60_000) -> int:
+        """Run until `check()`; the ms that took."""
+        start = self.now
+        while not check():
+            assert self.now - start < most
+            self.run(100)
+        return self.now - start
+
+    def _pump(self, station: Station) -> None:
+        for data, target in station.running.datagrams_to_send(self.now):
+            self.log.append((self.now, station.address, target, data))
+            if self._random.random() >= self.loss:
+                self.send(data, station.address, target)
+        while (event := station.running.next_event()) is not None:
+            station.told.append(event)
+
+    def send(self, data: bytes, source: HostPort, target: HostPort) -> None:
+        heapq.heappush(self._transit, (self.now + 5, len(self.log), data, source, target))
+
+    def _deliver(self) -> None:
+        while self._transit and self._transit[0][0] <= self.now:
+            _, _, data, source, target = heapq.heappop(self._transit)
+            if target in self.stations:
+                self.stations[target].running.receive_datagram(data, source, self.now)
+
+    def close(self) -> None:
+        for station in self.stations.values():
+            station.home.close()

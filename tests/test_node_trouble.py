@@ -1,0 +1,131 @@
+"""Full disks and unreadable files under a running node: told, lived through, and repaired by later sync."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import apsw
+import pytest
+
+from quire import node as node_module
+from quire.errors import BadEvent, Damaged, HomeError
+from quire.limits import TICK_MS
+from tests.node.world import Station, World
+
+FULL = "The disk is full."
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair(world: World) -> tuple[Station, Station]:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: alice.connected() and bob.connected())
+    return alice, bob
+
+
+def _fail(error: Exception) -> Any:
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return failing
+
+
+@pytest.mark.parametrize(
+    "error", [HomeError(FULL), Damaged(FULL), apsw.FullError("full"), BadEvent("unopened")]
+)
+def test_what_could_not_be_ingested_is_told_and_comes_again(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    alice, bob = pair
+    with monkeypatch.context() as patch:
+        patch.setattr(node_module.incoming, "receive", _fail(error))
+        bob.ask("sendMessages", target="general", texts=[f"lost {n}" for n in range(100)])
+        world.run(10_000)
+        assert alice.texts() == []
+        assert len(alice.troubles()) == 1, "told once, however often it is tried"
+        assert alice.running.trouble == alice.troubles()[0]
+    world.until(lambda: len(alice.texts()) == 100, most=10_000)
+    assert alice.running.trouble == ""
+    assert alice.connected() == 1
+
+
+def test_trouble_that_comes_back_is_told_again(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    for turn in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(node_module.incoming, "receive", _fail(HomeError(FULL)))
+            bob.ask("sendMessage", target="general", text=str(turn))
+            world.run(3_000)
+        world.until(lambda turn=turn: len(alice.texts()) == turn + 1, most=10_000)
+        world.until(lambda: alice.running.trouble == "", most=5_000)
+    assert set(alice.troubles()) == {FULL}
+    assert 2 <= len(alice.troubles()) <= 4  # other writes may work meanwhile
+
+
+@pytest.mark.parametrize("error", [HomeError(FULL), apsw.CorruptError("torn"), apsw.IOError("no disk")])
+def test_a_store_that_cannot_be_read_makes_no_storm(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Sessions' timers and answers read the store: where that fails they stay due, and the node must not spin."""
+    alice, bob = pair
+    with monkeypatch.context() as patch:
+        patch.setattr(alice.home.store.buckets, "count_arrivals", _fail(error))
+        alice.home.store.db.execute("DELETE FROM bucket_cursor WHERE 0")
+        sent = len(world.log)
+        bob.ask("sendMessage", target="general", text="unread")
+        world.run(10 * TICK_MS)
+        assert len(alice.troubles()) == 1
+        assert len(world.log) - sent < 400
+    bob.ask("sendMessage", target="general", text="read")
+    world.until(lambda: len(alice.texts()) == 2, most=30_000)
+
+
+def test_jobs_that_fail_are_tried_at_the_next_tick(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    real = alice.home.store.transaction
+    tried: list[int] = []
+
+    def failing() -> Any:
+        tried.append(world.now)
+        raise HomeError(FULL)
+
+    monkeypatch.setattr(alice.home.store, "transaction", failing)
+    world.run(5 * TICK_MS + 10)
+    assert 4 <= len(tried) <= 7
+    assert alice.troubles() == [FULL]
+    monkeypatch.setattr(alice.home.store, "transaction", real)
+    bob.ask("sendMessage", target="general", text="after")
+    world.until(lambda: alice.texts() == ["after"])
+    assert alice.running.trouble == ""
+
+
+def test_a_full_disk_rolls_back_whole_batches(world: World, pair: tuple[Station, Station]) -> None:
+    """A real one: the database file may not grow."""
+    alice, bob = pair
+    db = alice.home.store.db
+    pages = db.one("PRAGMA page_count")
+    assert pages is not None
+    db.execute(f"PRAGMA max_page_count = {pages[0] + 5}").fetchall()
+    bob.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(40)])
+    world.run(10_000)
+    assert any("disk is full" in text for text in alice.troubles())
+    assert db.all("PRAGMA integrity_check") == [("ok",)]
+    with pytest.raises(HomeError, match="disk is full"):
+        alice.ask("sendMessages", target="general", texts=["y" * 9_000] * 20)
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    world.until(lambda: len([t for t in alice.texts() if t[0] == "x"]) == 40, most=60_000)
+    alice.ask("sendMessage", target="general", text="after")
+    world.until(lambda: sorted(alice.texts()) == sorted(bob.texts()), most=60_000)
+    assert alice.running.trouble == ""
+    assert alice.ask("verify")["damage"] == []
