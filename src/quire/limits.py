@@ -20,6 +20,8 @@ INGEST_BATCH = 2_000
 MAX_CLOCK_AHEAD_MS = 5 * 60_000
 #: Events one identity keeps waiting for something (per space); more are dropped, and come again by sync.
 MAX_BLOCKED = 100_000
+#: Unsigned events kept open in memory until they are vouched for (more are opened again from the store).
+MAX_DOUBTFUL_OPEN = 4_000
 #: Rejections remembered for `quire status` (the newest ones; the counts never stop).
 MAX_REJECTIONS_KEPT = 200
 #: Damaged things that `quire verify` lists one by one (it counts them all).

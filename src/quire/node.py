@@ -11,22 +11,22 @@ is pushed or told before the commit.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from quire.core.address import HostPort, format_address, parse_address
 from quire.core.encoding import from_text, to_text
-from quire.errors import HomeError, UserError
+from quire.errors import QuireError, UserError
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.events.ingest import release_held
+from quire.events.settle import release_held
 from quire.handlers import incoming, peer
 from quire.limits import (
     ARRIVALS_PAGE,
     MAX_ADDRESSES,
     MAX_ADDRESSES_KEPT,
-    MAX_SESSIONS,
     REDIAL_MS,
     TICK_MS,
 )
@@ -66,6 +66,8 @@ class Node:
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now
         self._next_dial = now
+        self._own_noted = False
+        self._rest_until = now
         self._events: deque[Arrived | Trouble] = deque()
         self._join_spaces()
 
@@ -75,21 +77,24 @@ class Node:
 
     def receive_datagram(self, data: bytes, address: HostPort, now: int) -> None:
         """Take any bytes from the network. They are ingested at the next `datagrams_to_send`."""
-        self._endpoint.receive_datagram(data, address, now)
+        self._guard(partial(self._endpoint.receive_datagram, data, address), now)
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, HostPort]]:
         """Ingest what has come, and give what may go out now."""
         self._take_in(now)
-        return [(data, cast(HostPort, address)) for data, address in self._endpoint.datagrams_to_send(now)]
+        out: list[tuple[bytes, Address]] = []
+        self._guard(lambda now: out.extend(self._endpoint.datagrams_to_send(now)), now)
+        return [(data, cast(HostPort, address)) for data, address in out]
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms)."""
         timer = self._endpoint.next_timer()
-        return self._next_tick if timer is None else min(timer, self._next_tick)
+        due = self._next_tick if timer is None else min(timer, self._next_tick)
+        return max(due, self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
-        self._endpoint.handle_timer(now)
+        self._guard(self._endpoint.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
             self._guard(self._tick, now)
@@ -132,11 +137,20 @@ class Node:
     # --- inside
 
     def _guard(self, step: Callable[[int], None], now: int) -> None:
-        """Run a step that writes; a full disk or unreadable file is told, and the node lives on."""
+        """Run a step; a full disk or unreadable file is told, and the node lives on.
+
+        The trouble is over once something could be written again. A step that failed is still due, so
+        timers rest for a while.
+        """
+        changes = self.home.store.db.connection.total_changes
+        before = changes()
         try:
-            step(now)
-            self.trouble = ""
-        except HomeError as error:
+            with self.home.store.db.plain_errors():
+                step(now)
+            if self.trouble and changes() > before:
+                self.trouble = ""
+        except QuireError as error:
+            self._rest_until = now + TICK_MS
             if self.trouble != str(error):
                 self.trouble = str(error)
                 self._events.append(Trouble(str(error)))
@@ -152,6 +166,9 @@ class Node:
                     for job in handler.jobs:
                         job(ctx)
         self.committed(now)
+        if not self._own_noted:
+            self._note_own_addresses(now)
+            self._own_noted = True
         if now >= self._next_dial:
             self._dial(now)
 
@@ -169,6 +186,7 @@ class Node:
                 index = self.home.store.index(member.account, member.space)
                 self._endpoint.add(member.raw_space_id, space_key, member.device_key, index)
                 self._next_dial = 0
+                self._own_noted = False
 
     def _take_in(self, now: int) -> None:
         """Act on what sessions tell; ingest what they received."""
@@ -210,20 +228,16 @@ class Node:
         device = to_text(session_id.peer)
         self._remember(member, device, format_address(host, port), self.wall(now))
         known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
-        own = [(session_id.local, own) for own in self.addresses[:MAX_ADDRESSES]]
+        housemates = [m.device_key.public for m in self._known if m.space == member.space]
+        own = [(key, address) for key in housemates for address in self.addresses[:MAX_ADDRESSES]]
         others = [(from_text(name), text) for name, text, reached in known if reached and name != device]
         session.share([*own, *others])
 
     def _learn(self, member: Membership, known: list[tuple[bytes, str]]) -> None:
         """Note where a peer says that others can be reached: hints to try, never facts."""
         for raw, text in known:
-            device = to_text(raw)
-            try:
-                parse_address(text)
-            except UserError:
-                continue
-            if raw != member.device_key.public:
-                self._remember(member, device, text, 0)
+            if raw != member.device_key.public and _usable([text]):
+                self._remember(member, to_text(raw), text, 0)
         self._next_dial = 0
 
     def _remember(self, member: Membership, device: str, address: str, reached_ts: int) -> None:
@@ -233,22 +247,39 @@ class Node:
             )
 
     def _dial(self, now: int) -> None:
-        """Greet every peer of every space at the addresses known for it, its own latest first."""
+        """Greet the peers of every space at the addresses known for them, the latest reached first."""
         self._next_dial = now + REDIAL_MS
         here = {(m.space, m.account_id) for m in self._known}
         for member in self._known:
             ctx = Context(self.home, self.wall(now), member.account, member)
-            known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
-            for other in peer.list_(ctx)[:MAX_SESSIONS]:
-                addresses = [parse_address(text) for device, text, _ in known if device == other.pubkey]
-                if (member.space, other.pubkey) not in here and addresses:
-                    self._dial_one(member, from_text(other.pubkey), addresses[:MAX_ADDRESSES], now)
+            for other in peer.list_(ctx):
+                if (member.space, other.pubkey) not in here:
+                    self._dial_one(member, other.pubkey, now)
 
-    def _dial_one(self, member: Membership, device: bytes, addresses: list[HostPort], now: int) -> None:
-        session_id = SessionId(member.raw_space_id, member.device_key.public, device)
+    def _dial_one(self, member: Membership, pubkey: str, now: int) -> None:
+        session_id = SessionId(member.raw_space_id, member.device_key.public, from_text(pubkey))
         session = self._endpoint.session(session_id)
-        if session is None or not session.connected:
-            try:
+        if session is not None and session.connected:
+            return
+        addresses = _usable(self.home.store.memberships.addresses_of(member.account, pubkey))
+        if addresses:
+            with suppress(
+                ValueError
+            ):  # no usable key, or as many sessions as there may be: tried again later
                 self._endpoint.dial(session_id, list(addresses[::-1]), now)
-            except ValueError:
-                return  # no usable key, or as many sessions as there may be: tried again at the next dial
+
+    def _note_own_addresses(self, now: int) -> None:
+        """Remember where this node is reached: it goes into invites that are made while none runs."""
+        with self.home.store.transaction():
+            for member in self._known:
+                for address in self.addresses[:MAX_ADDRESSES]:
+                    self._remember(member, member.account_id, address, self.wall(now))
+
+
+def _usable(texts: list[str]) -> list[HostPort]:
+    """Those of other people's addresses that are addresses."""
+    found = []
+    for text in texts:
+        with suppress(UserError):
+            found.append(parse_address(text))
+    return found

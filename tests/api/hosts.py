@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from quire.api.host import PeerStatus
+from quire.api.host import Health, PeerStatus
 from quire.api.operations import call
 from quire.events.context import Context
 from quire.events.home import Home
@@ -28,6 +28,7 @@ class FakeHost:
         self.own: tuple[str, ...] = ()
         self.sessions: list[PeerStatus] = []
         self.commits = 0
+        self.condition = Health()
         self._wake = asyncio.Event()
 
     def _entropy(self, size: int) -> bytes:
@@ -48,6 +49,9 @@ class FakeHost:
 
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         return self.sessions
+
+    def health(self) -> Health:
+        return self.condition
 
     async def changed(self, cursor: int) -> None:
         while self.home.store.blobs.last_cursor() <= cursor:

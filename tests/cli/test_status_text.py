@@ -1,7 +1,8 @@
 from quire.cli.status_text import status_lines
 
 STATUS = {
-    "running": True, "addresses": ["127.0.0.1:1", "10.0.0.1:1"], "search_backlog": 1, "stale_views": True,
+    "running": True, "addresses": ["127.0.0.1:1", "10.0.0.1:1"], "search_backlog": 1,
+        "health": {"trouble": "", "dropped": {}, "unsent": 0}, "stale_views": True,
     "identities": [
         {
             "name": "alice", "pubkey": "KEY",
@@ -48,8 +49,34 @@ def test_everything_that_is_known_is_told() -> None:
 
 
 def test_a_home_at_rest() -> None:
-    rest = {"running": False, "addresses": [], "search_backlog": 0, "stale_views": False, "identities": []}
+    rest = {
+        "running": False,
+        "addresses": [],
+        "search_backlog": 0,
+        "health": {"trouble": "", "dropped": {}, "unsent": 0},
+        "stale_views": False,
+        "identities": [],
+    }
     assert list(status_lines(rest)) == [
         "Node: not running (start it with `quire up`)",
         "No identity yet: `quire identity create NAME`",
+    ]
+
+
+def test_what_the_node_lives_through_is_told() -> None:
+    health = {"trouble": "The disk is full.\x1b[2J", "dropped": {"unopened": 1_200}, "unsent": 1}
+    status = {
+        "running": True,
+        "addresses": ["127.0.0.1:7"],
+        "health": health,
+        "search_backlog": 0,
+        "stale_views": False,
+        "identities": [],
+    }
+    lines = list(status_lines(status))
+    assert "\x1b" not in lines[1]
+    assert lines[1].startswith("Trouble: The disk is full.")
+    assert lines[2:4] == [
+        "Dropped datagrams that belong to nobody here: unopened × 1,200",
+        "Unsent: 1 datagram that the system did not take (sent again later)",
     ]

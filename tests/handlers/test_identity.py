@@ -6,7 +6,7 @@ from quire.errors import NotFound, QuireError, Refused, UserError
 from quire.events.rebuild import rebuild
 from quire.handlers import identity, message
 from quire.handlers.invite_link import decode_link, encode_link
-from quire.limits import MAX_ADDRESSES, MAX_NAME_CHARS
+from quire.limits import MAX_ADDRESSES, MAX_CLOCK_AHEAD_MS, MAX_NAME_CHARS
 from quire.store.memberships import HOME
 from tests.events.builders import NOW, Author, Space, digest
 from tests.handlers.network import Network
@@ -38,7 +38,7 @@ def test_the_own_log_is_never_synced(net: Network) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "\n", "a\nb", "\x1b[31m", "x" * (MAX_NAME_CHARS + 1), "a\udcff"])
 def test_names_that_are_none(net: Network, name: str) -> None:
-    with pytest.raises(UserError, match="printable"):
+    with pytest.raises(UserError, match="no control characters"):
         identity.create(net.ctx(), name)
     assert identity.list_(net.ctx()) == []
 
@@ -128,7 +128,7 @@ def test_a_failed_join_leaves_nothing(net: Network) -> None:
     net.found("alice")
     before = net.sizes()
     invite = decode_link(net.link("alice"))
-    with pytest.raises(UserError, match="printable"):
+    with pytest.raises(UserError, match="no control characters"):
         identity.join(net.ctx(), encode_link(invite), "a\nb")
     stranger = Author(Space("garden"), "stranger")
     for introduction in (b"", b"x" * 100, invite.introduction[:-1], stranger.introduce().sealed[8:]):
@@ -144,6 +144,16 @@ def test_a_failed_join_leaves_nothing(net: Network) -> None:
     )
 
 
+def test_a_clock_far_behind_is_named(net: Network) -> None:
+    net.found("alice")
+    link = net.link("alice")
+    net.now -= MAX_CLOCK_AHEAD_MS + 60_000
+    with pytest.raises(UserError, match="clock is more than five minutes behind"):
+        identity.join(net.ctx(), link, "bob")
+    net.now += MAX_CLOCK_AHEAD_MS
+    assert identity.join(net.ctx(), link, "bob").identity == "bob"
+
+
 def test_an_invite_needs_a_space(net: Network) -> None:
     net.create("alice")
     with pytest.raises(UserError, match="in no space yet"):
@@ -155,12 +165,15 @@ def test_an_invite_carries_where_the_inviter_can_be_found(net: Network) -> None:
     net.addresses = ("192.0.2.1:7700",)
     member = net.member("alice")
     for number in range(20):
-        net.home.store.memberships.remember_address(
-            member.account, member.space, "d", f"192.0.2.2:{number}", number
-        )
+        for device, host in (("somebody else", "192.0.2.3"), (member.account_id, "192.0.2.2")):
+            address = f"{host}:{number}"
+            net.home.store.memberships.remember_address(member.account, member.space, device, address, number)
+    assert decode_link(net.link("alice")).addresses == ["192.0.2.1:7700"], (
+        "of a running node: where it listens"
+    )
+    net.addresses = ()
     invite = decode_link(net.link("alice"))
-    assert len(invite.addresses) == MAX_ADDRESSES
-    assert invite.addresses[:2] == ["192.0.2.1:7700", "192.0.2.2:19"]
+    assert invite.addresses == [f"192.0.2.2:{number}" for number in range(19, 19 - MAX_ADDRESSES, -1)]
     net.join("alice", "bob")
     bob = net.member("bob")
     known = net.home.store.memberships.addresses(bob.account, bob.space, 100)

@@ -19,7 +19,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def _host(station: Station) -> tuple[RunningHost, list[int]]:
     pumped: list[int] = []
-    return RunningHost(station.running, lambda: pumped.append(1)), pumped
+    return RunningHost(station.running, lambda: pumped.append(1), lambda: 3), pumped
 
 
 def test_what_is_written_is_pushed_and_the_node_pumped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

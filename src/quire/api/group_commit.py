@@ -37,15 +37,11 @@ class GroupCommit:
                 outcomes = [self._attempt(write, future) for write, future in group]
         except Exception as error:  # the commit failed: nothing of the group was kept
             outcomes = [(future, None, error) for _, future in group]
-        else:
+        try:
             self._host.committed()
-        for future, result, failure in outcomes:
-            if future.cancelled():
-                continue  # the asker has gone; what it asked for is done all the same
-            if failure is None:
-                future.set_result(result)
-            else:
-                future.set_exception(failure)
+        finally:
+            for future, result, failure in outcomes:
+                _answer(future, result, failure)
 
     def _attempt(self, write: Callable[[], Any], future: asyncio.Future[Any]) -> Outcome:
         try:
@@ -55,3 +51,12 @@ class GroupCommit:
             if not self._host.home.store.db.connection.in_transaction:
                 raise  # SQLite gave up the whole group: a full disk
             return future, None, error
+
+
+def _answer(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+    if future.cancelled():
+        return  # the asker has gone; what it asked for is done all the same
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

@@ -41,6 +41,17 @@ class PeerStatus(msgspec.Struct, kw_only=True):
     rejected: dict[str, int] = {}
 
 
+class Health(msgspec.Struct, kw_only=True):
+    """What a node lives through: `trouble` in words for a person ("" for none), and datagrams in counts.
+
+    `dropped` came in and belonged to no session, by reason; `unsent` were not taken by the system.
+    """
+
+    trouble: str = ""
+    dropped: dict[str, int] = {}
+    unsent: int = 0
+
+
 class Host(Protocol):
     """A node as the API sees it."""
 
@@ -57,6 +68,9 @@ class Host(Protocol):
 
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         """The sessions of one identity in one space; [] offline."""
+
+    def health(self) -> Health:
+        """What the node lives through."""
 
     async def changed(self, cursor: int) -> None:
         """Return when there are arrivals beyond `cursor`."""

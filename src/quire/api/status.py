@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from quire.api.host import NodeContext, PeerStatus
+from quire.api.host import Health, NodeContext, PeerStatus
 from quire.handlers import identity as identities
 from quire.handlers import outgoing, peer
 from quire.limits import MAX_FORKS_SHOWN
@@ -19,6 +19,7 @@ BLOCKED_REASONS = {
     "peer": "unknown-peer: its author has not been introduced here yet",
     "vouch": "unsigned, waiting for its signed successor",
     "time": "clock too far ahead: held until its time comes",
+    "damaged": "damaged on this disk: `quire verify` tells which",
 }
 #: Reason slug → what it means.
 REJECTED_REASONS = {
@@ -26,7 +27,6 @@ REJECTED_REASONS = {
     "bad-signature": "the signature does not match: forged or altered",
     "not-canonical": "not in canonical form",
     "clock-ahead": "a request dated too far in the future",
-    "unknown-peer": "a request from someone who has not been introduced",
     "waiting-list-full": "too many events wait already",
 }
 
@@ -85,6 +85,7 @@ class Status(msgspec.Struct):
 
     running: bool
     addresses: list[str]
+    health: Health
     search_backlog: int
     stale_views: bool
     identities: list[IdentityStatus]
@@ -96,6 +97,7 @@ def get_status(ctx: NodeContext) -> Status:
     return Status(
         running=bool(ctx.addresses),
         addresses=list(ctx.addresses),
+        health=ctx.host.health() if ctx.host is not None else Health(),
         search_backlog=ctx.home.search.backlog(),
         stale_views=ctx.home.stale_views,
         identities=[_identity(ctx, account, identity) for account, identity in accounts],

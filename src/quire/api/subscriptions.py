@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from quire.api.host import Host
-from quire.errors import BadEvent
 from quire.events.context import Context
-from quire.events.opening import envelope, open_row
+from quire.events.opening import envelope, open_stored
 from quire.handlers import message, peer
 from quire.limits import STREAM_HEARTBEAT_S, SUBSCRIBER_PAGE
 from quire.store.blobs import BlobRow
@@ -51,10 +50,10 @@ def describe(ctx: Context, cursor: int, row: BlobRow, names: Mapping[str, str]) 
     member = ctx.member
     if row.space != member.space:
         return None
-    try:
-        event, handler = open_row(ctx.home, member, row)
-    except BadEvent:
+    found = open_stored(ctx.home, member, row)
+    if found is None:
         return None  # damaged since it arrived: `quire verify` tells of it
+    event, handler = found
     body = {
         "cursor": cursor,
         "type": event.type,

@@ -80,6 +80,17 @@ def main() -> None:
     except BrokenPipeError:
         _close_quietly()
         sys.exit(FAILURE)
+    except Exception as error:
+        if os.environ.get("QUIRE_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        _say(
+            QuireError(
+                f"Something went wrong that should not have ({what}). It is a mistake of ours, or damage in the "
+                "home, which `quire verify` finds. QUIRE_DEBUG=1 shows where it happened."
+            )
+        )
+        sys.exit(FAILURE)
 
 
 def _say(error: QuireError) -> None:

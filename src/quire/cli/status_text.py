@@ -13,6 +13,7 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     """The whole status, one line after the other."""
     where = " and ".join(status["addresses"])
     yield f"Node: running at {where}" if status["running"] else "Node: not running (start it with `quire up`)"
+    yield from _health(status["health"])
     if status["search_backlog"]:
         yield f"Search: {plural(status['search_backlog'], 'message')} not indexed yet"
     if status["stale_views"]:
@@ -28,6 +29,16 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
             yield "  in no space yet"
         for refused in identity["rejected"]:
             yield _rejection(refused)
+
+
+def _health(health: dict[str, Any]) -> Iterator[str]:
+    if health["trouble"]:
+        yield f"Trouble: {clean(health['trouble'])}"
+    if health["dropped"]:
+        reasons = ", ".join(f"{clean(reason)} × {count:,}" for reason, count in health["dropped"].items())
+        yield f"Dropped datagrams that belong to nobody here: {reasons}"
+    if health["unsent"]:
+        yield f"Unsent: {plural(health['unsent'], 'datagram')} that the system did not take (sent again later)"
 
 
 def _space(space: dict[str, Any]) -> Iterator[str]:

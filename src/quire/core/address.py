@@ -10,9 +10,11 @@ HostPort = tuple[str, int]
 def parse_address(text: str) -> HostPort:
     """`host:port` with a numeric host (or `localhost`). Raises UserError in plain words."""
     host, _, port = text.rpartition(":")
-    host = "127.0.0.1" if host == "localhost" else host.removeprefix("[").removesuffix("]")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = "127.0.0.1" if host == "localhost" else host[1:-1] if bracketed else host
     try:
-        ip_address(host)
+        if bracketed != (ip_address(host).version == 6):
+            raise ValueError("an IPv6 host stands in brackets, and no other")
         number = int(port) if port.isascii() and port.isdigit() else -1
     except ValueError:
         number = -1

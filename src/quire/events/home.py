@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quire.core.clock import HybridClock
-from quire.events.handler import Registry
+from quire.core.event import Event
+from quire.events.handler import Handler, Registry
+from quire.limits import MAX_DOUBTFUL_OPEN
 from quire.store.blobs import VALID
 from quire.store.search import SearchIndex
 from quire.store.store import Store
@@ -29,8 +31,11 @@ class Home:
         self.search = SearchIndex(
             self.store.db, next(h.searchable for h in registry.handlers if h.searchable)
         )
+        #: Opened events, by number, that wait for their voucher: it mostly comes with the next batch.
+        self.doubtful: dict[int, tuple[Event, Handler | None]] = {}
         self._clocks: dict[int, HybridClock] = {}
         self.store.db.on_rollback(self._clocks.clear)
+        self.store.db.on_rollback(self.doubtful.clear)
         with self.store.db.plain_errors():
             self.stale_views = self._make_views()
 
@@ -46,6 +51,12 @@ class Home:
                 if not had_any or not self.search.exists():
                     self.search.create()
         return had_any and bool(stale)
+
+    def remember_doubtful(self, number: int, opened: tuple[Event, Handler | None]) -> None:
+        """Keep an event opened until it is vouched for; when there are too many, all are let go."""
+        if len(self.doubtful) >= MAX_DOUBTFUL_OPEN:
+            self.doubtful.clear()
+        self.doubtful[number] = opened
 
     def clock(self, account: int) -> HybridClock:
         """An identity's hybrid clock, set from what it holds when first asked for."""

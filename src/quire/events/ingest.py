@@ -147,6 +147,8 @@ def _admit(
         unvouched = unvouched[: max(room, 0)]
     opened = _number(home, member, genuine, unvouched, numbers)
     trusted, waiting = opened[: len(genuine)], opened[len(genuine) :]
+    for item, candidate in zip(waiting, unvouched, strict=True):
+        home.remember_doubtful(item.number, (candidate.event, candidate.handler))
     write(home, member, trusted, [c.handler for c in genuine], now, report, waiting)
 
 
@@ -203,5 +205,4 @@ def _project_passing(
             if all(home.store.waiting.is_met(member.account, member.space, n) for n in handler.needs(opened)):
                 handler.project(home.views[handler.type], [opened])
                 report.valid += 1
-            else:
-                report.reject("unknown-peer")
+            # Else it comes from someone who is still to be introduced, and will ask again.

@@ -39,17 +39,14 @@ def decode(home: Home, data: bytes) -> tuple[Event, Handler | None]:
     return core_event.decode(data, decoder), handler
 
 
-def open_row(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Handler | None]:
-    """The event in a stored blob. Raises BadEvent when the stored bytes are damaged."""
-    key, context = member.epochs[row.epoch]
-    return decode(home, open_blob(key, row.sealed, context))
-
-
 def open_stored(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Handler | None] | None:
     """The event in a stored blob, or None where its bytes are damaged: the others must not suffer for it.
 
     One stored before its type was known here, and malformed as we know now, stays unsupported.
     """
+    waiting = home.doubtful.get(row.n)
+    if waiting is not None:
+        return waiting
     key, context = member.epochs[row.epoch]
     try:
         data = open_blob(key, row.sealed, context)

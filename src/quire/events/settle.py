@@ -186,6 +186,7 @@ def reconsider(
         if found is None:
             damaged.append((DAMAGED, row.n))
             continue
+        home.doubtful.pop(row.n, None)
         opened.append(envelope(member, row, found[0]))
         handlers.append(found[1])
     ready, waits = _decide(home, member, opened, handlers, now)

@@ -12,7 +12,7 @@ from quire.core import event as core_event
 from quire.core.encoding import from_text
 from quire.core.event import Event
 from quire.core.sealing import open_blob
-from quire.errors import BadEvent
+from quire.errors import BadEvent, QuireError
 from quire.events.home import Home
 from quire.events.opening import decode
 from quire.limits import INGEST_BATCH, MAX_DAMAGE_LISTED
@@ -59,13 +59,14 @@ def verify(home: Home, progress: Callable[[int], None] = lambda _: None) -> Veri
     `progress` is told how many events are done.
     """
     found = Verification(0, 0, 0, 0, [])
-    steps = (_check_file, _check_logs, _check_holdings)
-    for step in steps:
+    steps = (("the file", _check_file), ("the logs", _check_logs), ("what identities hold", _check_holdings))
+    for what, step in steps:
         try:
             for _ in step(home, found):
                 progress(found.events)
-        except apsw.Error as error:
-            found.add("database", "", f"reading failed: {error}")
+        except (apsw.Error, QuireError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # Damage can put anything in a row: whatever stumbles over it is a finding, not a failure.
+            found.add("database", "", f"{what} cannot be read: {error}")
     return found
 
 

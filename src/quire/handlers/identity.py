@@ -12,6 +12,7 @@ from quire.core.encoding import from_text, to_text
 from quire.core.event import Event
 from quire.core.keys import DeviceKey, derive
 from quire.core.sealing import key_id
+from quire.core.text import is_name
 from quire.errors import NotFound, Refused, UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
@@ -68,8 +69,7 @@ def project(view: View, batch: Sequence[Opened[IdentityEvent]]) -> None:
 
 def create(ctx: Context, name: str) -> Identity:
     """Make an identity: a key pair, and a log of its own in this home."""
-    if not name.strip() or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise UserError(f"A name has 1 to {MAX_NAME_CHARS} printable characters.")
+    check_name(name)
     if any(name == other.name for other in list_(ctx)):
         raise UserError(f"There is already an identity called {name!r} here. Choose another name.")
     key = DeviceKey(ctx.home.entropy(32))
@@ -81,6 +81,14 @@ def create(ctx: Context, name: str) -> Identity:
         own.append("identity", {"pubkey": key.text, "name": name})
         peer.create(own, name)
     return Identity(key.text, name)
+
+
+def check_name(name: str) -> None:
+    """Raises UserError unless `name` can be shown and typed."""
+    if not is_name(name, MAX_NAME_CHARS):
+        raise UserError(
+            f"A name has 1 to {MAX_NAME_CHARS} characters, no control characters, and no space at its ends."
+        )
 
 
 def list_(ctx: Context) -> list[Identity]:
@@ -111,10 +119,9 @@ def invite(ctx: Context) -> Link:
     """An invite link to this space: whoever has it can join, so hand it on in private."""
     member = ctx.member
     introduction = _own_introduction(ctx)
-    known = [
-        address for _, address, _ in ctx.home.store.memberships.addresses(member.account, member.space, 64)
-    ]
-    addresses = list(dict.fromkeys((*ctx.addresses, *known)))[:MAX_ADDRESSES]
+    # With no node running: where the last one could be reached.
+    last = ctx.home.store.memberships.addresses_of(member.account, member.account_id)
+    addresses = list(ctx.addresses or last)[:MAX_ADDRESSES]
     key, _ = member.epochs[member.current_epoch]
     with ctx.home.store.transaction():
         ctx.home.store.memberships.mark_invited(member)
@@ -167,6 +174,10 @@ def _meet_inviter(ctx: Context, invite: Invite) -> None:
     sealed = key_id(invite.space_key) + invite.introduction
     report = ingest(ctx.home, member, [sealed], "invite", ctx.now)
     inviter = to_text(invite.inviter)
+    if report.blocked and not report.rejected:
+        raise UserError(
+            "This device's clock is more than five minutes behind the inviter's. Set it right, and join again."
+        )
     if report.rejected or inviter not in peer.names(ctx):
         raise UserError("This invite link is damaged: it does not introduce the inviter. Ask for a new one.")
     for address in invite.addresses:

@@ -10,6 +10,7 @@ import msgspec
 
 from quire.core.address import parse_address
 from quire.core.encoding import from_text, to_text
+from quire.core.text import is_name
 from quire.errors import UserError
 from quire.limits import MAX_ADDRESSES, MAX_LINK_CHARS, MAX_NAME_CHARS
 
@@ -61,8 +62,7 @@ def decode_link(link: str) -> Invite:
 def _is_sound(invite: Invite) -> bool:
     return (
         len(invite.space_id) == len(invite.space_key) == len(invite.inviter) == 32
-        and 0 < len(invite.space_name) <= MAX_NAME_CHARS
-        and invite.space_name.isprintable()
+        and is_name(invite.space_name, MAX_NAME_CHARS)
         and len(invite.addresses) <= MAX_ADDRESSES
         and all(_is_address(address) for address in invite.addresses)
     )

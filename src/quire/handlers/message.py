@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from quire.core.encoding import is_key
 from quire.core.event import Event
+from quire.core.text import is_name
 from quire.errors import UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
@@ -71,13 +72,8 @@ def _channel_id(o: Opened[MessageEvent]) -> str | None:
 
 def is_channel(name: str) -> bool:
     """Whether `name` can be a channel's."""
-    return (
-        0 < len(name) <= MAX_NAME_CHARS
-        and name.isprintable()
-        and name[0] not in "@#"
-        and name == name.strip()
-        and not is_key(name)  # conversations with peers go by their keys
-    )
+    # Conversations with peers go by their keys.
+    return is_name(name, MAX_NAME_CHARS) and name[0] not in "@#" and not is_key(name)
 
 
 def project(view: View, batch: Sequence[Opened[MessageEvent]]) -> None:

@@ -15,7 +15,6 @@ from quire.errors import UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
 from quire.handlers import identity, peer
-from quire.limits import MAX_NAME_CHARS
 from quire.store.memberships import FOUNDER
 from quire.store.views import View
 
@@ -55,7 +54,7 @@ def project(view: View, batch: Sequence[Opened[SpaceEvent]]) -> None:
 
 def create(ctx: Context, name: str) -> Space:
     """Found a space; this identity is its first member."""
-    check_name(name)
+    identity.check_name(name)
     home = ctx.home
     if any(name == member.name for member in home.store.memberships.of_account(ctx.account)):
         raise UserError(f"This identity already has a space called {name!r}. Choose another name.")
@@ -68,12 +67,6 @@ def create(ctx: Context, name: str) -> Space:
         here.append("space", {"name": name, "salt": salt})
         peer.create(here, identity.name_of(ctx))
     return Space(space_id, name, identity.name_of(ctx), FOUNDER)
-
-
-def check_name(name: str) -> None:
-    """Raises UserError unless `name` can be shown and typed."""
-    if not name.strip() or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise UserError(f"A name has 1 to {MAX_NAME_CHARS} printable characters.")
 
 
 def list_(ctx: Context) -> list[Space]:

@@ -13,7 +13,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
-from quire.errors import HomeError
+from quire.errors import Damaged, HomeError
 from quire.events.home import Home
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
@@ -120,14 +120,27 @@ def _is_held(folder: Path) -> bool:
 def open_home(folder: Path) -> Home:
     """Open the database of a home that this process holds, making it if there is none."""
     path = folder / "quire.db"
+    _refuse_emptied(folder, path)
     old = os.umask(0o077)
     try:
         home = Home(path, REGISTRY, os.urandom)
     finally:
         os.umask(old)
+    token_of(folder)
     if home.stale_views:
         rebuild(home, wall_ms())
     return home
+
+
+def _refuse_emptied(folder: Path, path: Path) -> None:
+    """A home that was used has a token: its database cannot be gone. Raises Damaged rather than begin anew."""
+    log = Path(f"{path}-wal")
+    empty = not path.exists() or (path.stat().st_size == 0 and not (log.exists() and log.stat().st_size))
+    if empty and (folder / "token").exists():
+        raise Damaged(
+            f"{path} is {'empty' if path.exists() else 'gone'}, but this home was in use: its events and keys "
+            "were there. Put a copy of the file back, or choose another home with --home."
+        )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from quire.api.host import PeerStatus, SyncState
+from quire.api.host import Health, PeerStatus, SyncState
 from quire.core.address import format_address
 from quire.events.home import Home
 from quire.net.notices import Status
@@ -33,16 +33,21 @@ class OfflineHost:
         """No sessions."""
         return []
 
+    def health(self) -> Health:
+        """Nothing runs, so nothing is wrong."""
+        return Health()
+
     async def changed(self, cursor: int) -> None:
         """Never: nothing arrives without a node."""
         await asyncio.Event().wait()
 
 
 class RunningHost:
-    """A running node; `pump` makes it send what it has to."""
+    """A running node; `pump` makes it send what it has to, `unsent` counts what the system did not take."""
 
-    def __init__(self, node: Node, pump: Callable[[], None]) -> None:
+    def __init__(self, node: Node, pump: Callable[[], None], unsent: Callable[[], int]) -> None:
         self.home = node.home
+        self._unsent = unsent
         self._node = node
         self._pump = pump
         self._cursor = node.home.store.blobs.last_cursor()
@@ -60,6 +65,10 @@ class RunningHost:
         """Push what was written."""
         self._node.committed(steady_ms())
         self._pump()
+
+    def health(self) -> Health:
+        """What the node lives through."""
+        return Health(trouble=self._node.trouble, dropped=self._node.dropped(), unsent=self._unsent())
 
     def tell(self, cursor: int) -> None:
         """Wake everyone who waits for arrivals."""

@@ -71,7 +71,7 @@ class _Run:
         self._udp = udp
         self._server_socket = server_socket
         self._timer: asyncio.TimerHandle | None = None
-        self._host = RunningHost(node, self._pump)
+        self._host = RunningHost(node, self._pump, lambda: udp.unsent)
         self._spare = SpareTime(node.home, folder / "quire.db")
 
     async def run(self, ready: Callable[[NodeInfo], None]) -> None:

@@ -11,6 +11,7 @@ import orjson
 
 from quire.core.encoding import from_text, to_text
 from quire.core.summary import COARSE, FINE, Position, Summary
+from quire.errors import Damaged
 from quire.limits import INGEST_BATCH
 from quire.store.database import Database
 
@@ -27,7 +28,7 @@ class Buckets:
         """Count held events, given as (ts in ms, event id), in their buckets."""
         sums: dict[tuple[int, int], list[int]] = {}
         for ts, event_id in events:
-            number = int.from_bytes(from_text(event_id), "big")
+            number = int.from_bytes(_raw(event_id), "big")
             for level in (COARSE, FINE):
                 cell = sums.setdefault((level, ts >> level), [0, 0])
                 cell[0] += 1
@@ -119,9 +120,7 @@ class StoreIndex:
             if len(rows) > limit:
                 last = rows[-1][0]
                 rows = [row for row in rows if row[0] < last] or self._rows(last, last, -1)
-            found += [
-                p for p in sorted((ts, from_text(event_id)) for ts, event_id in rows) if low <= p < high
-            ]
+            found += [p for p in sorted((ts, _raw(event_id)) for ts, event_id in rows) if low <= p < high]
             start = rows[-1][0] + 1
         return found[:limit]
 
@@ -144,6 +143,15 @@ class StoreIndex:
             (orjson.dumps(names).decode(), self._account, self._space),
         )
         return [bytes(key_id) + bytes(sealed) for key_id, sealed in rows]
+
+
+def _raw(event_id: str) -> bytes:
+    try:
+        return from_text(event_id, 32)
+    except (ValueError, AttributeError):
+        raise Damaged(
+            f"The id of a stored event is damaged: {event_id!r}. `quire verify` tells what else is."
+        ) from None
 
 
 def recount(db: Database, account: int, space: int) -> dict[tuple[int, int], Summary]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quire.core.encoding import from_text
 from quire.core.keys import DeviceKey
 from quire.core.sealing import blob_context, key_id
-from quire.limits import MAX_ADDRESSES_KEPT
+from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
 from quire.store.database import Database
 from quire.store.names import Names
 
@@ -159,6 +159,15 @@ class Memberships:
             " ORDER BY reached_ts DESC, device, address LIMIT -1 OFFSET ?3)",
             (account, space, MAX_ADDRESSES_KEPT),
         )
+
+    def addresses_of(self, account: int, device: str) -> list[str]:
+        """Where a device was reached, in any space that an identity shares with it, the latest first."""
+        rows = self._db.all(
+            "SELECT address FROM addresses WHERE account = ? AND device = ?"
+            " GROUP BY address ORDER BY max(reached_ts) DESC, address LIMIT ?",
+            (account, device, MAX_ADDRESSES),
+        )
+        return [str(address) for (address,) in rows]
 
     def addresses(self, account: int, space: int, limit: int) -> list[tuple[str, str, int]]:
         """(device, `host:port`, last reached in ms) of a space's devices, the latest reached first."""
