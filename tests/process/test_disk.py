@@ -260,7 +260,6 @@ def bob_can_talk_to(alice: Person, lab: Lab) -> None:
     bob.sees_at_least({"from a damaged home"})
 
 
-@pytest.mark.xfail(reason="the store reads damaged ids and texts without noticing", strict=False)
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_flipped_bytes_anywhere_never_make_a_traceback(lab: Lab, seed: int) -> None:
@@ -279,7 +278,8 @@ def test_flipped_bytes_anywhere_never_make_a_traceback(lab: Lab, seed: int) -> N
             ["send", "general", "more"],
         ):
             done = run_quire(["--home", str(alice.home), *words], alice.environment)
-            assert done.returncode in (0, 1), (words, done.stdout, done.stderr)
+            assert done.returncode in (0, 1, 2), (words, done.stdout, done.stderr)
+            assert "Traceback" not in done.stderr, (words, done.stderr)
         for name in ("quire.db-wal", "quire.db-shm"):
             (alice.home / name).unlink(missing_ok=True)
     path.write_bytes(whole)
