@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 
@@ -184,6 +184,13 @@ def test_every_operation_is_told_of_with_its_parameters() -> None:
         assert rows[name][3].strip("`").startswith(" ".join(entry.operation.cli))
 
 
+def test_every_field_of_an_answer_is_told_of() -> None:
+    told = set(re.findall(r"`(\w+)`", text_of("docs/api.md")))
+    for name, entry in OPERATIONS.items():
+        kind = get_args(entry.result)[0] if get_origin(entry.result) is list else entry.result
+        assert set(getattr(kind, "__struct_fields__", ())) <= told, name
+
+
 def test_every_command_is_told_of() -> None:
     told = text_of("docs/operators.md") + text_of("docs/api.md") + text_of("README.md")
     for words in [e.operation.cli for e in OPERATIONS.values() if e.operation.cli] + [("up",), ("doctor",)]:
@@ -265,13 +272,13 @@ def test_the_golden_bytes_of_the_protocol() -> None:
 
 
 def test_reasons_of_refusal_are_explained() -> None:
-    told = text_of("docs/operators.md")
-    for path in (ROOT / "src" / "quire").rglob("*.py"):
-        if path.parent.name in ("core", "events", "net", "sync"):
-            code = path.read_text(encoding="utf-8")
-            pattern = r'(?:BadEvent|BadFrame|BadMessage|\.reject|\.blame)\("([a-z-]+)"'
-            for reason in re.findall(pattern, code):
-                assert f"`{reason}`" in told, f"{path.name}: {reason}"
+    refusal = re.compile(r'(?:BadEvent|BadFrame|BadMessage|\.reject|\.blame|\._drop)\("([a-z-]+)"')
+    code = [p.read_text(encoding="utf-8") for p in (ROOT / "src" / "quire").rglob("*.py")]
+    reasons = {reason for text in code for reason in refusal.findall(text)}
+    rows = table_rows(
+        "docs/operators.md", 'Why something was refused (`status`, "rejected", "refused" and "dropped"):'
+    )
+    assert {told for row in rows for told in re.findall(r"`([a-z-]+)`", row[0])} == reasons
 
 
 # --- Links and names of files and functions. --------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from quire.core.encoding import to_text
+from quire.events import home as home_module
 from quire.events import ingest as ingest_module
 from quire.events.append import append
 from quire.events.home import Home
@@ -59,6 +60,20 @@ def test_the_waiting_list_is_bounded(
     for _ in run:
         give(home, alice, *run)
     assert bodies(home, alice) == [str(number) for number in range(8)]
+
+
+@pytest.mark.parametrize("kept_open", [0, 3, 1_000])
+def test_events_that_wait_are_kept_open_within_bounds(
+    home: Home, alice: Membership, carol: Author, monkeypatch: pytest.MonkeyPatch, kept_open: int
+) -> None:
+    """MAX_DOUBTFUL_OPEN: what does not fit is opened again from the store, with the same outcome."""
+    monkeypatch.setattr(home_module, "MAX_DOUBTFUL_OPEN", kept_open)
+    run = carol.says(str(number) for number in range(8))
+    give(home, alice, *run[:-1])
+    assert len(home.doubtful) == {0: 1, 3: 1, 1_000: 7}[kept_open]
+    give(home, alice, run[-1])
+    assert bodies(home, alice) == [str(number) for number in range(8)]
+    assert home.doubtful == {}
 
 
 @pytest.mark.parametrize("far", [0, 1, 10**9])
@@ -258,5 +273,5 @@ def test_a_request_from_the_future_is_refused(home: Home, alice: Membership, car
     unsigned = carol.write("sync-peers", body, sign=False)
     assert give(home, alice, unsigned).rejected == {"bad-signature": 1}
     stranger = Author(SPACE, "stranger")
-    assert give(home, alice, stranger.write("sync-peers", body)).rejected == {"unknown-peer": 1}
+    assert give(home, alice, stranger.write("sync-peers", body)).rejected == {}, "not introduced yet: not heard"
     assert home.store.db.all("SELECT * FROM sync_requests") == []

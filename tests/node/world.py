@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from quire.api.host import PeerStatus
+from quire.api.host import Health, PeerStatus
 from quire.api.operations import call
 from quire.core.address import HostPort, format_address
 from quire.events.home import Home
@@ -73,6 +73,9 @@ class Station:
 
     def addresses(self) -> tuple[str, ...]:
         return self.node.addresses if self.node is not None else ()
+
+    def health(self) -> Health:
+        return Health()
 
     def committed(self) -> None:
         if self.node is not None:
