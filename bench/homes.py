@@ -9,7 +9,7 @@ from pathlib import Path
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import REGISTRY, identity, message, space
-from quire.runtime.folder import open_home
+from quire.runtime.checkpoints import Checkpoints
 
 BATCH = 1_000
 
@@ -25,10 +25,17 @@ def resident_mb() -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1_000
 
 
+def new_home(folder: Path) -> Home:
+    """An empty home, with checkpoints beside the writer as every running node has them."""
+    folder.mkdir(parents=True)
+    home = Home(folder / "quire.db", REGISTRY, os.urandom)
+    Checkpoints(folder / "quire.db").__enter__()  # until this process ends
+    return home
+
+
 def founder(folder: Path) -> Context:
     """A new home with one identity that founded a space."""
-    folder.mkdir(parents=True)
-    home = open_home(folder)
+    home = new_home(folder)
     identity.create(Context(home, now()), "alice")
     account = home.store.memberships.accounts()[0]
     space.create(Context(home, now(), account), "bench")
@@ -37,8 +44,7 @@ def founder(folder: Path) -> Context:
 
 def guest(folder: Path, inviter: Context) -> Context:
     """A new home whose identity joined the inviter's space."""
-    folder.mkdir(parents=True)
-    home = open_home(folder)
+    home = new_home(folder)
     identity.join(Context(home, now()), identity.invite(inviter).link, "bob")
     return inside(home)
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from quire.api.operations import OPERATIONS
@@ -46,12 +48,36 @@ def test_version(quire: Quire) -> None:
         (["up", "--strategy", "magic"], "magic"),
     ],
 )
-def test_a_users_mistake_is_2_and_no_traceback(quire: Quire, words: list[str], text: str) -> None:
+def test_a_users_mistake_is_2_and_no_traceback(
+    quire: Quire, tmp_path: Path, words: list[str], text: str
+) -> None:
+    (tmp_path / "home").mkdir()
     ran = quire(*words)
     assert ran.code == 2
     assert text in ran.err
     assert ran.out == ""
     assert "Traceback" not in ran.err
+
+
+def test_looking_makes_no_home(quire: Quire, tmp_path: Path) -> None:
+    ran = quire("messages", "general")
+    assert (ran.code, ran.out) == (2, "")
+    assert "There is no home at" in ran.err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_mistake_of_ours_is_1_and_no_traceback(alice: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("quire.cli.commands.perform", stumble)
+    ran = alice("messages", "general")
+    assert ran.code == 1
+    assert "ZeroDivisionError: oh" in ran.err
+    assert "Traceback" not in ran.err
+    monkeypatch.setenv("QUIRE_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        alice("messages", "general")
 
 
 def test_another_failure_is_1(alice: Quire, monkeypatch: pytest.MonkeyPatch) -> None:

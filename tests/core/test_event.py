@@ -246,17 +246,6 @@ def test_fields_of_another_type_are_refused(changes: dict[str, Any]) -> None:
     assert reason(message(**changes)) == "bad-fields"
 
 
-@pytest.mark.parametrize("author", [KEY.text, ID])
-def test_an_author_is_a_key(author: str) -> None:
-    event.check_author(author)
-
-
-@pytest.mark.parametrize("author", ["", "A" * 42, "A" * 42 + "B", "A" * 42 + "=", "é" * 43])
-def test_an_author_that_is_no_key_is_refused(author: str) -> None:
-    with pytest.raises(BadEvent, match="bad-fields"):
-        event.check_author(author)
-
-
 # --- As strict as canonical JSON ---------------------------------------------------------------------
 
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from('\x00\x1f"\\/\x7f\x80\ufb33😀'), max_size=12)

@@ -273,5 +273,7 @@ def test_a_request_from_the_future_is_refused(home: Home, alice: Membership, car
     unsigned = carol.write("sync-peers", body, sign=False)
     assert give(home, alice, unsigned).rejected == {"bad-signature": 1}
     stranger = Author(SPACE, "stranger")
-    assert give(home, alice, stranger.write("sync-peers", body)).rejected == {}, "not introduced yet: not heard"
+    assert give(home, alice, stranger.write("sync-peers", body)).rejected == {}, (
+        "not introduced yet: not heard"
+    )
     assert home.store.db.all("SELECT * FROM sync_requests") == []

@@ -8,6 +8,7 @@ import pytest
 
 from quire.events import verify as verify_module
 from quire.events.home import Home
+from quire.events.rebuild import rebuild
 from quire.events.verify import Damage, Verification, verify
 from quire.handlers import message
 from tests.handlers.network import Network
@@ -94,6 +95,8 @@ def test_wrong_summaries(net: Network) -> None:
     net.home.store.buckets.count_arrivals()
     net.home.store.db.execute("UPDATE buckets SET count = count + 1 WHERE level = 22")
     assert {what for what, _ in found(net.home)} == {"summary"}
+    rebuild(net.home, net.now)
+    assert found(net.home) == [], "as the finding says"
 
 
 def test_a_broken_page(tmp_path: Path, net: Network) -> None:

@@ -11,7 +11,7 @@ from quire.events.home import Home
 from quire.node import Node, Trouble
 from quire.runtime import NodeInfo, run
 from quire.runtime.clock import steady_ms, wall_ms
-from quire.runtime.folder import hold, open_home
+from quire.runtime.folder import hold, opened_home
 from quire.runtime.ports import bind_tcp
 from quire.runtime.run import _Run, run_node
 from quire.transport.udp import UdpSocket
@@ -36,16 +36,14 @@ def test_a_port_in_use_leaves_nothing_behind(tmp_path: Path) -> None:
         api = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(HomeError, match="another program uses it"):
             run_node(tmp_path, "127.0.0.1:0", api, "bloom", _never)
-    with hold(tmp_path, "test"):  # let go
-        open_home(tmp_path).close()
+    with hold(tmp_path, "test"), opened_home(tmp_path):  # let go
+        pass
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with hold(tmp_path, "test"):
-        made = open_home(tmp_path)
+    with hold(tmp_path, "test"), opened_home(tmp_path) as made:
         yield made
-        made.close()
 
 
 def _start(folder: Path, home: Home) -> tuple[_Run, Node, Any]:

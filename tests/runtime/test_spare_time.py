@@ -16,7 +16,7 @@ from quire.runtime.spare_time import SpareTime
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OfflineHost]:
-    monkeypatch.setattr(spare_time, "_CHECKPOINT_EVERY", 0.02)
+    monkeypatch.setattr(spare_time, "_AFTER_A_FAILURE", 0.02)
     with open_offline(tmp_path) as made:
         call(made, "createIdentity", {"name": "alice"})
         call(made, "createSpace", {"name": "club"})
@@ -39,7 +39,7 @@ async def _until(check: Callable[[], bool]) -> None:
 
 def _run(host: OfflineHost, body: Callable[[SpareTime], Awaitable[None]]) -> None:
     async def run() -> None:
-        spare = SpareTime(host.home, Path(host.home.store.db.path))
+        spare = SpareTime(host.home)
         spare.start()
         try:
             await body(spare)
@@ -83,34 +83,3 @@ def test_indexing_goes_on_after_an_error(
 
     _run(host, body)
     assert len(failures) == 3
-
-
-def test_a_large_wal_is_moved_into_the_database(host: OfflineHost) -> None:
-    path = Path(host.home.store.db.path)
-    _write(host, 3_000, size=1_000)
-    wal = Path(f"{path}-wal")
-    assert wal.stat().st_size >= spare_time._CHECKPOINT_FROM
-    before = path.stat().st_size
-
-    async def body(_: SpareTime) -> None:
-        await _until(lambda: path.stat().st_size > before + (2 << 20))
-
-    _run(host, body)
-    assert host.home.store.db.all("PRAGMA integrity_check") == [("ok",)]
-
-
-def test_a_checkpoint_that_fails_is_tried_again(host: OfflineHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[Path] = []
-
-    def failing(path: Path) -> None:
-        tried.append(path)
-        raise (HomeError("full"), apsw.BusyError("busy"), OSError("gone"))[len(tried) % 3]
-
-    monkeypatch.setattr(spare_time, "_checkpoint", failing)
-    monkeypatch.setattr(spare_time, "_CHECKPOINT_FROM", 0)
-    _write(host, 10)
-
-    async def body(_: SpareTime) -> None:
-        await _until(lambda: len(tried) >= 4)
-
-    _run(host, body)

@@ -11,7 +11,8 @@ import msgspec
 
 from quire import runtime
 from quire.api.client import NotRunning, call_node
-from quire.api.operations import call
+from quire.api.operations import OPERATIONS, call
+from quire.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Outcome:
 def perform(options: Options, name: str, params: Mapping[str, Any]) -> Outcome:
     """Run an operation on the home that the options name."""
     folder = runtime.home_folder(options.home)
+    if not folder.exists() and not OPERATIONS[name].operation.writes:
+        raise NotFound(
+            f"There is no home at {folder} yet. `quire up` makes one, or choose another with --home."
+        )
     node = runtime.running_node(folder)
     if node is not None:
         try:

@@ -127,6 +127,11 @@ def _peers(out: "Console", result: Any, _: Params) -> None:
 
 def _link(_: "Console", result: Any, __: Params) -> None:
     print(result["link"])
+    if not result["addresses"]:
+        note(
+            "No node has run here yet, so the link has no address in it: whoever joins cannot find you. "
+            "Start `quire up`, then invite again."
+        )
 
 
 def _joined(out: "Console", result: Any, _: Params) -> None:

@@ -66,6 +66,8 @@ def _peer(peer: dict[str, Any]) -> str:
     text += (
         f", they hold {theirs}, {peer['pending']:,} to send, last heard {local_time(peer['last_heard_ts'])}"
     )
+    if "other-strategy" in peer["rejected"]:
+        text += ", it syncs by another strategy: start both with the same --strategy"
     if peer["rejected"]:
         text += ", refused: " + ", ".join(f"{clean(r)} × {n:,}" for r, n in peer["rejected"].items())
     return text

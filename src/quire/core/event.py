@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType, inspect
 
 from quire.core import canonical
-from quire.core.encoding import TEXT_32, from_text, is_key, to_text
+from quire.core.encoding import TEXT_32, from_text, to_text
 from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, verify
 from quire.errors import BadEvent
 from quire.limits import MAX_EVENT_BYTES, MAX_INTEGER
@@ -112,9 +112,12 @@ def decode(data: bytes, decoder: "msgspec.json.Decoder[EventType]") -> EventType
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         canonical.decode(data)  # says precisely what is wrong where the bytes are not even canonical
         raise BadEvent("bad-fields") from None
-    if not _is_plain(type(event)):
+    if _is_plain(type(event)):
+        encoded = _encoder.encode(event)
+    else:
         canonical.decode(data)
-    if encode(event) != data:
+        encoded = encode(event)
+    if encoded != data:
         raise BadEvent("not-canonical")
     check_header(event)
     return event
@@ -140,10 +143,4 @@ def check_header(event: Event) -> None:
     linked = event.seq == 1 if prev is None else event.seq > 1 and len(prev) == TEXT_32
     in_range = 0 <= event.v <= MAX_INTEGER and 0 <= event.ts <= MAX_INTEGER and event.seq <= MAX_INTEGER
     if not linked or not in_range or len(event.author) != TEXT_32:
-        raise BadEvent("bad-fields")
-
-
-def check_author(author: str) -> None:
-    """Raises BadEvent `bad-fields` unless `author` spells a public key (asked once for each new author)."""
-    if not is_key(author):
         raise BadEvent("bad-fields")

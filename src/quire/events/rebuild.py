@@ -30,6 +30,7 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
                 home.views[handler.type].create()
         home.store.waiting.clear(keep_prefix=VOUCH)
         home.search.create()
+        home.store.buckets.recount_all()
         rows: list[Row] = home.store.db.all("SELECT account, space FROM memberships ORDER BY account, space")
         for account, space in rows:
             for count in _replay(home, home.store.memberships.get(account, space), now):

@@ -120,13 +120,17 @@ def project(
     clock = home.clock(member.account)
     while ready:
         by_handler: dict[str, list[Opened[Any]]] = {}
+        newest_own, newest_foreign = 0, -1
         for opened, handler in ready:
             if handler is not None:
                 by_handler.setdefault(handler.type, []).append(opened)
-            if opened.event.author != own:
-                clock.observe(opened.event.ts)
-            else:
-                clock.tick(opened.event.ts)  # ours, but perhaps come back to us after a loss
+            event = opened.event
+            if event.author != own:
+                newest_foreign = max(newest_foreign, event.ts)
+            elif event.ts > newest_own:  # ours, but perhaps come back to us after a loss
+                newest_own = event.ts
+        clock.tick(newest_own)
+        clock.observe(newest_foreign)
         for type_, batch in by_handler.items():
             projector = home.registry.get(type_).project
             if projector is not None:

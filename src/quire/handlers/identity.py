@@ -39,9 +39,13 @@ class Identity(msgspec.Struct):
 
 
 class Link(msgspec.Struct):
-    """An invite link, to be handed on by any means that keeps it secret."""
+    """An invite link, to be handed on by any means that keeps it secret.
+
+    `addresses` are those in it; without any, who joins does not know where to find the inviter.
+    """
 
     link: str
+    addresses: list[str]
 
 
 class Joined(msgspec.Struct):
@@ -126,9 +130,8 @@ def invite(ctx: Context) -> Link:
     with ctx.home.store.transaction():
         ctx.home.store.memberships.mark_invited(member)
     inviter = from_text(member.account_id)
-    return Link(
-        encode_link(Invite(member.raw_space_id, key, member.name, inviter, addresses, introduction[8:]))
-    )
+    link = encode_link(Invite(member.raw_space_id, key, member.name, inviter, addresses, introduction[8:]))
+    return Link(link, addresses)
 
 
 def _own_introduction(ctx: Context) -> bytes:

@@ -17,6 +17,7 @@ from quire.errors import Damaged, HomeError
 from quire.events.home import Home
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
+from quire.runtime.checkpoints import Checkpoints
 from quire.runtime.clock import wall_ms
 from quire.runtime.host import OfflineHost
 
@@ -117,8 +118,18 @@ def _is_held(folder: Path) -> bool:
         return True
 
 
-def open_home(folder: Path) -> Home:
-    """Open the database of a home that this process holds, making it if there is none."""
+@contextmanager
+def opened_home(folder: Path) -> Iterator[Home]:
+    """The database of a home that this process holds, made if there is none, with checkpoints beside it."""
+    home = _open(folder)
+    try:
+        with Checkpoints(folder / "quire.db"):
+            yield home
+    finally:
+        home.close()
+
+
+def _open(folder: Path) -> Home:
     path = folder / "quire.db"
     _refuse_emptied(folder, path)
     old = os.umask(0o077)
@@ -146,9 +157,5 @@ def _refuse_emptied(folder: Path, path: Path) -> None:
 @contextmanager
 def open_offline(folder: Path) -> Iterator[OfflineHost]:
     """A home without a running node: what is written goes out when one runs. Raises HomeError."""
-    with hold(folder, "a quire command"):
-        home = open_home(folder)
-        try:
-            yield OfflineHost(home)
-        finally:
-            home.close()
+    with hold(folder, "a quire command"), opened_home(folder) as home:
+        yield OfflineHost(home)

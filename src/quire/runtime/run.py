@@ -19,7 +19,7 @@ from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import UserError
 from quire.node import Arrived, Node
 from quire.runtime.clock import steady_ms, wall_ms
-from quire.runtime.folder import NodeInfo, hold, open_home, token_of, write_private
+from quire.runtime.folder import NodeInfo, hold, opened_home, token_of, write_private
 from quire.runtime.host import RunningHost
 from quire.runtime.ports import Ports, bind_again, bind_tcp, keep_ports, last_ports, reachable_at
 from quire.runtime.spare_time import SpareTime
@@ -44,7 +44,7 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
     with hold(folder, "quire up"):
         last = last_ports(folder)
         with (
-            closing(open_home(folder)) as home,
+            opened_home(folder) as home,
             closing(bind_again(listen_at, last.listen, UdpSocket)) as udp,
             closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
         ):
@@ -72,7 +72,7 @@ class _Run:
         self._server_socket = server_socket
         self._timer: asyncio.TimerHandle | None = None
         self._host = RunningHost(node, self._pump, lambda: udp.unsent)
-        self._spare = SpareTime(node.home, folder / "quire.db")
+        self._spare = SpareTime(node.home)
 
     async def run(self, ready: Callable[[NodeInfo], None]) -> None:
         loop = asyncio.get_running_loop()

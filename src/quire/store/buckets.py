@@ -49,6 +49,14 @@ class Buckets:
             (account, space, level, bucket, count, (total % _MODULUS).to_bytes(32, "big")),
         )
 
+    def recount_all(self) -> None:
+        """Work every summary out anew from what is held."""
+        self._db.execute("DELETE FROM buckets")
+        for account, space in self._db.all("SELECT DISTINCT account, space FROM received"):
+            for (level, bucket), summary in recount(self._db, account, space).items():
+                self._add_cell(account, space, level, bucket, summary)
+        self._db.execute("UPDATE bucket_cursor SET cursor = (SELECT coalesce(max(cursor), 0) FROM arrivals)")
+
     def count_arrivals(self) -> None:
         """Count all that has arrived since the last time."""
         while self.step():

@@ -1,0 +1,52 @@
+"""Checkpoints beside the writer: a thread moves what the WAL holds into the database.
+
+Owns: when it happens. Must not know: what is written. Without it, every few ten thousand events a commit
+would wait for the disk; SQLite does the rest of the work on it without Python, on another core.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+
+from quire.errors import HomeError
+from quire.store.database import Database
+
+#: Seconds between looks, and the size of a WAL that is left alone (bytes).
+EVERY_S = 0.25
+FROM_BYTES = 4 << 20
+
+
+class Checkpoints:
+    """Checkpoints of one database file, from entering to leaving."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        log = f"{self._path}-wal"
+        while not self._stopped.wait(EVERY_S):
+            # What fails now is tried again; SQLite checkpoints by itself when the WAL grows large.
+            with suppress(OSError, HomeError, apsw.Error):
+                if os.path.getsize(log) >= FROM_BYTES:
+                    checkpoint(self._path)
+
+
+def checkpoint(path: Path) -> None:
+    """Move what the WAL holds into the database, without getting in the writer's way."""
+    db = Database(path)
+    try:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    finally:
+        db.close()
