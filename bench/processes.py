@@ -105,12 +105,19 @@ def sync(folder: Path) -> list[Figure]:
         with node(folder / "b") as second:
             _until(lambda: second.count() >= SYNCED)
             rate = SYNCED / (time.perf_counter() - start)
+            memory = _peak_mb(second.pid)
             waits = sorted(_live(first, second, place) for place in range(LIVE))
     return [
         Figure(f"cold sync of {SYNCED:,} over UDP, from the start of the process", rate, "events/s"),
+        Figure(f"peak memory of the node that received {SYNCED:,}", memory, "MB", "<= 120"),
         Figure("live latency through both APIs, median", waits[LIVE // 2], "ms"),
         Figure("live latency through both APIs, p99", waits[LIVE * 99 // 100], "ms"),
     ]
+
+
+def _peak_mb(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1_000
 
 
 def _live(first: Running, second: Running, place: int) -> float:

@@ -7,11 +7,13 @@ import pytest
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.core.sealing import NONCE_BYTES, seal
+from quire.events import ingest as ingest_module
 from quire.events.append import make_event
 from quire.events.ingest import ingest
 from quire.handlers import REGISTRY
 from quire.limits import (
     ARRIVALS_PAGE,
+    MALFORMED_PER_MINUTE,
     MAX_ADDRESSES_KEPT,
     MAX_CLOCK_AHEAD_MS,
     MAX_SESSIONS,
@@ -216,6 +218,26 @@ def test_a_machine_that_slept_goes_on(world: World, pair: tuple[Station, Station
 
 
 # --- What others say.
+
+
+def test_a_full_waiting_list_is_not_the_fault_of_who_gives(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Honest peers send runs in parts: they are not ignored because others have filled the list."""
+    alice, bob = pair
+    monkeypatch.setattr(ingest_module, "MAX_BLOCKED", 0)
+    bob.down()
+    bob.ask("sendMessages", target="general", texts=["unsigned", "signed for both"])
+    last = bob.home.store.blobs.last_cursor()
+    (_, row), _ = bob.home.store.blobs.arrived_after(1, last - 2, 2)
+    record = bob.home.store.names.key_id(row.epoch) + row.sealed
+    member = alice.home.store.memberships.all()[0]
+    ((session_id, session),) = alice.running._endpoint.sessions()
+    for _ in range(MALFORMED_PER_MINUTE + 1):
+        alice.running._ingest(member, session_id, session, [record], world.now)
+    assert session.status().rejected == {}
+    (told,) = alice.home.store.rejections.of(member.account)
+    assert told[1:3] == ("waiting-list-full", MALFORMED_PER_MINUTE + 1)
 
 
 def test_hearsay_that_is_no_address_is_left_out(world: World, pair: tuple[Station, Station]) -> None:

@@ -18,7 +18,9 @@ MAX_BLOB_BYTES = MAX_EVENT_BYTES + BLOB_OVERHEAD
 INGEST_BATCH = 2_000
 #: How far ahead of our own clock a timestamp may be before the event is held (ms).
 MAX_CLOCK_AHEAD_MS = 5 * 60_000
-#: Events one identity keeps waiting for something (per space); more are dropped, and come again by sync.
+#: How far the wall clock may be set back before our own timestamps follow it, out of order (ms).
+MAX_CLOCK_SET_BACK_MS = 60 * 60_000
+#: Events one identity keeps waiting (per space) beyond which unsigned ones are dropped: they come again by sync.
 MAX_BLOCKED = 100_000
 #: Unsigned events kept open in memory until they are vouched for (more are opened again from the store).
 MAX_DOUBTFUL_OPEN = 4_000

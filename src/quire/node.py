@@ -35,6 +35,9 @@ from quire.net.notices import Address, AddressesLearned, BlobsReceived, Connecte
 from quire.net.session import Session
 from quire.store.memberships import Membership
 
+#: Reasons for refusing an event that say nothing against who gave it.
+_NO_FAULT = frozenset({"waiting-list-full"})
+
 
 @dataclass(frozen=True)
 class Arrived:
@@ -215,7 +218,8 @@ class Node:
         report = incoming.receive(self.home, member, records, to_text(session_id.peer), self.wall(now))
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
         for reason in report.rejected:
-            session.blame(reason, now)
+            if reason not in _NO_FAULT:
+                session.blame(reason, now)
         if report.valid or report.blocked:
             for other_id, other in self._endpoint.sessions():
                 if other_id.space_id == session_id.space_id:
@@ -235,9 +239,10 @@ class Node:
 
     def _learn(self, member: Membership, known: list[tuple[bytes, str]]) -> None:
         """Note where a peer says that others can be reached: hints to try, never facts."""
-        for raw, text in known:
-            if raw != member.device_key.public and _usable([text]):
-                self._remember(member, to_text(raw), text, 0)
+        with self.home.store.transaction():
+            for raw, text in known:
+                if raw != member.device_key.public and _usable([text]):
+                    self._remember(member, to_text(raw), text, 0)
         self._next_dial = 0
 
     def _remember(self, member: Membership, device: str, address: str, reached_ts: int) -> None:

@@ -7,6 +7,10 @@ from quire.events.handler import Operation
 from quire.handlers import REGISTRY
 from tests.api.hosts import FakeHost
 
+DEEP: dict[str, object] = {}
+for _ in range(800):
+    DEEP = {"deeper": DEEP}
+
 
 def test_every_operation_of_every_handler_is_in_the_table() -> None:
     named = {operation.name for handler in REGISTRY.handlers for operation in handler.operations}
@@ -34,6 +38,8 @@ def test_parameters_and_defaults_follow_the_signature(host: FakeHost) -> None:
         ({"target": "general\ud800"}, "not valid Unicode"),
         ({"target": "general", "before": "9" * 40 + ":1:x"}, "`before` takes the `position`"),
         ({"target": "#"}, "no channel name"),
+        ({"target": DEEP}, "target: expected `str`, got `object`"),
+        ({"target": "general", "x": DEEP}, "it takes no parameter `x`"),
     ],
 )
 def test_mistakes_are_told_in_plain_words(host: FakeHost, params: dict[str, object], text: str) -> None:

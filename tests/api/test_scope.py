@@ -36,3 +36,14 @@ def test_several_spaces_must_be_told_apart(host: FakeHost) -> None:
     assert host.ask("getMessages", None, "garden", target="general") == []
     with pytest.raises(NotFound, match="no space called 'attic'"):
         host.ask("getMessages", None, "attic", target="general")
+
+
+def test_a_name_must_exist_even_where_none_is_needed(host: FakeHost) -> None:
+    host.ask("createIdentity", name="carol")
+    assert [i["name"] for i in host.ask("getStatus")["identities"]] == ["alice", "carol"]
+    assert [i["name"] for i in host.ask("getStatus", "carol")["identities"]] == ["carol"]
+    assert host.ask("getStatus", None, "garden")["identities"]
+    with pytest.raises(NotFound, match="no identity called 'nobody'"):
+        host.ask("getStatus", "nobody")
+    with pytest.raises(NotFound, match="no space called 'nowhere'"):
+        host.ask("query", None, "nowhere", statement="SELECT 1")

@@ -1,7 +1,10 @@
+import pytest
+
 from quire.api import status
 from quire.api.host import PeerStatus
 from quire.store.memberships import Membership
 from tests.api.hosts import NOW, FakeHost
+from tests.events.builders import Author, Space, give
 
 
 def member(host: FakeHost) -> Membership:
@@ -52,13 +55,28 @@ def test_what_was_rejected_from_whom_and_why(host: FakeHost) -> None:
     assert second["meaning"] == status.REJECTED_REASONS["bad-signature"]
 
 
-def test_forks_are_named_up_to_a_bound(host: FakeHost) -> None:
-    here = member(host)
-    device = host.home.store.names.device_number(here.space, here.account_id)
-    db = host.home.store.db
-    db.executemany(
-        "INSERT INTO forks VALUES (?, ?)", [(device, n) for n in range(status.MAX_FORKS_SHOWN + 5)]
-    )
-    forks = space(host)["forks"]
-    assert forks[0] == {"device": here.account_id, "device_name": "alice", "seq": 0}
-    assert len(forks) == status.MAX_FORKS_SHOWN
+def author_in(there: Membership, name: str) -> Author:
+    space = Space()
+    space.raw_id, space.id = there.raw_space_id, there.space_id
+    space.key = there.epochs[there.current_epoch][0]
+    return Author(space, name)
+
+
+def test_forks_are_named_up_to_a_bound_to_those_who_hold_the_proof(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "MAX_FORKS_SHOWN", 2)
+    host.ask("joinSpace", link=host.ask("createInvite")["link"], name="bob")
+    alice, bob = host.home.store.memberships.all()
+    mallory = author_in(alice, "mallory")
+    made = [mallory.introduce()]
+    for place in range(3):
+        twin = mallory.draft("message", {"body": f"twin {place}", "channel": "general"})
+        made += [mallory.space.made(mallory.signed(twin)), mallory.say(f"told {place}")]
+    give(host.home, alice, *made)
+    give(host.home, bob, *made[::2])
+    told = [identity["spaces"][0]["forks"] for identity in host.ask("getStatus")["identities"]]
+    assert told == [
+        [{"device": mallory.id, "device_name": "mallory", "seq": seq} for seq in (2, 3)],
+        [],
+    ]

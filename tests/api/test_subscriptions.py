@@ -57,6 +57,17 @@ def test_other_spaces_and_hidden_messages_are_left_out(host: FakeHost) -> None:
     assert b"soup" not in whole
 
 
+def test_messages_that_no_listing_shows_are_left_out(host: FakeHost) -> None:
+    """Other programs can write what ours would not: an empty text, or a channel that is none."""
+    ctx = context(host)
+    key = ctx.member.account_id
+    for fields in ({"body": ""}, {"body": "posing", "channel": key}, {"body": "lost", "channel": "@a"}):
+        ctx.append("message", {"channel": "general", **fields})
+    host.ask("sendMessage", target="general", text="all of you")
+    messages = [part for part in read_until(host, ctx, b"all of you") if b'"type":"message"' in part]
+    assert len(messages) == 1
+
+
 def name_of(ctx: Context) -> str:
     return next(
         i

@@ -44,7 +44,9 @@ def test_invite_prints_the_link_alone_and_join_takes_it(alice: Quire) -> None:
     assert joined.out == "bob is in the space 'garden' now.\n"
     refused = alice("join", link.strip(), "--name", "alice")
     assert (refused.code, refused.out) == (2, "")
-    assert "has invited others" in refused.err
+    assert "This is your own invite link" in refused.err
+    again = alice("join", alice("invite", "--as", "alice").out.strip(), "--name", "bob")
+    assert again.out == "bob is in the space 'garden' now.\n"
 
 
 def test_as_and_space_choose(alice: Quire) -> None:
@@ -89,7 +91,7 @@ def test_status_peers_channels_and_rebuild(alice: Quire) -> None:
     assert alice("peers").out.split()[:2] == ["NAME", "STATE"]
     assert "#tools" in alice("channels").out
     assert alice("rebuild").out == "All views were made anew from 5 events.\n"
-    assert alice("rebuild", "--json").json() == {"events": 5}
+    assert alice("rebuild", "--json").json() == {"events": 5, "set_aside": 0}
 
 
 def test_verify_of_a_sound_home(alice: Quire) -> None:

@@ -4,9 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.core.clock import HybridClock
-from quire.limits import MAX_INTEGER
+from quire.limits import MAX_CLOCK_SET_BACK_MS
 
-times = st.integers(0, MAX_INTEGER // 2)
+NOON = 1_790_000_000_000
+
+times = st.integers(0, MAX_CLOCK_SET_BACK_MS)
 steps = st.lists(st.tuples(st.sampled_from(["tick", "observe"]), times), max_size=40)
 
 
@@ -69,3 +71,16 @@ def test_a_chain_of_replies_over_devices_with_wrong_clocks_is_in_order(walls: li
         ts = clock.tick(wall)
         assert ts > previous
         previous = ts
+
+
+def test_a_clock_set_right_again_is_believed() -> None:
+    clock = HybridClock()
+    day = 86_400_000
+    assert clock.tick(NOON + day) == NOON + day
+    assert clock.tick(NOON) == NOON, "or others would hold back what is written until tomorrow"
+    clock.remember(NOON + day)
+    assert clock.tick(NOON + 1) == NOON + 1
+    clock.remember(NOON + MAX_CLOCK_SET_BACK_MS)
+    assert clock.tick(NOON) == NOON + MAX_CLOCK_SET_BACK_MS, (
+        "a little ahead is kept: time does not run backwards"
+    )

@@ -129,7 +129,7 @@ def test_a_failing_rebuild_leaves_the_old_views() -> None:
         rebuild(home, NOW, stop)
     assert views(home, alice) == before
     told: list[int] = []
-    assert rebuild(home, NOW, told.append) == 3
+    assert rebuild(home, NOW, told.append).events == 3
     assert told == [3]
     assert views(home, alice) == before
     home.close()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from quire.core import canonical
 from quire.core.encoding import to_text
 from quire.events import home as home_module
 from quire.events import ingest as ingest_module
@@ -60,6 +61,30 @@ def test_the_waiting_list_is_bounded(
     for _ in run:
         give(home, alice, *run)
     assert bodies(home, alice) == [str(number) for number in range(8)]
+
+
+def test_forks_are_opened_once_for_all_that_stand_below_them(
+    home: Home, alice: Membership, carol: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of many claims to one place would cost as much as there are forks above it."""
+    opened: list[int] = []
+    real = ingest_module.open_stored
+    monkeypatch.setattr(
+        ingest_module,
+        "open_stored",
+        lambda home, member, row: opened.append(row.n) or real(home, member, row),
+    )
+    fork = carol.draft("message", {"channel": "general"}, seq=9)
+    claim = carol.draft("message", {"channel": "general"}, seq=8, prev=carol.introduce().event_id)
+    below = [SPACE.made(canonical.encode({**claim, "body": str(number)})) for number in range(12)]
+    above = [
+        SPACE.made(carol.signed({**fork, "body": str(number), "prev": below[number].event_id}))
+        for number in range(5)
+    ]
+    give(home, alice, *above)
+    report = give(home, alice, *below)
+    assert (report.valid, report.blocked) == (5, 7)
+    assert len(opened) == len(above)
 
 
 @pytest.mark.parametrize("kept_open", [0, 3, 1_000])

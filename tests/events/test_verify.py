@@ -8,6 +8,7 @@ import pytest
 
 from quire.events import verify as verify_module
 from quire.events.home import Home
+from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.events.verify import Damage, Verification, verify
 from quire.handlers import message
@@ -62,7 +63,7 @@ def test_a_flipped_bit_in_a_blob(net: Network, place: int) -> None:
 
 
 CHANGES: dict[str, tuple[str, str]] = {
-    "another id": ("event_id = 'A' || substr(event_id, 2)", "blob"),
+    "another id": ("event_id = iif(event_id LIKE 'A%', 'B', 'A') || substr(event_id, 2)", "blob"),
     "another place": ("seq = seq + 1000", "log"),
     "another time": ("ts = ts + 1", "log"),
     "another's blob": ("sealed = (SELECT sealed FROM blobs ORDER BY n DESC LIMIT 1)", "blob"),
@@ -135,3 +136,33 @@ def test_nothing_is_changed_by_looking(net: Network) -> None:
     check: Callable[[Home], Verification] = verify
     check(net.home)
     assert dump() == before
+
+
+def test_damaged_events_come_back_from_a_peer(tmp_path: Path, net: Network) -> None:
+    """Damage, rebuild, sync: what was set aside is taken in again, whole, in its old place."""
+    records = [
+        net.home.store.names.key_id(row.epoch) + row.sealed
+        for row, _ in net.home.store.blobs.held_after(
+            net.member("alice").account, net.member("alice").space, 0, 100
+        )
+    ]
+    before = net.texts("alice"), net.texts("bob")
+    for text in ("run 3", "run 19", "alone"):
+        n, _ = event_of(net, text)
+        net.home.store.db.execute("UPDATE blobs SET sealed = zeroblob(length(sealed)) WHERE n = ?", (n,))
+    rebuilt = rebuild(net.home, net.now)
+    assert rebuilt.set_aside == 6, "three events, held by two identities"
+    assert "run 3" not in net.texts("alice")
+    assert {what for what, _ in found(net.home)} == {"blob"}, "verify goes on naming what is damaged"
+    head = net.home.store.blobs.head(
+        net.home.store.names.device_number(net.member("alice").space, net.member("alice").account_id)
+    )
+    for name in ("alice", "bob"):
+        report = ingest(net.home, net.member(name), records, "a peer", net.now)
+        assert (report.valid, report.rejected) == (3, {})
+    assert (net.texts("alice"), net.texts("bob")) == before
+    assert found(net.home) == []
+    net.send("alice", "general", "after all that")
+    assert verify(net.home).damaged == 0
+    assert net.home.store.db.all("SELECT * FROM forks") == []
+    assert head[0] > 0

@@ -4,7 +4,7 @@ import pytest
 from quire.core.encoding import to_text
 from quire.errors import NotFound, QuireError, Refused, UserError
 from quire.events.rebuild import rebuild
-from quire.handlers import identity, message
+from quire.handlers import identity, message, space
 from quire.handlers.invite_link import decode_link, encode_link
 from quire.limits import MAX_ADDRESSES, MAX_CLOCK_AHEAD_MS, MAX_NAME_CHARS
 from quire.store.memberships import HOME
@@ -105,7 +105,7 @@ def test_who_has_invited_does_not_join(net: Network) -> None:
     with pytest.raises(Refused, match="has invited others"):
         identity.join(net.ctx(), link, "bob")
     assert len(net.home.store.memberships.of_account(net.ctx("bob").account)) == 1
-    with pytest.raises(Refused):
+    with pytest.raises(UserError, match="your own invite link"):
         identity.join(net.ctx(), link, "alice")
     identity.join(net.ctx(), link, "carol")
 
@@ -116,12 +116,17 @@ def test_founding_does_not_forbid_joining(net: Network) -> None:
     assert net.join("alice", "bob").name == "garden"
 
 
-def test_join_twice(pair: Network) -> None:
-    link = pair.link("alice")
+def test_a_newer_link_tells_where_the_inviter_is_now(pair: Network) -> None:
     before = pair.sizes()
-    with pytest.raises(UserError, match="already in the space"):
-        identity.join(pair.ctx(), link, "bob")
-    assert pair.sizes() == before
+    assert identity.join(pair.ctx(), pair.link("alice"), "bob").name == "garden"
+    assert pair.sizes() == before, "the same link again changes nothing"
+    pair.addresses = ("192.0.2.9:99",)
+    link = pair.link("alice")
+    pair.link("bob")  # who has invited others may still take a newer link to the same space
+    identity.join(pair.ctx(), link, "bob")
+    bob, alice = pair.member("bob"), pair.member("alice")
+    assert pair.home.store.memberships.addresses_of(bob.account, alice.account_id) == ["192.0.2.9:99"]
+    assert [s.name for s in space.list_(pair.ctx("bob"))] == ["garden"]
 
 
 def test_a_failed_join_leaves_nothing(net: Network) -> None:

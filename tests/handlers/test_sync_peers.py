@@ -58,7 +58,8 @@ def test_strangers_may_not_ask(pair: Network) -> None:
         give(pair.home, alice, stranger.write("sync-peers", body), now=pair.now)
     assert requests(pair, "alice") == []
     assert rejected(pair.home, alice) == {}, "they did nothing wrong, and will be introduced perhaps"
-    assert pair.sizes()["blobs"] == before["blobs"]
+    after = pair.sizes()
+    assert (after["blobs"], after["devices"]) == (before["blobs"], before["devices"])
 
 
 def test_peers_on_other_nodes_are_not_answered_by_envelopes(pair: Network) -> None:

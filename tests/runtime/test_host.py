@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from quire.api.operations import call
+from quire.net.notices import Status
+from quire.runtime import host as host_module
 from quire.runtime.clock import wall_ms
 from quire.runtime.host import OfflineHost, RunningHost
 from tests.node.world import Station, World
@@ -103,3 +105,32 @@ def test_offline_nobody_is_there(tmp_path: Path, world: World) -> None:
             await asyncio.wait_for(host.changed(0), 0.01)
 
     asyncio.run(run())
+
+
+def test_in_sync_is_what_both_counts_agree_on() -> None:
+    """A peer that fell silent a moment ago has not seen what was written since."""
+    told = Status(
+        connected=True,
+        address=("10.0.0.1", 1),
+        strategy="bloom",
+        in_sync=True,
+        peer_count=8,
+        pending=0,
+        rtt=1,
+        window=16,
+        datagrams_in=1,
+        datagrams_out=1,
+        bytes_in=1,
+        bytes_out=1,
+        datagrams_lost=0,
+        last_heard=5,
+        rejected={},
+    )
+    agreed = host_module._status("key", told, 8, 0)
+    assert (agreed.state, agreed.pending) == ("in-sync", 0)
+    behind = host_module._status("key", told, 11, 0)
+    assert (behind.state, behind.pending) == ("syncing", 3)
+    never = host_module._status(
+        "key", told._replace(connected=False, peer_count=None, last_heard=None), 11, 0
+    )
+    assert (never.state, never.pending) == ("unreachable", 11)

@@ -62,7 +62,15 @@ def test_what_was_written_before_and_since_is_indexed_in_small_steps(host: Offli
     _run(host, body)
 
 
-@pytest.mark.parametrize("error", [HomeError("full"), apsw.FullError("full"), apsw.CorruptError("torn")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        HomeError("full"),
+        apsw.FullError("full"),
+        apsw.CorruptError("torn"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a damaged text"),
+    ],
+)
 def test_indexing_goes_on_after_an_error(
     host: OfflineHost, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -3,16 +3,18 @@
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.core.encoding import from_text, to_text
 from quire.events.home import Home
 from quire.limits import MAX_INTEGER
+from quire.store import buckets
 from quire.store.buckets import COARSE, FINE
 from quire.store.memberships import Membership
 from quire.sync import index as sync_index
-from tests.events.builders import NOW, Author, Made, Space, add_holder, digest, give, make_home
+from tests.events.builders import NOW, Author, Made, Space, add_holder, digest, give, make_home, undone
 
 SPACE = Space()
 times = st.sampled_from(
@@ -87,6 +89,40 @@ def test_many_events_in_one_millisecond() -> None:
     home.close()
 
 
+def test_a_page_that_is_remembered_knows_what_came_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    home, alice, made = stocked([(place % 2, NOW) for place in range(20)])
+    index = home.store.index(alice.account, alice.space)
+    reads: list[int] = []
+    rows = index._rows
+    monkeypatch.setattr(index, "_rows", lambda *bounds: reads.append(1) or rows(*bounds))
+
+    def held() -> list[sync_index.Position]:
+        reads.clear()
+        return index.page(sync_index.START, sync_index.END, 10)[:1] + index.page(
+            (NOW, b"\1"), sync_index.END, 9
+        )
+
+    first = held()
+    assert held() == first
+    assert len(reads) <= 3
+    with undone(home.store.db):
+        give(home, alice, Author(SPACE, "v").say("undone", ts=NOW, seq=1))
+        within = index.page((NOW, b""), (NOW + 1, b""), 10)
+        assert len(index.page((NOW, b""), (NOW + 1, b""), 99)) == 21
+    assert held() == first
+    assert within != first
+    for number in range(5):
+        came = Author(SPACE, f"w{number}").say("since", ts=NOW)
+        give(home, alice, came)
+        made = sorted([*made, (NOW, from_text(came.event_id), came)])
+        assert index.page((NOW, b""), sync_index.END, 10) == [(ts, raw) for ts, raw, _ in made][:10]
+    monkeypatch.setattr(buckets, "MAX_BATCH", 3)
+    index = home.store.index(alice.account, alice.space)
+    assert len(index.page((NOW, b""), sync_index.END, 10)) == 10
+    assert index._crowd == [], "too many to remember"
+    home.close()
+
+
 def test_blobs_in_the_order_asked_and_others_left_out() -> None:
     home, alice, made = stocked([(place % 3, NOW + place) for place in range(20)])
     dora = add_holder(home, SPACE, "dora")
@@ -123,6 +159,24 @@ def test_the_same_unsigned_bytes_in_two_spaces_are_two_events() -> None:
         assert index.blobs([from_text(made.event_id)]) == [made.sealed]
     assert home.store.waiting.count(yard.account, yard.space) == 1
     assert not home.store.waiting.is_met(yard.account, yard.space, f"peer {carol.id}")
+    home.close()
+
+
+def test_a_step_costs_the_same_however_much_waits_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what was written while no node ran is counted in a time that grows with its square."""
+    monkeypatch.setattr(buckets, "INGEST_BATCH", 10)
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce(), *carol.says(str(number) for number in range(409)))
+    costs: list[int] = []
+    while True:
+        ticks: list[int] = []
+        home.store.db.connection.set_progress_handler(lambda ticks=ticks: bool(ticks.append(1)), 1)
+        if not home.store.buckets.step():
+            break
+        costs.append(len(ticks))
+    assert len(costs) == 41
+    assert max(costs) < 2 * min(costs)
     home.close()
 
 

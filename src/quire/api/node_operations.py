@@ -12,10 +12,12 @@ from quire.api import sql
 from quire.api.host import NodeContext, PeerStatus
 from quire.api.status import get_status
 from quire.events.handler import Operation
+from quire.events.rebuild import Rebuilt
 from quire.events.rebuild import rebuild as rebuild_views
 from quire.events.verify import Verification
 from quire.events.verify import verify as verify_events
 from quire.handlers import outgoing, peer
+from quire.limits import MAX_ADDRESSES_KEPT
 
 
 class PeerEntry(msgspec.Struct, kw_only=True):
@@ -37,12 +39,6 @@ class PeerEntry(msgspec.Struct, kw_only=True):
     loss: float
 
 
-class Rebuilt(msgspec.Struct):
-    """What a rebuild did: the number of events projected anew."""
-
-    events: int
-
-
 def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     """Everyone in this space: who is in sync, who is reachable where, and what is still to send."""
     member = ctx.member
@@ -51,7 +47,7 @@ def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     known = {
         device: address
         for device, address, _ in reversed(
-            ctx.home.store.memberships.addresses(member.account, member.space, 1_000)
+            ctx.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
         )
     }
     introduced = peer.list_(ctx)
@@ -101,8 +97,11 @@ def verify(ctx: NodeContext) -> Verification:
 
 
 def rebuild(ctx: NodeContext) -> Rebuilt:
-    """Drop every view and make it anew from the stored events. Nothing is lost; it can take a while."""
-    return Rebuilt(rebuild_views(ctx.home, ctx.now))
+    """Drop every view and make it anew from the stored events; it can take a while.
+
+    Damaged events are set aside: they count as not held, so that a peer that has them whole sends them again.
+    """
+    return rebuild_views(ctx.home, ctx.now)
 
 
 NODE_OPERATIONS = (

@@ -90,16 +90,24 @@ def prepare(
     found = OPERATIONS.get(name)
     if found is None:
         raise NotFound(f"There is no operation called {name!r}. /openapi.json lists those there are.")
-    _refuse_broken_text((identity, space, dict(params)))
     try:
         arguments = msgspec.structs.asdict(msgspec.convert(dict(params), found.params))
     except msgspec.ValidationError as error:
         raise UserError(f"{name}: {_plain(str(error))}") from None
+    # Only now that each has its type: what was given could be nested deeper than a check can follow.
+    _refuse_broken_text((identity, space, *arguments.values()))
+
+    def ctx() -> NodeContext:
+        whole = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
+        return scoped(whole, found.operation.scope, identity, space)
+
+    # A read knows its scope before it runs, for it may run in another thread than the store's connection
+    # belongs to; a write finds it inside its transaction.
+    known = None if found.operation.writes else ctx()
 
     def run() -> Any:
         with host.home.store.db.plain_errors():
-            ctx = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
-            return found.operation.run(scoped(ctx, found.operation.scope, identity, space), **arguments)
+            return found.operation.run(known or ctx(), **arguments)
 
     return run
 
@@ -119,9 +127,6 @@ def _refuse_broken_text(value: Any) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise UserError("That text is not valid Unicode (UTF-8). Write it again and retry.") from None
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            _refuse_broken_text((key, inner))
     elif isinstance(value, list | tuple):
         for inner in value:
             _refuse_broken_text(inner)

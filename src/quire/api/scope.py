@@ -15,12 +15,22 @@ from quire.store.memberships import Membership
 def scoped(ctx: NodeContext, scope: str, identity: str | None, space: str | None) -> NodeContext:
     """The context narrowed to what `scope` asks for: `home`, `identity` or `space`."""
     if scope == "home":
-        return ctx
+        return _named(ctx, identity, space)
     account = _account(ctx, identity)
     ctx = replace(ctx, account=account)
     if scope == "identity":
         return ctx
     return replace(ctx, chosen=_membership(ctx, account, space))
+
+
+def _named(ctx: NodeContext, identity: str | None, space: str | None) -> NodeContext:
+    """For what concerns the whole home: a name need not be given, but one that is has to exist."""
+    account = identities.account_called(ctx, identity) if identity else 0
+    accounts = [account] if account else ctx.home.store.memberships.accounts()
+    members = [m for each in accounts for m in ctx.home.store.memberships.of_account(each)]
+    if space and not any(space in (m.name, m.space_id) for m in members):
+        raise NotFound(f"There is no space called {space!r} here. `quire space list` shows those there are.")
+    return replace(ctx, account=account)
 
 
 def _account(ctx: NodeContext, name: str | None) -> int:

@@ -3,15 +3,12 @@
 Owns: the answer of `status`. Must not know: how sync works.
 """
 
-from typing import Any
-
 import msgspec
 
 from quire.api.host import Health, NodeContext, PeerStatus
 from quire.handlers import identity as identities
 from quire.handlers import outgoing, peer
 from quire.limits import MAX_FORKS_SHOWN
-from quire.store.blobs import UNSUPPORTED
 from quire.store.memberships import Membership
 
 #: Kind of need → why an event waits.
@@ -92,7 +89,10 @@ class Status(msgspec.Struct):
 
 
 def get_status(ctx: NodeContext) -> Status:
-    """What is in sync with whom, what is pending, and what was rejected and why."""
+    """What is in sync with whom, what is pending, and what was rejected and why.
+
+    Of every identity here, or of the one that is named.
+    """
     accounts = zip(ctx.home.store.memberships.accounts(), identities.list_(ctx), strict=False)
     return Status(
         running=bool(ctx.addresses),
@@ -100,7 +100,9 @@ def get_status(ctx: NodeContext) -> Status:
         health=ctx.host.health() if ctx.host is not None else Health(),
         search_backlog=ctx.home.search.backlog(),
         stale_views=ctx.home.stale_views,
-        identities=[_identity(ctx, account, identity) for account, identity in accounts],
+        identities=[
+            _identity(ctx, account, identity) for account, identity in accounts if ctx.account in (0, account)
+        ],
     )
 
 
@@ -124,7 +126,7 @@ def _space(
     ctx: NodeContext, member: Membership, blocked: list[Waiting], names: dict[str, str]
 ) -> SpaceStatus:
     held = ctx.home.store.index(member.account, member.space).whole().count
-    unsupported = _unsupported(ctx, member)
+    unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
     return SpaceStatus(
         space_id=member.space_id,
         name=member.name,
@@ -141,18 +143,6 @@ def _space(
     )
 
 
-def _unsupported(ctx: NodeContext, member: Membership) -> int:
-    row: tuple[Any, ...] | None = ctx.home.store.db.one(
-        f"SELECT count(*) FROM received WHERE account = ? AND space = ? AND state = {UNSUPPORTED}",
-        (member.account, member.space),
-    )
-    return int(row[0]) if row else 0
-
-
 def _forks(ctx: NodeContext, member: Membership, names: dict[str, str]) -> list[Fork]:
-    rows = ctx.home.store.db.all(
-        "SELECT d.device, f.seq FROM forks AS f JOIN devices AS d ON d.n = f.device WHERE d.space = ?"
-        " ORDER BY f.device, f.seq LIMIT ?",
-        (member.space, MAX_FORKS_SHOWN),
-    )
-    return [Fork(device, names.get(device, ""), seq) for device, seq in rows]
+    found = ctx.home.store.blobs.forks_held(member.account, member.space, MAX_FORKS_SHOWN)
+    return [Fork(device, names.get(device, ""), seq) for device, seq in found]

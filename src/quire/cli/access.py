@@ -45,7 +45,7 @@ class Outcome:
 def perform(options: Options, name: str, params: Mapping[str, Any]) -> Outcome:
     """Run an operation on the home that the options name."""
     folder = runtime.home_folder(options.home)
-    if not folder.exists() and not OPERATIONS[name].operation.writes:
+    if not runtime.is_there(folder) and not OPERATIONS[name].operation.writes:
         raise NotFound(
             f"There is no home at {folder} yet. `quire up` makes one, or choose another with --home."
         )

@@ -139,11 +139,11 @@ def _state(options: Options) -> Iterator[Finding]:
     """What the home itself says; a home that cannot be opened is a problem, and the error says why."""
     try:
         status = perform(options, "getStatus", {}).result
-        mode = perform(options, "query", {"statement": "SELECT count(*) AS events FROM events"}).result
+        counted = perform(options, "query", {"statement": "SELECT count(*) AS events FROM events"}).result
     except QuireError as error:
         yield Finding(PROBLEM, "database", str(error))
         return
-    yield Finding(OK, "database", f"{mode['rows'][0]['events']:,} events")
+    yield Finding(OK, "database", f"{counted['rows'][0]['events']:,} events")
     if status["stale_views"]:
         yield Finding(WARNING, "views", "Made by another version of Quire. Run `quire rebuild`.")
     spaces = [space for identity in status["identities"] for space in identity["spaces"]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quire.cli.access import Options, Outcome
 from quire.cli.status_text import status_lines
 from quire.cli.text import clean, clean_lines, json_text, local_time, plural
+from quire.core.encoding import is_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,7 +86,7 @@ def _messages(out: "Console", result: Any, params: Params) -> None:
 
 def _place(message: Mapping[str, Any]) -> str:
     channel = clean(message["channel_id"])
-    return "(direct)" if len(channel) == 43 else f"#{channel}"  # a public key's length
+    return "(direct)" if is_key(channel) else f"#{channel}"
 
 
 def _sent(out: "Console", result: Any, params: Params) -> None:
@@ -167,6 +168,9 @@ def _verified(out: "Console", result: Any, _: Params) -> None:
 
 def _rebuilt(out: "Console", result: Any, _: Params) -> None:
     _line(out, f"All views were made anew from {plural(result['events'], 'event')}.")
+    if result["set_aside"]:
+        count = plural(result["set_aside"], "damaged event")
+        note(f"{count} set aside: they come back from any peer that has them whole.")
 
 
 def _anything(out: "Console", result: Any, _: Params) -> None:

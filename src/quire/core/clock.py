@@ -6,6 +6,8 @@ was seen carries a greater timestamp, so that causes sort before effects on ever
 
 from dataclasses import dataclass
 
+from quire.limits import MAX_CLOCK_SET_BACK_MS
+
 
 @dataclass
 class HybridClock:
@@ -14,9 +16,19 @@ class HybridClock:
     last: int = 0
 
     def tick(self, wall_ms: int) -> int:
-        """The timestamp for a local event written at wall time `wall_ms`."""
+        """The timestamp for a local event written at wall time `wall_ms`.
+
+        It follows the wall clock backwards only by more than MAX_CLOCK_SET_BACK_MS: one that was that far
+        ahead, and is set right, is believed, or others would hold what is written until that day.
+        """
+        if self.last > wall_ms + MAX_CLOCK_SET_BACK_MS:
+            self.last = wall_ms
         self.last = max(self.last, wall_ms)
         return self.last
+
+    def remember(self, ts: int) -> None:
+        """Take note of an own event's timestamp."""
+        self.last = max(self.last, ts)
 
     def observe(self, ts: int) -> None:
         """Take note of another device's timestamp (already checked against MAX_CLOCK_AHEAD_MS)."""

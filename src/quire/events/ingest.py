@@ -1,14 +1,15 @@
 """Ingest: the only door into the store and the views.
 
-Owns: the order of steps: known? → open → verify → dependencies met? → append → project → unblock what
-waited. Each batch is one transaction (of the caller's, when it has one open); nothing is sent or told
-before the commit. Must not know: any event type, any transport.
+Owns: the order of steps: open → known? → verify → store → needs met? → project → unblock what waited.
+Each batch is one transaction (of the caller's, when it has one open); nothing is sent or told before the
+commit. Must not know: any event type, any transport.
 
 An event is genuine when its author's signature holds, or when a genuine event of the same log cites it
 as `prev`: a run of one log needs one signature check, at its head, and a hash walk for the rest.
 """
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -95,6 +96,7 @@ def _genuine(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """The genuine ones in the order given, and the unsigned ones that nobody has vouched for yet."""
     cited: dict[str, tuple[str, int]] = {}
+    cited_at = cache(partial(_cited_at, home, member))  # many may claim one place
     genuine: set[str] = set()
     unvouched: list[Candidate] = []
     raw_space = member.raw_space_id
@@ -102,9 +104,8 @@ def _genuine(
         event = candidate.event
         if cited.get(candidate.event_id) != (event.author, event.seq):
             unsigned = event.sig is msgspec.UNSET
-            if (unsigned or not core_event.signature_holds(candidate.data, raw_space)) and not _vouched(
-                home, member, candidate
-            ):
+            proven = not unsigned and core_event.signature_holds(candidate.data, raw_space)
+            if not proven and candidate.event_id not in cited_at(event.author, event.seq):
                 if unsigned and is_key(event.author):
                     unvouched.append(candidate)
                 elif unsigned:
@@ -118,18 +119,19 @@ def _genuine(
     return [c for c in candidates if c.event_id in genuine], unvouched
 
 
-def _vouched(home: Home, member: Membership, candidate: Candidate) -> bool:
-    """Whether a genuine event that this identity holds cites the candidate."""
-    device = home.store.names.known_device(member.space, candidate.event.author)
-    if device is None or home.store.blobs.head(device)[0] <= candidate.event.seq:
-        return False
-    for row in home.store.blobs.at(member.account, device, candidate.event.seq + 1):
+def _cited_at(home: Home, member: Membership, author: str, seq: int) -> set[str]:
+    """The ids that genuine events which this identity holds cite at one place of a log."""
+    device = home.store.names.known_device(member.space, author)
+    if device is None or home.store.blobs.head(device)[0] <= seq:
+        return set()
+    found: set[str] = set()
+    for row in home.store.blobs.at(member.account, device, seq + 1):
         # Genuine to this home, by what another identity holds, is not yet genuine to this identity.
         doubted = home.store.waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
         opened = None if doubted else open_stored(home, member, row)
-        if opened is not None and opened[0].prev == candidate.event_id:
-            return True
-    return False
+        if opened is not None and opened[0].prev is not None:
+            found.add(opened[0].prev)
+    return found
 
 
 def _admit(
@@ -141,10 +143,10 @@ def _admit(
     now: int,
     report: Report,
 ) -> None:
-    room = MAX_BLOCKED - home.store.waiting.count(member.account, member.space)
+    room = max(0, MAX_BLOCKED - home.store.waiting.count(member.account, member.space))
     if len(unvouched) > room:
-        report.reject("waiting-list-full", len(unvouched) - max(room, 0))
-        unvouched = unvouched[: max(room, 0)]
+        report.reject("waiting-list-full", len(unvouched) - room)
+        unvouched = unvouched[:room]
     opened = _number(home, member, genuine, unvouched, numbers)
     trusted, waiting = opened[: len(genuine)], opened[len(genuine) :]
     for item, candidate in zip(waiting, unvouched, strict=True):
@@ -164,7 +166,7 @@ def _number(
     candidates = genuine + unvouched
     new_numbers = iter(home.store.blobs.take_numbers(sum(c.event_id not in numbers for c in candidates)))
     rows: list[BlobRow] = []
-    doubted: list[int] = []
+    proven: list[int] = []
     devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
     for place, (event_id, event, _, _, epoch, blob) in enumerate(candidates):
@@ -179,13 +181,23 @@ def _number(
                 BlobRow(number, event_id, member.space, epoch, device, event.seq, event.ts, is_genuine, blob)
             )
         elif is_genuine:
-            doubted.append(number)
+            proven.append(number)
         opened.append(
             Opened(member.account, member.space, member.account_id, number, device, event_id, event)
         )
     home.store.blobs.insert(rows)
-    clear_doubts(home, home.store.blobs.read(doubted))
+    _meet_again(home, member, {numbers[c.event_id]: c for c in candidates if c.event_id in numbers}, proven)
     return opened
+
+
+def _meet_again(home: Home, member: Membership, again: dict[int, Candidate], genuine: Sequence[int]) -> None:
+    """Blobs that were here before: those proven by now lose their doubt, and damaged ones are made whole."""
+    rows = home.store.blobs.read(list(again))
+    clear_doubts(home, [row for row in rows if row.n in genuine])
+    for row in rows:
+        sound = again[row.n]
+        if row.sealed != sound.blob and open_stored(home, member, row) is None:
+            home.store.blobs.restore(row.n, sound.epoch, sound.blob)
 
 
 def _project_passing(
@@ -200,7 +212,8 @@ def _project_passing(
         elif event.ts > now + MAX_CLOCK_AHEAD_MS:
             report.reject("clock-ahead")
         else:
-            device = home.store.names.device_number(member.space, event.author)
+            # Strangers have no log here yet, and get none for asking: 0 is nobody's number.
+            device = home.store.names.known_device(member.space, event.author) or 0
             opened = Opened(member.account, member.space, member.account_id, 0, device, event_id, event)
             if all(home.store.waiting.is_met(member.account, member.space, n) for n in handler.needs(opened)):
                 handler.project(home.views[handler.type], [opened])

@@ -7,6 +7,9 @@ go out) are no views and stay.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
+from quire.core.event import Event
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
 from quire.events.opening import envelope, open_stored
@@ -17,12 +20,22 @@ from quire.store.database import Row
 from quire.store.memberships import Membership
 
 
-def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: None) -> int:
-    """Make all views anew in one transaction; gives the number of events projected.
+class Rebuilt(msgspec.Struct):
+    """How many events were gone through, and how many of them are damaged and were set aside.
+
+    What is set aside counts as not held, so that sync fetches it again from a peer that has it whole.
+    """
+
+    events: int
+    set_aside: int
+
+
+def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: None) -> Rebuilt:
+    """Make all views anew in one transaction.
 
     `progress` is told how many events are done. On any failure the old views stay as they were.
     """
-    done = 0
+    done = set_aside = 0
     with home.store.transaction():
         for handler in home.registry.handlers:
             if not handler.local:
@@ -30,23 +43,29 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
                 home.views[handler.type].create()
         home.store.waiting.clear(keep_prefix=VOUCH)
         home.search.create()
-        home.store.buckets.recount_all()
         rows: list[Row] = home.store.db.all("SELECT account, space FROM memberships ORDER BY account, space")
         for account, space in rows:
-            for count in _replay(home, home.store.memberships.get(account, space), now):
+            for count, damaged in _replay(home, home.store.memberships.get(account, space), now):
                 done += count
+                set_aside += damaged
                 progress(done)
+        home.store.buckets.recount_all()
     home.stale_views = False
-    return done
+    return Rebuilt(done, set_aside)
 
 
-def _replay(home: Home, member: Membership, now: int) -> Iterator[int]:
-    """Project one identity's events of one space again; yields the size of each page."""
+def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int]]:
+    """Project one identity's events of one space again; yields the size of each page, and its damaged events."""
     after = 0
     waiting = home.store.waiting
     while page := home.store.blobs.held_after(member.account, member.space, after, INGEST_BATCH):
         after = page[-1][0].n
-        settled = [row for row, state in page if state == VALID]
+        opened = {row.n: open_stored(home, member, row) for row, _ in page}
+        damaged = [row for row, _ in page if opened[row.n] is None]
+        home.store.blobs.set_aside(member.account, damaged)
+        waiting.forget(member.account, member.space, [row.n for row in damaged])
+        page = [(row, state) for row, state in page if opened[row.n] is not None]
+        settled = [(row, opened[row.n]) for row, state in page if state == VALID]
         others = [
             row.n
             for row, state in page
@@ -54,16 +73,16 @@ def _replay(home: Home, member: Membership, now: int) -> Iterator[int]:
         ]
         project(home, member, _settled(home, member, settled), now, Report(), announce=False)
         project(home, member, reconsider(home, member, others, now), now, Report())
-        yield len(page)
+        yield len(page) + len(damaged), len(damaged)
 
 
-def _settled(home: Home, member: Membership, rows: list[BlobRow]) -> list[tuple[Opened[Any], Handler | None]]:
+def _settled(
+    home: Home, member: Membership, rows: list[tuple[BlobRow, tuple[Event, Handler | None] | None]]
+) -> list[tuple[Opened[Any], Handler | None]]:
     """Events that had become valid before: valid again, whatever the order; what they provide is noted."""
     ready: list[tuple[Opened[Any], Handler | None]] = []
-    for row in rows:
-        found = open_stored(home, member, row)
-        if found is None:
-            continue  # damaged: `quire verify` tells of it, and the others are shown without it
+    for row, found in rows:
+        assert found is not None  # damaged ones have been set aside
         event, handler = found
         opened = envelope(member, row, event)
         if handler is not None:

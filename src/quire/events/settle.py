@@ -20,6 +20,8 @@ from quire.store.waiting import TIME
 VOUCH = "vouch "
 #: The need of an event whose stored bytes were found damaged when its turn came.
 DAMAGED = "damaged"
+#: Places of a log looked at first when walking back: mostly the next one is held already, or missing.
+_FIRST_WINDOW = 16
 
 
 @dataclass
@@ -129,7 +131,7 @@ def project(
                 newest_foreign = max(newest_foreign, event.ts)
             elif event.ts > newest_own:  # ours, but perhaps come back to us after a loss
                 newest_own = event.ts
-        clock.tick(newest_own)
+        clock.remember(newest_own)
         clock.observe(newest_foreign)
         for type_, batch in by_handler.items():
             projector = home.registry.get(type_).project
@@ -162,8 +164,10 @@ def vouch(home: Home, member: Membership, genuine: Sequence[Opened[Any]]) -> lis
     done = {opened.event_id for opened in genuine}
     for opened in genuine:
         expected, before = opened.event.prev, opened.event.seq
+        window = _FIRST_WINDOW
         while expected is not None and expected not in done:
-            page = home.store.blobs.doubtful(member.account, opened.device, before, INGEST_BATCH)
+            page = home.store.blobs.doubtful(member.account, opened.device, before, window)
+            window = min(2 * window, INGEST_BATCH)
             links = {(row.event_id, row.seq): row for row in page}
             if (expected, before - 1) not in links:
                 break

@@ -11,7 +11,7 @@ import msgspec
 from quire.core.encoding import from_text, to_text
 from quire.core.event import Event
 from quire.core.keys import DeviceKey, derive
-from quire.core.sealing import key_id
+from quire.core.sealing import KEY_ID_BYTES, key_id
 from quire.core.text import is_name
 from quire.errors import NotFound, Refused, UserError
 from quire.events.context import Context
@@ -130,7 +130,9 @@ def invite(ctx: Context) -> Link:
     with ctx.home.store.transaction():
         ctx.home.store.memberships.mark_invited(member)
     inviter = from_text(member.account_id)
-    link = encode_link(Invite(member.raw_space_id, key, member.name, inviter, addresses, introduction[8:]))
+    link = encode_link(
+        Invite(member.raw_space_id, key, member.name, inviter, addresses, introduction[KEY_ID_BYTES:])
+    )
     return Link(link, addresses)
 
 
@@ -146,7 +148,10 @@ def _own_introduction(ctx: Context) -> bytes:
 
 
 def join(ctx: Context, link: str, name: str) -> Joined:
-    """Join the space of an invite link as the identity called `name`, which is made if there is none."""
+    """Join the space of an invite link as the identity called `name`, which is made if there is none.
+
+    For who is in that space already, a newer link tells where the inviter is found now.
+    """
     invite = decode_link(link)
     try:
         account = account_called(ctx, name)
@@ -154,6 +159,9 @@ def join(ctx: Context, link: str, name: str) -> Joined:
         account = 0
     memberships = ctx.home.store.memberships
     space_id = to_text(invite.space_id)
+    for member in memberships.of_account(account) if account else ():
+        if member.space_id == space_id:
+            return _meet_again(ctx.within(member), invite)
     if account and memberships.has_invited(account):
         raise Refused(
             f"{name!r} has invited others, and who has invited others does not join another space: "
@@ -161,14 +169,23 @@ def join(ctx: Context, link: str, name: str) -> Joined:
         )
     with ctx.home.store.transaction():
         account = account or account_called(ctx, create(ctx, name).name)
-        if any(m.space_id == space_id for m in memberships.of_account(account)):
-            raise UserError(f"{name!r} is already in the space {invite.space_name!r}.")
         here = ctx.within(memberships.add(account, space_id, invite.space_key, invite.space_name, INVITED))
         _meet_inviter(here, invite)
         introduction = peer.create(here, name_of(here))
         inviter = to_text(invite.inviter)
         outgoing.create(here, [inviter], [introduction.number])
     return Joined(space_id, invite.space_name, name, inviter)
+
+
+def _meet_again(ctx: Context, invite: Invite) -> Joined:
+    """A newer link to a space that one is in already: take over where its inviter is found now."""
+    member = ctx.member
+    inviter = to_text(invite.inviter)
+    if inviter == member.account_id:
+        raise UserError("This is your own invite link: hand it on to whoever is to join.")
+    with ctx.home.store.transaction():
+        _meet_inviter(ctx, invite)
+    return Joined(member.space_id, member.name, member.identity_name, inviter)
 
 
 def _meet_inviter(ctx: Context, invite: Invite) -> None:

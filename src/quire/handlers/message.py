@@ -5,6 +5,7 @@ like every event: other members' devices carry it, and their programs keep it fr
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -63,13 +64,16 @@ class Channel(msgspec.Struct):
 def _channel_id(o: Opened[MessageEvent]) -> str | None:
     """Where the holder of this copy sees the message, or None where it is not shown to it."""
     event = o.event
+    if not 0 < len(event.body) <= MAX_BODY_CHARS:
+        return None
     if event.to is UNSET:
-        return None if event.channel is UNSET else event.channel
+        return None if event.channel is UNSET or not is_channel(event.channel) else event.channel
     if event.channel is not UNSET or o.received_by not in (event.to, event.author):
         return None
     return event.to if event.author == o.received_by else event.author
 
 
+@lru_cache(maxsize=256)  # asked for every event that is taken in
 def is_channel(name: str) -> bool:
     """Whether `name` can be a channel's."""
     # Conversations with peers go by their keys.
@@ -79,17 +83,15 @@ def is_channel(name: str) -> bool:
 def project(view: View, batch: Sequence[Opened[MessageEvent]]) -> None:
     """Show what this identity is meant to see."""
     rows = []
-    numbers: dict[tuple[str | None, bool], int] = {(None, True): 0, (None, False): 0}
+    numbers: dict[str, int] = {}
     for o in batch:
-        event = o.event
-        if not 0 < len(event.body) <= MAX_BODY_CHARS:
+        event, channel_id = o.event, _channel_id(o)
+        if channel_id is None:
             continue
-        key = (_channel_id(o), event.to is UNSET)
-        channel = numbers.get(key)
+        channel = numbers.get(channel_id)
         if channel is None:
-            channel = numbers[key] = _channel_number(view, o, key[0] or "")
-        if channel:
-            rows.append((o.account, o.space, channel, event.ts, event.seq, o.number, o.device, event.body))
+            channel = numbers[channel_id] = _channel_number(view, o, channel_id)
+        rows.append((o.account, o.space, channel, event.ts, event.seq, o.number, o.device, event.body))
     view.write(
         "INSERT OR IGNORE INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -98,9 +100,7 @@ def project(view: View, batch: Sequence[Opened[MessageEvent]]) -> None:
 
 
 def _channel_number(view: View, o: Opened[MessageEvent], channel_id: str) -> int:
-    """The number of a channel in this space, given at first sight; 0 for a name that no channel can have."""
-    if o.event.to is UNSET and not is_channel(channel_id):
-        return 0
+    """The number of a channel in this space, given at first sight."""
     key = (o.account, o.space, channel_id)
     sql = "SELECT n FROM channel_rows WHERE account = ? AND space = ? AND channel_id = ?"
     rows = view.read(sql, key)
@@ -147,7 +147,9 @@ def _write(ctx: Context, target: str, texts: Sequence[str]) -> list[Opened[Messa
 
 
 def _check_text(text: str) -> None:
-    if not text or len(text) > MAX_BODY_CHARS:
+    if not text.strip():
+        raise UserError("There is nothing in this message: write at least one character.")
+    if len(text) > MAX_BODY_CHARS:
         raise UserError(f"A message has 1 to {MAX_BODY_CHARS:,} characters, this one has {len(text):,}.")
     if not text.isascii():
         try:

@@ -21,6 +21,9 @@ from quire.runtime.checkpoints import Checkpoints
 from quire.runtime.clock import wall_ms
 from quire.runtime.host import OfflineHost
 
+#: How long a process waits for a home that another holds (seconds).
+PATIENCE_S = 1.0
+
 
 class NodeInfo(msgspec.Struct):
     """A running node: process, API and UDP address, and the token that opens the API."""
@@ -49,7 +52,7 @@ def hold(folder: Path, doing: str) -> Iterator[None]:
     lock = FileLock(folder / "lock", mode=0o600)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=PATIENCE_S)  # for another command, which takes less
     except Timeout:
         raise HomeError(
             f"The home {folder} is in use by {_describe_holder(folder)}. Stop it, or wait."
@@ -59,7 +62,8 @@ def hold(folder: Path, doing: str) -> Iterator[None]:
             f"The home {folder} cannot be used: {error.strerror}. Check its rights, or choose another with --home."
         ) from None
     try:
-        write_private(folder / "holder.json", _Holder(os.getpid(), doing))
+        with suppress(HomeError):  # a full disk: the name is only for whoever comes second
+            write_private(folder / "holder.json", _Holder(os.getpid(), doing))
         yield
     finally:
         with suppress(OSError):
@@ -94,6 +98,16 @@ def token_of(folder: Path) -> str:
         token = secrets.token_urlsafe(32)
         write_private(folder / "token", token)
     return token
+
+
+def is_there(folder: Path) -> bool:
+    """Whether there is a home folder. Raises HomeError where that cannot be seen."""
+    try:
+        return folder.exists()
+    except OSError as error:
+        raise HomeError(
+            f"The home {folder} cannot be used: {error.strerror}. Choose another with --home."
+        ) from None
 
 
 def running_node(folder: Path) -> NodeInfo | None:

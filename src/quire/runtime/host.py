@@ -113,15 +113,17 @@ class RunningHost:
 def _status(pubkey: str, status: Status, held: int, shift: int) -> PeerStatus:
     heard = status.last_heard
     state: SyncState = "unreachable" if heard is not None or status.datagrams_out else "waiting"
+    lacking = held if status.peer_count is None else max(held - status.peer_count, 0)
     if status.connected:
-        state = "in-sync" if status.in_sync else "syncing"
+        # What the peer said last may be older than what we hold now: in sync is what both counts agree on.
+        state = "in-sync" if status.in_sync and status.peer_count == held else "syncing"
     return PeerStatus(
         pubkey=pubkey,
         address=format_address(str(status.address[0]), int(str(status.address[1]))) if status.address else "",
         state=state,
         held=held,
         theirs=status.peer_count,
-        pending=status.pending,
+        pending=0 if state == "in-sync" else max(status.pending, lacking),
         last_heard_ts=0 if heard is None else heard + shift,
         rtt_ms=float(status.rtt) if status.connected else None,
         loss=status.datagrams_lost / max(status.datagrams_out, 1),

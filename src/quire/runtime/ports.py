@@ -6,6 +6,7 @@ Owns: `ports.json` in the home folder. Must not know: what the sockets are for.
 import ipaddress
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EADDRINUSE
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -38,8 +39,9 @@ def last_ports(folder: Path) -> Ports:
 
 
 def keep_ports(folder: Path, ports: Ports) -> None:
-    """Remember the ports for the next run."""
-    write_private(folder / "ports.json", ports)
+    """Remember the ports for the next run, if there is room: they are a convenience."""
+    with suppress(HomeError):
+        write_private(folder / "ports.json", ports)
 
 
 def bind_again(wanted: HostPort, last: int, bind: Callable[[str, int], Bound]) -> Bound:

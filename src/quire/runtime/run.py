@@ -50,8 +50,13 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
         ):
             keep_ports(folder, Ports(udp.address[1], server_socket.getsockname()[1]))
             now = steady_ms()
-            node = Node(home, strategy, now, wall_ms() - now, reachable_at(udp.address))
+            with home.store.db.plain_errors():
+                node = Node(home, strategy, now, wall_ms() - now, reachable_at(udp.address))
             asyncio.run(_Run(folder, node, udp, server_socket).run(ready))
+
+
+#: Where this machine itself finds what is bound to every address.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class _Server(uvicorn.Server):
@@ -103,7 +108,8 @@ class _Run:
 
     def _announce(self, token: str) -> NodeInfo:
         host, port = self._server_socket.getsockname()[:2]
-        info = NodeInfo(os.getpid(), format_address(host, port), format_address(*self._udp.address), token)
+        api = format_address(_LOOPBACK.get(host, host), port)
+        info = NodeInfo(os.getpid(), api, format_address(*self._udp.address), token)
         write_private(self._folder / "node.json", info)
         return info
 

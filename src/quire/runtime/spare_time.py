@@ -45,8 +45,13 @@ class SpareTime:
             self._busy.clear()
             await asyncio.sleep(_SOON)
             try:
-                while self._home.store.buckets.step() or self._home.search.step():
+                while self._step():
                     await asyncio.sleep(_BETWEEN)
             except (HomeError, apsw.Error):
                 await asyncio.sleep(_AFTER_A_FAILURE)  # a full disk: the node tells; try again later
                 self._busy.set()
+
+    def _step(self) -> bool:
+        """Whether there was something to do. Raises HomeError, apsw.Error."""
+        with self._home.store.db.plain_errors():
+            return self._home.store.buckets.step() or self._home.search.step() > 0

@@ -93,6 +93,17 @@ class Blobs:
         """Note that identities hold events, each for the first time."""
         self._db.executemany("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?)", rows)
 
+    def set_aside(self, account: int, rows: Sequence[BlobRow]) -> None:
+        """An identity holds these no more: their bytes are damaged. Their places in the logs stay taken."""
+        self._db.executemany(
+            "DELETE FROM received WHERE account = ? AND space = ? AND ts = ? AND event = ?",
+            [(account, row.space, row.ts, row.n) for row in rows],
+        )
+
+    def restore(self, number: int, epoch: int, sealed: bytes) -> None:
+        """Put sound bytes in the place of damaged ones."""
+        self._db.execute("UPDATE blobs SET epoch = ?, sealed = ? WHERE n = ?", (epoch, sealed, number))
+
     def set_state(self, account: int, state: int, keys: Iterable[tuple[int, int, int]]) -> None:
         """Change the state of held events, given as (space, ts, event)."""
         self._db.executemany(
@@ -226,6 +237,26 @@ class Blobs:
             (cursor,),
         )
         return [(account, space, event_id) for account, space, event_id in rows]
+
+    def forks_held(self, account: int, space: int, limit: int) -> list[tuple[str, int]]:
+        """(device, seq) where an identity holds two genuine events, or more, at one place of a log."""
+        rows = self._db.execute(
+            "SELECT d.device, f.seq FROM devices AS d CROSS JOIN forks AS f ON f.device = d.n WHERE d.space = ?"
+            " AND (SELECT count(*) FROM blobs AS b"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE b.device = f.device AND b.seq = f.seq AND b.genuine) > 1"
+            " ORDER BY f.device, f.seq LIMIT ?",
+            (space, account, limit),
+        )
+        return [(device, seq) for device, seq in rows]
+
+    def count_unsupported(self, account: int, space: int) -> int:
+        """How many events an identity holds that are of a type or version not known here."""
+        row = self._db.one(
+            f"SELECT count(*) FROM received WHERE account = ? AND space = ? AND state = {UNSUPPORTED}",
+            (account, space),
+        )
+        return int(row[0]) if row else 0
 
     def last_cursor(self) -> int:
         """The cursor of the newest arrival (0 when nothing has arrived)."""

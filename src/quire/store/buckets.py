@@ -12,7 +12,7 @@ import orjson
 from quire.core.encoding import from_text, to_text
 from quire.core.summary import COARSE, FINE, Position, Summary
 from quire.errors import Damaged
-from quire.limits import INGEST_BATCH
+from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.database import Database
 
 _MODULUS = 1 << 256
@@ -65,8 +65,9 @@ class Buckets:
     def step(self) -> bool:
         """Count up to INGEST_BATCH arrivals in one transaction; whether there were any."""
         rows = self._db.all(
-            "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, a.counted FROM bucket_cursor AS c"
-            " CROSS JOIN arrivals AS a ON a.cursor > c.cursor CROSS JOIN blobs AS b ON b.n = a.event"
+            # A join with bucket_cursor would have all that waits sorted for each step.
+            "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, a.counted FROM arrivals AS a"
+            " CROSS JOIN blobs AS b ON b.n = a.event WHERE a.cursor > (SELECT cursor FROM bucket_cursor)"
             " ORDER BY a.cursor LIMIT ?",
             (INGEST_BATCH,),
         )
@@ -91,6 +92,9 @@ class StoreIndex:
         self._buckets = buckets
         self._account = account
         self._space = space
+        #: The last millisecond that held more than a page, in order, and the changes it was read after.
+        self._crowd: list[Position] = []
+        self._crowd_changes = -1
 
     def whole(self) -> Summary:
         """The summary of everything held."""
@@ -122,15 +126,33 @@ class StoreIndex:
         found: list[Position] = []
         start = low[0]
         while len(found) < limit and start <= high[0]:
-            rows = self._rows(start, high[0], limit + 1)
-            if not rows:
+            held = self._milliseconds(start, high[0], limit)
+            if not held:
                 break
-            if len(rows) > limit:
-                last = rows[-1][0]
-                rows = [row for row in rows if row[0] < last] or self._rows(last, last, -1)
-            found += [p for p in sorted((ts, _raw(event_id)) for ts, event_id in rows) if low <= p < high]
-            start = rows[-1][0] + 1
+            found += [position for position in held if low <= position < high]
+            start = held[-1][0] + 1
         return found[:limit]
+
+    def _milliseconds(self, first: int, last: int, limit: int) -> list[Position]:
+        """All positions of whole milliseconds from `first` on: those that fit into `limit`, or one."""
+        changes = self._db.connection.total_changes()
+        if self._crowd and (self._crowd[0][0], self._crowd_changes) == (first, changes):
+            return self._crowd
+        rows = self._rows(first, last, limit + 1)
+        if len(rows) > limit:
+            newest = rows[-1][0]
+            rows = [row for row in rows if row[0] < newest]
+            if not rows:
+                return self._read_crowd(newest, changes)
+        return _in_order(rows)
+
+    def _read_crowd(self, ts: int, changes: int) -> list[Position]:
+        """All positions of one millisecond. Kept, since a page begins where the one before it ended."""
+        held = _in_order(self._rows(ts, ts, -1))
+        # Not what a rollback could still undo, and not more than one write can bring.
+        if len(held) <= MAX_BATCH and not self._db.connection.in_transaction:
+            self._crowd, self._crowd_changes = held, changes
+        return held
 
     def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
         rows = self._db.execute(
@@ -151,6 +173,10 @@ class StoreIndex:
             (orjson.dumps(names).decode(), self._account, self._space),
         )
         return [bytes(key_id) + bytes(sealed) for key_id, sealed in rows]
+
+
+def _in_order(rows: Sequence[tuple[int, str]]) -> list[Position]:
+    return sorted((ts, _raw(event_id)) for ts, event_id in rows)
 
 
 def _raw(event_id: str) -> bytes:

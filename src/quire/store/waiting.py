@@ -98,19 +98,25 @@ class Waiting:
 
     def remove(self, account: int, space: int, waits: Sequence[tuple[str, int]]) -> list[int]:
         """Take out those of the waits given as (need, event) that there are; the events' numbers, ascending."""
-        removed: list[int] = []
-        before = self.count(account, space) if waits else 0
-        for need, event in waits:
-            removed += (
-                number
-                for (number,) in self._db.execute(
-                    "DELETE FROM blocked WHERE account = ? AND space = ? AND need = ? AND event = ? RETURNING event",
-                    (account, space, need, event),
-                )
+        if not waits:
+            return []
+        before = self.count(account, space)
+        removed = self._db.all(
+            "DELETE FROM blocked WHERE account = ?1 AND space = ?2 AND (need, event) IN"
+            " (SELECT value ->> 0, value ->> 1 FROM json_each(?3)) RETURNING event",
+            (account, space, orjson.dumps(waits).decode()),
+        )
+        self._counts[account, space] = before - len(removed)
+        return sorted(number for (number,) in removed)
+
+    def forget(self, account: int, space: int, events: Sequence[int]) -> None:
+        """Take events out of the waiting list, whatever they waited for."""
+        for event in events:
+            rows = self._db.all(
+                "SELECT need, event FROM blocked WHERE account = ? AND space = ? AND event = ?",
+                (account, space, event),
             )
-        if removed:
-            self._counts[account, space] = before - len(removed)
-        return sorted(removed)
+            self.remove(account, space, [(need, number) for need, number in rows])
 
     def reasons(self, account: int) -> list[tuple[int, str, int]]:
         """(space, kind of need, number of events) that an identity's blocked events wait for."""
