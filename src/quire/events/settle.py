@@ -58,7 +58,7 @@ def write(
     for opened, handler in zip((*trusted, *unvouched), (*handlers, *[None] * len(unvouched)), strict=True):
         idle = UNSUPPORTED if handler is None else VALID
         state = BLOCKED if opened.number in blocked else idle
-        held.append(Held(account, space, opened.event.ts, opened.number, state, now))
+        held.append((account, space, opened.event.ts, opened.number, state, now))
         if state != VALID:
             uncounted.append((opened.event.ts, opened.event_id))
     home.store.blobs.hold(held)

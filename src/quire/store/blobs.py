@@ -28,16 +28,8 @@ class BlobRow(NamedTuple):
     sealed: bytes
 
 
-class Held(NamedTuple):
-    """A row of `received`: one identity holds one event."""
-
-    account: int
-    space: int
-    ts: int
-    event: int
-    state: int
-    received_ts: int
-
+#: A row of `received`: account, space, ts, event, state, received_ts. A bare tuple: one is made for every event.
+Held = tuple[int, int, int, int, int, int]
 
 _COLUMNS = "b.n, b.event_id, b.space, b.epoch, b.device, b.seq, b.ts, b.genuine, b.sealed"
 
