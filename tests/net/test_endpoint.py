@@ -95,10 +95,16 @@ def test_no_room_beside_sessions_that_are_in_use(monkeypatch: pytest.MonkeyPatch
     endpoint = listening()
     for number in range(3):
         endpoint.dial(SessionId(SPACE, US.public, device(number).public), [("d",)], 0)
-    endpoint.receive_datagram(hello_from(device(9)), ("a",), 0)
-    assert endpoint.dropped == {"sessions": 1}
     with pytest.raises(ValueError, match="too many"):
         endpoint.dial(SessionId(SPACE, US.public, device(9).public), [("d",)], 0)
+    endpoint.receive_datagram(hello_from(device(9)), ("a",), 0)
+    peers = [session_id.peer for session_id, _ in endpoint.sessions()]
+    assert peers == [device(1).public, device(2).public, device(9).public], (
+        "who is there goes before who is not"
+    )
+    monkeypatch.setattr(endpoint_module.Session, "connected", True)
+    endpoint.receive_datagram(hello_from(device(8)), ("a",), 0)
+    assert endpoint.dropped == {"sessions": 1}
 
 
 def test_sessions_of_silent_strangers_are_closed_dialled_ones_are_not() -> None:

@@ -186,14 +186,16 @@ class Endpoint:
         if payload is None:
             self._drop("unopened")
             return
-        session = self._open(session_id, link, local, now)
+        session = self._open(session_id, link, local, now, present=True)
         if session is None:
             self._drop("sessions")
         else:
             session.receive(payload, len(data), address, now)
 
-    def _open(self, session_id: SessionId, link: Link, local: _Local, now: int) -> Session | None:
-        if len(self._sessions) >= MAX_SESSIONS and not self._make_room():
+    def _open(
+        self, session_id: SessionId, link: Link, local: _Local, now: int, present: bool = False
+    ) -> Session | None:
+        if len(self._sessions) >= MAX_SESSIONS and not self._make_room(present):
             return None
         strategy = STRATEGIES[self._strategy](local.door.sync_key(), self._entropy)
         session = Session(link, local.events, self._strategy, strategy, self._entropy, now)
@@ -201,12 +203,12 @@ class Endpoint:
         self._made[session_id] = now
         return session
 
-    def _make_room(self) -> bool:
-        idle = [
-            session_id
-            for session_id, session in self._sessions.items()
-            if not session.connected and session_id not in self._dialled
-        ]
+    def _make_room(self, present: bool) -> bool:
+        """Close the longest silent session without a connection; a dialled one only for a peer that is there."""
+        silent = [session_id for session_id, session in self._sessions.items() if not session.connected]
+        idle = [session_id for session_id in silent if session_id not in self._dialled] or (
+            silent if present else []
+        )
         if idle:
             self._close(min(idle, key=self._last_heard))
         return bool(idle)
