@@ -1,5 +1,6 @@
 """Homes to measure on, made through the same operations that people use."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import REGISTRY, identity, message, space
 from quire.runtime.checkpoints import Checkpoints
+from quire.runtime.run import COLLECT
 
 BATCH = 1_000
 
@@ -26,7 +28,8 @@ def resident_mb() -> float:
 
 
 def new_home(folder: Path) -> Home:
-    """An empty home, with checkpoints beside the writer as every running node has them."""
+    """An empty home, with checkpoints beside the writer and the collector set as in every running node."""
+    gc.set_threshold(*COLLECT)
     folder.mkdir(parents=True)
     home = Home(folder / "quire.db", REGISTRY, os.urandom)
     Checkpoints(folder / "quire.db").__enter__()  # until this process ends

@@ -4,6 +4,7 @@ Owns: the event loop and everything that hangs on it, from start to a clean stop
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,7 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
     if strategy not in STRATEGIES:
         raise UserError(f"There is no strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}.")
     listen_at, api_at = parse_address(listen), parse_address(api)
+    gc.set_threshold(*COLLECT)
     with hold(folder, "quire up"):
         last = last_ports(folder)
         with (
@@ -55,6 +57,9 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
             asyncio.run(_Run(folder, node, udp, server_socket).run(ready))
 
 
+#: Python's collector, set to look less often: a batch of events makes tens of thousands of objects that all
+#: live until its end, and none in cycles (6 % of the time of ingest, measured).
+COLLECT = (50_000, 50, 100)
 #: Where this machine itself finds what is bound to every address.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
