@@ -166,7 +166,7 @@ def _number(
     candidates = genuine + unvouched
     new_numbers = iter(home.store.blobs.take_numbers(sum(c.event_id not in numbers for c in candidates)))
     rows: list[BlobRow] = []
-    proven: list[int] = []
+    proven: set[int] = set()
     devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
     for place, (event_id, event, _, _, epoch, blob) in enumerate(candidates):
@@ -181,16 +181,18 @@ def _number(
                 BlobRow(number, event_id, member.space, epoch, device, event.seq, event.ts, is_genuine, blob)
             )
         elif is_genuine:
-            proven.append(number)
+            proven.add(number)
         opened.append(
             Opened(member.account, member.space, member.account_id, number, device, event_id, event)
         )
     home.store.blobs.insert(rows)
-    _meet_again(home, member, {numbers[c.event_id]: c for c in candidates if c.event_id in numbers}, proven)
+    if numbers:
+        again = {numbers[c.event_id]: c for c in candidates if c.event_id in numbers}
+        _meet_again(home, member, again, proven)
     return opened
 
 
-def _meet_again(home: Home, member: Membership, again: dict[int, Candidate], genuine: Sequence[int]) -> None:
+def _meet_again(home: Home, member: Membership, again: dict[int, Candidate], genuine: set[int]) -> None:
     """Blobs that were here before: those proven by now lose their doubt, and damaged ones are made whole."""
     rows = home.store.blobs.read(list(again))
     clear_doubts(home, [row for row in rows if row.n in genuine])

@@ -111,12 +111,14 @@ class Waiting:
 
     def forget(self, account: int, space: int, events: Sequence[int]) -> None:
         """Take events out of the waiting list, whatever they waited for."""
-        for event in events:
-            rows = self._db.all(
-                "SELECT need, event FROM blocked WHERE account = ? AND space = ? AND event = ?",
-                (account, space, event),
-            )
-            self.remove(account, space, [(need, number) for need, number in rows])
+        if not events or not self.count(account, space):
+            return
+        rows = self._db.all(
+            "SELECT need, event FROM blocked WHERE account = ? AND space = ?"
+            " AND event IN (SELECT value FROM json_each(?))",
+            (account, space, orjson.dumps(events).decode()),
+        )
+        self.remove(account, space, [(need, event) for need, event in rows])
 
     def reasons(self, account: int) -> list[tuple[int, str, int]]:
         """(space, kind of need, number of events) that an identity's blocked events wait for."""
