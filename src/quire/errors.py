@@ -29,6 +29,12 @@ class Refused(UserError):
     code = "refused"
 
 
+class NotIn(Refused):
+    """A member has to let this device into the space first."""
+
+    code = "not-in"
+
+
 class HomeError(QuireError):
     """The home folder cannot be used: held by another process, no rights, disk full, damaged."""
 

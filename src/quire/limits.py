@@ -9,6 +9,11 @@ MAX_EVENT_DEPTH = 16
 MAX_INTEGER = 2**53 - 1
 MAX_NAME_CHARS = 80
 MAX_BODY_CHARS = 16_000
+#: Audiences that one body is sealed to, and the bytes that a shorter one is padded to.
+MAX_BODY_KEYS = 8
+MIN_SEALED_BODY = 256
+#: Messages of a channel that are looked at, from the newest, to count those not read.
+MAX_UNREAD = 200
 
 # Blobs: 24 bytes of nonce and 16 of tag around the event.
 BLOB_OVERHEAD = 24 + 16
@@ -22,12 +27,29 @@ MAX_CLOCK_AHEAD_MS = 5 * 60_000
 MAX_CLOCK_SET_BACK_MS = 60 * 60_000
 #: Events one identity keeps waiting (per space) beyond which unsigned ones are dropped: they come again by sync.
 MAX_BLOCKED = 100_000
+#: Blobs one identity keeps (per space) that are sealed under a key it does not hold yet.
+MAX_LOCKED = 20_000
+#: Events of the membership graph that a new one says it builds on.
+MAX_PARENTS = 32
+#: Devices that one event wraps a key to (113 bytes each); more take several events.
+KEY_BOXES = 400
+#: Keys of removed people that are handed on all the same, since others may have written under them.
+MAX_VOID_KEYS = 8
+#: How long the most senior member waits before handing on a key that another one made (ms).
+HEAL_MS = 5_000
+#: How long a device waits for a new key that it was not given, before it makes one itself (ms).
+KEY_WAIT_MS = 60_000
 #: Unsigned events kept open in memory until they are vouched for (more are opened again from the store).
 MAX_DOUBTFUL_OPEN = 4_000
 #: Rejections remembered for `quire status` (the newest ones; the counts never stop).
 MAX_REJECTIONS_KEPT = 200
 #: Damaged things that `quire verify` lists one by one (it counts them all).
 MAX_DAMAGE_LISTED = 1_000
+
+# Membership: verdicts kept for when removals make look at nodes again (each of as many bits as the graph has nodes).
+MAX_VERDICTS_REMEMBERED = 20_000
+#: How often removals are weighed anew because somebody found no seat; after that seats go by date alone.
+MAX_SEAT_ROUNDS = 4
 
 # Reads.
 DEFAULT_PAGE = 50
@@ -40,9 +62,41 @@ INDEX_STEP = 500
 # Datagrams (bytes).
 MAX_DATAGRAM = 1_200
 
-# Invite links (characters).
+# Invite links (characters), and the longest that still makes a QR code which scans well.
 MAX_LINK_CHARS = 4_096
 MAX_ADDRESSES = 8
+MAX_QR_CHARS = 1_000
+#: Other members' devices in a link, beside the inviter's.
+MAX_TICKET_OTHERS = 3
+
+#: People one invite lets in, and days that it holds.
+MAX_INVITE_USES = 10_000
+MAX_INVITE_DAYS = 366
+#: Requests by one invite that members pass on for confirmation.
+MAX_REQUESTS = 100
+
+# Keys.
+#: Characters of a recovery phrase as typed: 24 words of at most 8 letters, with numbers, line breaks and spaces.
+MAX_PHRASE_CHARS = 2_000
+#: Links of a chain of certificates from an identity's root to a device (each costs two key operations, 100 µs).
+MAX_CHAIN = 8
+#: Public keys that one call wraps a secret to, and bytes of a message sealed to one.
+MAX_RECIPIENTS = 4_096
+MAX_SEALED_BYTES = 65_536
+
+# Devices of one identity.
+#: How long a link for a further device holds, and how often its two sides speak while they wait (ms).
+PAIRING_MS = 10 * 60_000
+PAIRING_GAP_MS = 2_000
+#: How often devices of one identity that are connected tell each other which spaces they have, unasked (ms), how
+#: many spaces one letter tells (8 bytes each), and how many one answer hands on.
+SIBLINGS_GAP_MS = 15_000
+SPACES_TOLD = 120
+SPACES_HANDED = 8
+#: Addresses handed on with one space.
+ADDRESSES_HANDED = 4
+#: Events that a device which is being recovered is told to build on.
+RECOVERY_PARENTS = 12
 
 # Sync strategies (ids, messages and ranges; one strategy serves one peer).
 #: One strategy message: what a datagram leaves after link (80), packet (25) and frame (3) headers.
@@ -72,7 +126,22 @@ SYNC_RECEIVED_PER_SECOND = 1_024
 
 # Sessions (one per space, local device and remote device).
 MAX_SESSIONS = 256
-#: First contacts tried per second (each costs a key agreement, 60 µs).
+#: Of these for devices that are not known to be members, and how long one keeps its place while others knock.
+MAX_UNKNOWN_SESSIONS = 32
+UNKNOWN_TERM_MS = 60_000
+#: Bytes of events taken from one of them; its strategy messages looked at per second, and bytes sent to it per
+#: second (questions and acknowledgements).
+MAX_UNKNOWN_BYTES = 8 * 1024 * 1024
+UNKNOWN_SYNC_PER_SECOND = 64
+UNKNOWN_BYTES_PER_SECOND = 64 * 1024
+#: Changes of mind about us that a peer is listened to in a minute (each costs the node a round of addresses).
+MIND_CHANGES_PER_MINUTE = 10
+#: Answers to a removed device: at most one in this time (ms), so many per second to all of them together
+#: (each costs a key agreement), and devices remembered for it.
+REFUSED_GAP_MS = 5_000
+REFUSALS_PER_SECOND = 16
+MAX_REFUSALS_KEPT = 1_024
+#: First contacts tried per second (each costs a key agreement, 60 µs), of members and of unknown devices each.
 STRANGERS_PER_SECOND = 100
 SESSION_IDLE_MS = 120_000
 #: Counters remembered against replay, and how many of them an acknowledgement repeats.
@@ -99,6 +168,10 @@ PEER_BYTES_PER_SECOND = 32 * 1024 * 1024
 MAX_EAGER = 10_000
 MAX_RECENT = 65_536
 MIN_RECENT_MS = 1_000
+#: Each time that an id is pushed in vain (the peer cannot open it, say) it rests for twice as long, up to this (ms);
+#: it is forgotten how often that was after so many times as long.
+MAX_RECENT_MS = 120_000
+RECENT_KEPT = 3
 #: Ids taken from the queues at once.
 PUSH_BATCH = 64
 #: Strategy messages and other control frames waiting for one peer.
@@ -122,6 +195,11 @@ IDLE_HEARTBEAT_MS = 5_000
 UNREACHABLE_HEARTBEAT_MS = 15_000
 ACTIVE_MS = 5_000
 SILENCE_MS = 20_000
+#: Letters: bytes of one (beside it a datagram still holds an ACK and a PING), those waiting for one peer, and
+#: those taken from it per minute. We send half as many, so that minutes that begin at different times agree.
+MAX_LETTER_BYTES = 1_024
+MAX_LETTERS_WAITING = 32
+LETTERS_PER_MINUTE = 120
 #: Malformed frames of one peer per minute before it is ignored, and for how long.
 MALFORMED_PER_MINUTE = 20
 IGNORE_MS = 60_000
@@ -155,3 +233,23 @@ MAX_SQL_BYTES = 32 * 1024 * 1024
 MAX_SQL_VALUE_BYTES = 8 * 1024 * 1024
 #: Messages that one `sendMessages` writes.
 MAX_BATCH = 10_000
+
+# Passphrases: characters, and what Argon2id takes for each guess (passes over memory in KiB, one lane).
+MIN_PASSPHRASE_CHARS = 8
+MAX_PASSPHRASE_CHARS = 1_024
+#: Twice the memory of RFC 9106's second recommended option; 0.2 s on a common machine.
+PASSPHRASE_PASSES = 3
+PASSPHRASE_KIB = 128 * 1024
+#: What is accepted of a file: nobody can have made guessing cheaper, or opening it take all memory.
+MIN_PASSPHRASE_PASSES = 3
+MIN_PASSPHRASE_KIB = 64 * 1024
+MAX_PASSPHRASE_PASSES = 16
+MAX_PASSPHRASE_KIB = 1024 * 1024
+#: Bytes that a passphrase seals.
+MAX_PASSPHRASE_SECRET_BYTES = 1024 * 1024
+
+# The system's keyring (seconds): how long it is tried at creation, and waited for when it holds our key.
+KEYRING_TRIAL_S = 5.0
+KEYRING_WAIT_S = 60.0
+#: Bytes of a home's key file that are read.
+MAX_KEY_FILE_BYTES = 16_384

@@ -41,6 +41,16 @@ class UnknownEvent(Event):
     """An event of a type or version that this program does not know: kept and synced, not understood."""
 
 
+class SealedEvent(Event):
+    """An event whose own fields are in `sealed`, for whoever holds one of the keys named in `keys`.
+
+    See `core.sealed_body` for both; the type is what it is to those who can open it.
+    """
+
+    sealed: str
+    keys: dict[str, str]
+
+
 EventType = TypeVar("EventType", bound=Event)
 
 _TEXT_LIKE = (inspect.StrType, inspect.BoolType, inspect.NoneType)
