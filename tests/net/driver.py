@@ -8,6 +8,7 @@ from quire.core.keys import DeviceKey
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.notices import Address, AddressesLearned, BlobsReceived, Notice
 from quire.net.session import Session
+from quire.net.standing import Standing
 from tests.sync.memory import MemoryIndex
 
 SPACE = b"S" * 32
@@ -40,6 +41,17 @@ class Node:
     index: MemoryIndex = field(default_factory=MemoryIndex)
     address: Address = ()
     notices: list[Notice] = field(default_factory=list)
+    #: How this node sees other devices; whoever is not named is a member.
+    standings: dict[bytes, Standing] = field(default_factory=dict)
+    others: Standing = Standing.MEMBER
+
+    def standing(self, device: bytes) -> Standing:
+        return self.standings.get(device, self.others)
+
+    def sees(self, other: "Node", standing: Standing, now: int) -> None:
+        """The membership graph of this node changes."""
+        self.standings[other.key.public] = standing
+        self.endpoint.standing_changed(SPACE, now)
 
     def hold(self, random: Random, count: int, size: int = 100, span: int = 10**9) -> list[bytes]:
         """Hold new random events; their ids."""
@@ -80,13 +92,19 @@ class World:
         self._order = 0
 
     def node(
-        self, name: str, strategy: str = "bloom", index: MemoryIndex | None = None, run: int = 0
+        self,
+        name: str,
+        strategy: str = "bloom",
+        index: MemoryIndex | None = None,
+        run: int = 0,
+        others: Standing = Standing.MEMBER,
     ) -> Node:
-        """A node at address (name,); `run` tells its restarts apart."""
+        """A node at address (name,) that sees others so; `run` tells its restarts apart."""
         entropy = Random(f"{name} {run}").randbytes
         key = DeviceKey(name.encode().ljust(32, b"\0"))
         node = Node(name, Endpoint(entropy, strategy), key, index or MemoryIndex(), (name,))
-        node.endpoint.add(SPACE, SPACE_KEY, key, node.index)
+        node.others = others
+        node.endpoint.add(SPACE, SPACE_KEY, key, lambda _: node.index, node.standing)
         self.nodes[node.address] = node
         return node
 

@@ -6,10 +6,12 @@ import pytest
 from quire.core.keys import DeviceKey
 from quire.limits import MAX_SESSIONS, SESSION_IDLE_MS, STRANGERS_PER_SECOND
 from quire.net import endpoint as endpoint_module
+from quire.net import places as places_module
 from quire.net import wire
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.link import Door, Link
 from quire.net.notices import Connected
+from quire.net.standing import Standing, StandingOf
 from tests.net.driver import SPACE, SPACE_KEY, Conditions, World
 from tests.sync.memory import MemoryIndex
 
@@ -17,9 +19,13 @@ US = DeviceKey(b"u" * 32)
 DOOR = Door(SPACE, SPACE_KEY)
 
 
-def listening() -> Endpoint:
+def members(device: bytes) -> Standing:
+    return Standing.MEMBER
+
+
+def listening(standing: StandingOf = members) -> Endpoint:
     endpoint = Endpoint(Random(1).randbytes)
-    endpoint.add(SPACE, SPACE_KEY, US, MemoryIndex())
+    endpoint.add(SPACE, SPACE_KEY, US, lambda _: MemoryIndex(), standing)
     return endpoint
 
 
@@ -91,7 +97,7 @@ def test_sessions_are_bounded_and_the_longest_unheard_makes_room() -> None:
 
 
 def test_no_room_beside_sessions_that_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_module, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(places_module, "MAX_SESSIONS", 3)
     endpoint = listening()
     for number in range(3):
         endpoint.dial(SessionId(SPACE, US.public, device(number).public), [("d",)], 0)
@@ -121,20 +127,6 @@ def test_sessions_of_silent_strangers_are_closed_dialled_ones_are_not() -> None:
     assert [session_id.peer for session_id, _ in endpoint.sessions()] == [device(0).public]
 
 
-def test_a_refused_device_is_not_spoken_with() -> None:
-    endpoint = listening()
-    endpoint.receive_datagram(hello_from(device(1)), ("a",), 0)
-    endpoint.refuse(SPACE, device(1).public)
-    assert endpoint.sessions() == []
-    endpoint.receive_datagram(hello_from(device(1)), ("a",), 0)
-    assert endpoint.dropped == {"refused": 1}
-    with pytest.raises(ValueError, match="refused"):
-        endpoint.dial(SessionId(SPACE, US.public, device(1).public), [], 0)
-    endpoint.admit(SPACE, device(1).public)
-    endpoint.receive_datagram(hello_from(device(1)), ("a",), 0)
-    assert len(endpoint.sessions()) == 1
-
-
 def test_dialling_from_a_device_that_is_not_here() -> None:
     with pytest.raises(KeyError):
         listening().dial(SessionId(SPACE, device(7).public, device(8).public), [], 0)
@@ -144,7 +136,7 @@ def test_two_identities_on_one_node_keep_apart_and_may_meet() -> None:
     world = World(1, Conditions())
     one, two = world.node("one"), world.node("two")
     second = replace(two, name="second", key=DeviceKey(b"s" * 32), index=MemoryIndex())
-    one.endpoint.add(SPACE, SPACE_KEY, second.key, second.index)
+    one.endpoint.add(SPACE, SPACE_KEY, second.key, lambda _: second.index, members)
     one.endpoint.dial(SessionId(SPACE, second.key.public, two.key.public), [two.address], world.now)
     one.endpoint.dial(SessionId(SPACE, second.key.public, one.key.public), [one.address], world.now)
     world.run(3_000)
@@ -166,17 +158,7 @@ def test_removing_the_last_device_closes_the_door() -> None:
 def test_the_right_space_is_found_among_many() -> None:
     endpoint = Endpoint(Random(1).randbytes)
     for number in range(20):
-        endpoint.add(bytes((number,)) * 32, bytes((number + 50,)) * 32, US, MemoryIndex())
+        endpoint.add(bytes((number,)) * 32, bytes((number + 50,)) * 32, US, lambda _: MemoryIndex(), members)
     door = Door(b"\7" * 32, bytes((57,)) * 32)
     endpoint.receive_datagram(hello_from(device(1), door), ("a",), 0)
     assert [session_id.space_id for session_id, _ in endpoint.sessions()] == [b"\7" * 32]
-
-
-def test_hanging_up_forgets_the_session() -> None:
-    endpoint = listening()
-    session_id = SessionId(SPACE, US.public, device(0).public)
-    endpoint.dial(session_id, [("d",)], 0)
-    endpoint.hang_up(session_id)
-    endpoint.hang_up(session_id)
-    assert endpoint.session(session_id) is None
-    assert endpoint.next_timer() is None

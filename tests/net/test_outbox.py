@@ -1,9 +1,19 @@
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
 
-from quire.limits import FRAGMENT_BYTES, MAX_EAGER, MAX_FRAGMENTED, MAX_RECENT, MIN_RECENT_MS, PUSH_BATCH
+from quire.limits import (
+    FRAGMENT_BYTES,
+    MAX_EAGER,
+    MAX_FRAGMENTED,
+    MAX_RECENT,
+    MAX_RECENT_MS,
+    MIN_RECENT_MS,
+    PUSH_BATCH,
+    RECENT_KEPT,
+)
 from quire.net import wire
 from quire.net.outbox import WHOLE, Outbox, Ref
 from quire.sync.index import EventIndex
@@ -130,9 +140,29 @@ def test_memory_of_sent_ids_empties_as_time_passes() -> None:
     box.outbox.delivered(box.sent(), 0)
     assert len(box.outbox._recent) == 20
     box.outbox.push(box.ids[20:])
-    box.outbox.delivered(box.sent(MIN_RECENT_MS), MIN_RECENT_MS)
+    later = RECENT_KEPT * MIN_RECENT_MS
+    box.outbox.delivered(box.sent(later), later)
     assert len(box.outbox._recent) == 20
     assert not box.outbox._busy
+
+
+def test_what_is_pushed_in_vain_rests_longer_each_time() -> None:
+    """A peer that lacks the key asks for the same events in every round."""
+    box = Box(100)
+    sent: list[int] = []
+    for now in range(0, 10 * MAX_RECENT_MS, MIN_RECENT_MS // 2):
+        box.strategy.pushes = list(box.ids)
+        if box.sent(now):
+            sent.append(now)
+            box.outbox.delivered(names(box.ids), now)
+    waits = [after - before for before, after in pairwise(sent)]
+    assert waits[:7] == [MIN_RECENT_MS << times for times in range(7)]
+    assert waits[7:] == [MAX_RECENT_MS] * len(waits[7:]) != []
+    box.strategy.pushes = []
+    forgotten = sent[-1] + RECENT_KEPT * MAX_RECENT_MS
+    box.outbox.push([b"other" * 6])
+    box.sent(forgotten)
+    assert names(box.ids)[0].event_id not in box.outbox._recent
 
 
 def test_asks_for_a_batch_at_a_time() -> None:

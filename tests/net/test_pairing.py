@@ -63,7 +63,18 @@ def test_recorded_adoption_cannot_be_played_twice() -> None:
 
 def test_no_cid_is_no_run() -> None:
     one = pairing(1)
-    assert one.judge(NO_CID, one.ids()[0]) is Verdict.GREET
+    assert one.judge(NO_CID, NO_CID) is one.judge(NO_CID, b"whatever") is Verdict.GREET
+
+
+def test_without_a_cid_only_an_answer_to_this_run_counts() -> None:
+    one, other = pairing(1), pairing(2)
+    assert one.judge(NO_CID, one.ids()[0]) is Verdict.SESSIONLESS
+    offered = one.ids()[0]
+    meet(one, other)
+    assert one.ids()[0] == offered
+    assert one.judge(NO_CID, offered) is Verdict.SESSIONLESS
+    meet(pairing(3), one)
+    assert one.judge(NO_CID, offered) is Verdict.GREET
 
 
 def test_a_lost_adoption_is_repaired_with_the_same_ids() -> None:

@@ -74,7 +74,7 @@ def test_large_blobs_over_a_bad_network_in_bounded_memory() -> None:
         if len(two_.index) == 10:
             break
         if two_.endpoint.sessions():
-            most = max(most, two_.session_with(one)._reassembly.size)
+            most = max(most, two_.session_with(one)._inbox.reassembly.size)
     assert len(two_.index) == 10
     assert 0 < most <= min(MAX_REASSEMBLY_BYTES, MAX_FRAGMENTED * MAX_RECORD)
 

@@ -13,10 +13,12 @@ from quire.limits import (
     MAX_ADDRESS_CHARS,
     MAX_BLOB_BYTES,
     MAX_DATAGRAM,
+    MAX_LETTER_BYTES,
     MAX_SYNC_BYTES,
 )
 from quire.net import wire
 from quire.net.link import LINK_OVERHEAD
+from quire.net.standing import Refusal
 from quire.net.wire import BadFrame, Fragment
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "net_wire.json").read_text())
@@ -38,7 +40,7 @@ def body(data: bytes) -> bytes:
     cids,
     cids,
     counters,
-    st.lists(st.tuples(st.sampled_from(range(1, 8)), st.binary(max_size=300)), max_size=5),
+    st.lists(st.tuples(st.sampled_from(range(1, 10)), st.binary(max_size=300)), max_size=5),
 )
 def test_packets_round_trip(cid: bytes, echo: bytes, counter: int, frames: list[tuple[int, bytes]]) -> None:
     data = wire.packet(cid, echo, counter, [wire.frame(kind, part) for kind, part in frames])
@@ -71,6 +73,16 @@ def test_more_addresses_than_a_frame_may_hold_are_left_out() -> None:
     assert len(wire.read_addresses(body(wire.addresses(known)))) == ADDRESSES_PER_FRAME
 
 
+@given(st.binary(min_size=1, max_size=MAX_LETTER_BYTES))
+def test_letters_round_trip(data: bytes) -> None:
+    assert wire.read_letter(body(wire.letter(data))) == data
+
+
+@pytest.mark.parametrize("reason", [None, *Refusal])
+def test_refusals_round_trip(reason: Refusal | None) -> None:
+    assert wire.read_refused(body(wire.refused(reason))) == reason
+
+
 @given(st.integers(2, wire.MAX_FRAGMENTS), st.data())
 def test_fragments_round_trip(total: int, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, total - 1))
@@ -87,6 +99,8 @@ READERS = [
     wire.read_fragment,
     wire.read_addresses,
     wire.read_hello,
+    wire.read_letter,
+    wire.read_refused,
 ]
 
 
@@ -96,7 +110,18 @@ def test_any_bytes_are_read_or_bad(reader: object, data: bytes) -> None:
     try:
         reader(data)  # type: ignore[operator]
     except BadFrame as error:
-        known = {"short", "version", "kind", "ack", "events", "fragment", "addresses", "hello"}
+        known = {
+            "short",
+            "version",
+            "kind",
+            "ack",
+            "events",
+            "fragment",
+            "addresses",
+            "hello",
+            "letter",
+            "refused",
+        }
         if error.reason not in known:
             raise
 
@@ -109,7 +134,7 @@ def test_any_bytes_are_read_or_bad(reader: object, data: bytes) -> None:
         (wire.read_frames, b"\x01\x00", "short"),
         (wire.read_frames, b"\x01\x00\x05abcd", "short"),
         (wire.read_frames, b"\x00\x00\x00", "kind"),
-        (wire.read_frames, b"\x08\x00\x00", "kind"),
+        (wire.read_frames, b"\x0a\x00\x00", "kind"),
         (wire.read_ack, bytes(39), "ack"),
         (wire.read_events, bytes((0, wire.MIN_RECORD - 1)) + bytes(wire.MIN_RECORD - 1), "events"),
         (wire.read_events, bytes((0, wire.MIN_RECORD + 1)) + bytes(wire.MIN_RECORD), "events"),
@@ -127,6 +152,11 @@ def test_any_bytes_are_read_or_bad(reader: object, data: bytes) -> None:
         (wire.read_addresses, bytes(32) + b"\x01\xff", "addresses"),
         (wire.read_addresses, bytes(32) + bytes((MAX_ADDRESS_CHARS + 1,)) + b"a" * 65, "addresses"),
         (wire.read_addresses, (bytes(32) + b"\x01a") * (ADDRESSES_PER_FRAME + 1), "addresses"),
+        (wire.read_letter, b"", "letter"),
+        (wire.read_letter, bytes(MAX_LETTER_BYTES + 1), "letter"),
+        (wire.read_refused, b"", "refused"),
+        (wire.read_refused, b"\x03", "refused"),
+        (wire.read_refused, bytes(2), "refused"),
         (wire.read_hello, b"bloom", "hello"),
         (wire.read_hello, bytes(16), "hello"),
         (wire.read_hello, b"\xff" * 16, "hello"),
@@ -143,7 +173,8 @@ def test_the_largest_of_everything_fits_a_datagram() -> None:
     sync = wire.frame(wire.SYNC, bytes(MAX_SYNC_BYTES))
     fragment = wire.fragment(Fragment(bytes(8), 0, 2, bytes(FRAGMENT_BYTES)))
     event = wire.events([bytes(wire.MAX_INLINE)])
-    for frames in ([sync], [ack, fragment], [event]):
+    letter = wire.letter(bytes(MAX_LETTER_BYTES))
+    for frames in ([sync], [ack, fragment], [event], [wire.frame(wire.PING), ack, letter]):
         assert LINK_OVERHEAD + len(wire.packet(bytes(8), bytes(8), 0, frames)) <= MAX_DATAGRAM
 
 
@@ -169,6 +200,9 @@ def made() -> list[tuple[str, bytes]]:
         ("fragment", wire.packet(cid, echo, 6, [wire.fragment(Fragment(b"tag tag ", 1, 2, b"end"))])),
         ("addresses", wire.packet(cid, echo, 7, [wire.addresses([(b"d" * 32, "203.0.113.5:4000")])])),
         ("ping", wire.packet(cid, echo, 8, [wire.frame(wire.PING)])),
+        ("letter", wire.packet(cid, echo, 9, [wire.letter(b"let me in")])),
+        ("refused", wire.packet(cid, echo, 10, [wire.refused(Refusal.NOT_ADMITTED)])),
+        ("refused, without a session", wire.packet(wire.NO_CID, echo, 0, [wire.refused(Refusal.REMOVED)])),
     ]
 
 

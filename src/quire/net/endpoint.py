@@ -3,22 +3,30 @@
 Owns: the doors (spaces) with the local devices behind each, the sessions, and how many there may be.
 Must not know: sockets, what a session says, the store's insides.
 
-A datagram costs one keyed hash for each door until its header names a device behind one. A member who is
-unknown here gets a session at the first datagram that proves its device key; strangers, who lack the
-space key, get nothing at all.
+A datagram costs one keyed hash for each door until its header names a device behind one. Whoever lacks the
+link key gets nothing at all. Whoever has it gets a session at the first datagram that proves its device
+key, and what that session gives is up to its standing; a removed device gets a short answer now and then.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from quire.core.keys import DeviceKey
-from quire.limits import MAX_SESSIONS, SESSION_IDLE_MS, STRANGERS_PER_SECOND
+from quire.core.sealing import NONCE_BYTES
+from quire.limits import SESSION_IDLE_MS, STRANGERS_PER_SECOND
 from quire.net.link import Door, Link
 from quire.net.notices import Address, Notice
+from quire.net.places import Full, Place, beyond_share, giving_way
+from quire.net.refusals import Refusals, refusal_to
 from quire.net.session import Session
+from quire.net.standing import Standing, StandingOf
 from quire.sync import STRATEGIES
 from quire.sync.allowance import Allowance
 from quire.sync.index import EventIndex
 from quire.sync.strategy import Entropy
+
+#: Device key (32 bytes) of a peer → the held events that are compared with it.
+IndexFor = Callable[[bytes], EventIndex]
 
 
 class SessionId(NamedTuple):
@@ -32,7 +40,8 @@ class SessionId(NamedTuple):
 class _Local(NamedTuple):
     door: Door
     key: DeviceKey
-    events: EventIndex
+    index_for: IndexFor
+    standing: StandingOf
 
 
 class Endpoint:
@@ -47,18 +56,26 @@ class Endpoint:
         self._sessions: dict[SessionId, Session] = {}
         self._dialled: dict[SessionId, int] = {}
         self._made: dict[SessionId, int] = {}
-        self._refused: dict[tuple[bytes, bytes], None] = {}
-        self._strangers = Allowance()
+        # Apart, so that a flood of unknown devices cannot keep members out.
+        self._first_contacts = {Standing.MEMBER: Allowance(), Standing.UNKNOWN: Allowance()}
+        self._refusals = Refusals()
+        self._out: list[tuple[bytes, Address]] = []
         #: Datagrams dropped before they reached a session, by reason.
         self.dropped: dict[str, int] = {}
 
-    def add(self, space_id: bytes, space_key: bytes, device: DeviceKey, index: EventIndex) -> None:
-        """Let a local device be met in a space. All devices of one space share its key."""
+    def add(
+        self, space_id: bytes, link_key: bytes, device: DeviceKey, index_for: IndexFor, standing: StandingOf
+    ) -> None:
+        """Let a local device be met in a space, by all who have its link key, which never changes.
+
+        `index_for` gives what is compared with a peer; `standing` says what others may have: after it changed its
+        mind, call `standing_changed`.
+        """
         if space_id not in self._doors:
-            self._doors[space_id] = Door(space_id, space_key), {}
+            self._doors[space_id] = Door(space_id, link_key), {}
         door, tags = self._doors[space_id]
         tags[door.tag(device.public)] = device.public
-        self._locals[space_id, device.public] = _Local(door, device, index)
+        self._locals[space_id, device.public] = _Local(door, device, index_for, standing)
 
     def remove(self, space_id: bytes, device: bytes) -> None:
         """Forget a local device in a space, and its sessions."""
@@ -72,40 +89,43 @@ class Endpoint:
         for known in list(self._sessions):
             if (known.space_id, known.local) == (space_id, device):
                 self._close(known)
+        self._refusals.forget(space_id, device)
 
-    def refuse(self, space_id: bytes, peer: bytes) -> None:
-        """Have nothing more to do with a device (it was removed from the space)."""
-        self._refused[space_id, peer] = None
-        for known in list(self._sessions):
-            if (known.space_id, known.peer) == (space_id, peer):
-                self._close(known)
+    def standing_changed(self, space_id: bytes, now: int) -> None:
+        """The membership graph changed: ask again how the peers of all sessions of a space stand.
 
-    def admit(self, space_id: bytes, peer: bytes) -> None:
-        """Take back `refuse`."""
-        self._refused.pop((space_id, peer), None)
+        What they are told goes out with the next `datagrams_to_send`.
+        """
+        for session_id, session in list(self._sessions.items()):
+            if session_id.space_id == space_id:
+                standing = self._locals[space_id, session_id.local].standing(session_id.peer)
+                if standing is Standing.REMOVED:
+                    self._out += session.farewell()
+                    self._close(session_id)
+                else:
+                    session.set_standing(standing, now)
+        for session_id in beyond_share(self._places()):
+            self._close(session_id)
 
     def dial(self, session_id: SessionId, addresses: list[Address], now: int) -> Session:
         """The session with a peer, made if need be, that will greet it at these addresses.
 
         Raises KeyError when the local device is not there, ValueError when the peer's key is no key,
-        when it is refused, or when MAX_SESSIONS are in use.
+        when it was removed, or when there is no place for one more session.
         """
         session = self._sessions.get(session_id)
         if session is None:
             local = self._locals[session_id.space_id, session_id.local]
-            if (session_id.space_id, session_id.peer) in self._refused:
-                raise ValueError("this device is refused")
-            session = self._open(session_id, Link(local.door, local.key, session_id.peer), local, now)
+            standing = local.standing(session_id.peer)
+            if standing is Standing.REMOVED:
+                raise ValueError("this device was removed")
+            link = Link(local.door, local.key, session_id.peer)
+            session = self._open(session_id, link, standing, now)
             if session is None:
                 raise ValueError("too many sessions")
         self._dialled[session_id] = now
         session.dial(addresses, now)
         return session
-
-    def hang_up(self, session_id: SessionId) -> None:
-        """Stop dialling a peer, and forget its session."""
-        if session_id in self._sessions:
-            self._close(session_id)
 
     def session(self, session_id: SessionId) -> Session | None:
         """A session, if there is one."""
@@ -122,6 +142,10 @@ class Endpoint:
                 session.push(event_ids, now)
                 session.nudge(now)
 
+    def send_letter(self, session_id: SessionId, data: bytes) -> None:
+        """See `Session.send_letter`. Raises KeyError when there is no such session."""
+        self._sessions[session_id].send_letter(data)
+
     def receive_datagram(self, data: bytes, address: Address, now: int) -> None:
         """Take any bytes from the network; what belongs to no session is counted and dropped."""
         for door, tags in self._doors.values():
@@ -136,7 +160,8 @@ class Endpoint:
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
         """What may go out now, of all sessions; ask again while `next_timer() <= now`."""
-        return [item for session in self._sessions.values() for item in session.datagrams_to_send(now)]
+        out, self._out = self._out, []
+        return out + [item for session in self._sessions.values() for item in session.datagrams_to_send(now)]
 
     def next_timer(self) -> int | None:
         """When `handle_timer` should be called next (ms)."""
@@ -170,48 +195,70 @@ class Endpoint:
             session.receive(payload, len(data), address, now)
 
     def _meet(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
-        if (session_id.space_id, session_id.peer) in self._refused:
-            self._drop("refused")
+        standing = self._locals[session_id.space_id, session_id.local].standing(session_id.peer)
+        if standing is Standing.REMOVED:
+            self._drop("removed")
+            if self._refusals.due(session_id, len(data), now):
+                self._refuse(session_id, data, address)
             return
-        if not self._strangers.take(STRANGERS_PER_SECOND, now):
+        if not self._first_contacts[standing].take(STRANGERS_PER_SECOND, now):
             self._drop("strangers")
             return
-        local = self._locals[session_id.space_id, session_id.local]
-        try:
-            link = Link(local.door, local.key, session_id.peer)
-        except ValueError:
+        link = self._link(session_id)
+        payload = None if link is None else link.open(data)
+        if link is None or payload is None:
             self._drop("unopened")
             return
-        payload = link.open(data)
-        if payload is None:
-            self._drop("unopened")
-            return
-        session = self._open(session_id, link, local, now, present=True)
+        session = self._open(session_id, link, standing, now, present=True)
         if session is None:
             self._drop("sessions")
         else:
             session.receive(payload, len(data), address, now)
 
-    def _open(
-        self, session_id: SessionId, link: Link, local: _Local, now: int, present: bool = False
-    ) -> Session | None:
-        if len(self._sessions) >= MAX_SESSIONS and not self._make_room(present):
+    def _refuse(self, session_id: SessionId, data: bytes, address: Address) -> None:
+        link = self._link(session_id)
+        payload = None if link is None else link.open(data)
+        answer = None if payload is None else refusal_to(payload)
+        if link is not None and answer is not None:
+            self._out.append((link.seal(self._entropy(NONCE_BYTES), answer), address))
+
+    def _link(self, session_id: SessionId) -> Link | None:
+        """None when what claims to be the peer's key is none."""
+        local = self._locals[session_id.space_id, session_id.local]
+        try:
+            return Link(local.door, local.key, session_id.peer)
+        except ValueError:
             return None
+
+    def _open(
+        self, session_id: SessionId, link: Link, standing: Standing, now: int, present: bool = False
+    ) -> Session | None:
+        try:
+            leaving = giving_way(self._places(), standing is Standing.UNKNOWN, present, now)
+        except Full:
+            return None
+        if leaving is not None:
+            self._close(leaving)
+        local = self._locals[session_id.space_id, session_id.local]
         strategy = STRATEGIES[self._strategy](local.door.sync_key(), self._entropy)
-        session = Session(link, local.events, self._strategy, strategy, self._entropy, now)
+        index = local.index_for(session_id.peer)
+        session = Session(link, index, self._strategy, strategy, self._entropy, now, standing)
         self._sessions[session_id] = session
         self._made[session_id] = now
         return session
 
-    def _make_room(self, present: bool) -> bool:
-        """Close the longest silent session without a connection; a dialled one only for a peer that is there."""
-        silent = [session_id for session_id, session in self._sessions.items() if not session.connected]
-        idle = [session_id for session_id in silent if session_id not in self._dialled] or (
-            silent if present else []
-        )
-        if idle:
-            self._close(min(idle, key=self._last_heard))
-        return bool(idle)
+    def _places(self) -> list[Place[SessionId]]:
+        return [
+            Place(
+                session_id,
+                unknown=session.restricted,
+                connected=session.connected,
+                dialled=session_id in self._dialled,
+                made=self._made[session_id],
+                heard=self._last_heard(session_id),
+            )
+            for session_id, session in self._sessions.items()
+        ]
 
     def _last_heard(self, session_id: SessionId) -> int:
         heard = self._sessions[session_id].last_heard

@@ -4,10 +4,10 @@ Owns: the datagram's bytes. Must not know: frames, sessions, addresses.
 
     nonce(24) ‖ mask(to_tag(8) ‖ from(32)) ‖ XChaCha20-Poly1305(pair key, nonce, payload)
 
-Whoever lacks the space key sees only sizes and times: the header is masked with a keystream from the
+Whoever lacks the link key sees only sizes and times: the header is masked with a keystream from the
 nonce (as QUIC protects headers, RFC 9001 §5.4), and the cipher's associated data names space, sender and
 receiver, so a datagram opens nowhere else and not in the other direction. The pair key is made from the
-two device keys (X25519) and the space key: holding the space key alone opens nothing. There is no forward
+two device keys (X25519) and the link key: holding the link key alone opens nothing. There is no forward
 secrecy here; blobs inside are sealed by themselves.
 """
 
@@ -28,12 +28,12 @@ LINK_OVERHEAD = _SEALED_AT + TAG_BYTES
 
 
 class Door:
-    """A space as it is met on the wire: masks and unmasks headers with the space key."""
+    """A space as it is met on the wire: masks and unmasks headers with the link key."""
 
-    def __init__(self, space_id: bytes, space_key: bytes) -> None:
+    def __init__(self, space_id: bytes, link_key: bytes) -> None:
         self.space_id = space_id
-        self._space_key = space_key
-        self._header_key = derive(space_key, "quire header", space_id)
+        self._link_key = link_key
+        self._header_key = derive(link_key, "quire header", space_id)
 
     def tag(self, device: bytes) -> bytes:
         """The 8-byte name under which a device is addressed in this space."""
@@ -41,11 +41,11 @@ class Door:
 
     def pair_key(self, mine: DeviceKey, other: bytes) -> bytes:
         """The key of the link between two devices. Raises ValueError when `other` is no usable key."""
-        return derive(mine.agree(other), "quire link key", self._space_key + self.space_id)
+        return derive(mine.agree(other), "quire link key", self._link_key + self.space_id)
 
     def sync_key(self) -> bytes:
         """The key under which this space's members compare what they hold."""
-        return derive(self._space_key, "quire sync key", self.space_id)
+        return derive(self._link_key, "quire sync key", self.space_id)
 
     def mask(self, nonce: bytes, header: bytes) -> bytes:
         """Mask or unmask `to_tag ‖ from`."""

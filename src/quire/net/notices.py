@@ -7,13 +7,18 @@ are not.)
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from quire.net.standing import Refusal
+
 #: Where datagrams come from and go to: an opaque hashable tuple that only a transport understands.
 Address = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Connected:
-    """The peer proved itself, at this address."""
+    """The peer proved itself, at this address.
+
+    Said again when one side admits the other: what was shared before was not given, or not taken.
+    """
 
     address: Address
 
@@ -38,10 +43,24 @@ class AddressesLearned:
 
 
 @dataclass(frozen=True)
+class LetterReceived:
+    """A peer's letter (`Session.send_letter`). One letter may come more than once, and letters in any order."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
 class SyncChanged:
     """Whether both sides hold the same, as far as the peer's last heartbeat tells."""
 
     in_sync: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The peer gives us nothing, because of this."""
+
+    reason: Refusal
 
 
 @dataclass(frozen=True)
@@ -51,16 +70,30 @@ class Misbehaved:
     reason: str
 
 
-Notice = Connected | Disconnected | BlobsReceived | AddressesLearned | SyncChanged | Misbehaved
+Notice = (
+    Connected
+    | Disconnected
+    | BlobsReceived
+    | AddressesLearned
+    | LetterReceived
+    | SyncChanged
+    | Refused
+    | Misbehaved
+)
 
 
 class Status(NamedTuple):
-    """Numbers of one session. Times in ms, sizes in bytes; `last_heard` is on the caller's clock."""
+    """Numbers of one session. Times in ms, sizes in bytes; `last_heard` is on the caller's clock.
+
+    `restricted`: the peer is not known to be a member, and given nothing. `refused`: why it gives us nothing.
+    """
 
     connected: bool
     address: Address | None
     strategy: str
     in_sync: bool | None
+    #: Events that are compared with the peer, and how many of them it said it holds.
+    held: int
     peer_count: int | None
     pending: int
     rtt: int
@@ -72,3 +105,5 @@ class Status(NamedTuple):
     datagrams_lost: int
     last_heard: int | None
     rejected: dict[str, int]
+    restricted: bool
+    refused: Refusal | None

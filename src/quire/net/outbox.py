@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from quire.limits import MAX_EAGER, MAX_FRAGMENTED, MAX_RECENT, MIN_RECENT_MS, PUSH_BATCH
+from quire.limits import (
+    MAX_EAGER,
+    MAX_FRAGMENTED,
+    MAX_RECENT,
+    MAX_RECENT_MS,
+    MIN_RECENT_MS,
+    PUSH_BATCH,
+    RECENT_KEPT,
+)
 from quire.net import wire
 from quire.net.fragments import cut
 from quire.sync.index import EventIndex
@@ -49,8 +57,9 @@ class Outbox:
         self._ready: deque[tuple[Ref, bytes]] = deque()
         # Ids from the moment they are queued to the moment they are acknowledged.
         self._busy: dict[bytes, None] = {}
-        # Ids that the peer got, or sent us, a short while ago: its filters may be older than that.
-        self._recent: dict[bytes, int] = {}
+        # Ids that the peer got, or sent us, a short while ago, and how often: its filters may be older than that, or
+        # it may keep the event unopened, and ask for it again for as long as its key does not come.
+        self._recent: dict[bytes, tuple[int, int]] = {}
 
     @property
     def queued(self) -> int:
@@ -171,20 +180,25 @@ class Outbox:
         recent, busy = self._recent, self._busy
         fresh = []
         for event_id in ids:
-            if event_id not in busy and now - recent.get(event_id, -horizon) >= horizon:
+            known = recent.get(event_id)
+            if event_id not in busy and (known is None or now - known[0] >= _rest(known[1], horizon)):
                 busy[event_id] = None
                 fresh.append(event_id)
-        self._forget(2 * len(ids), now - horizon)
+        self._forget(2 * len(ids), now, horizon)
         return fresh
 
     def _remember(self, event_id: bytes, now: int) -> None:
-        self._recent.pop(event_id, None)
-        self._recent[event_id] = now
+        _, times = self._recent.pop(event_id, (0, 0))
+        self._recent[event_id] = now, times + 1
         if len(self._recent) > MAX_RECENT:
             del self._recent[next(iter(self._recent))]
 
-    def _forget(self, most: int, until: int) -> None:
-        for event_id, at in list(islice(self._recent.items(), most)):
-            if at > until:
-                break
-            del self._recent[event_id]
+    def _forget(self, most: int, now: int, horizon: int) -> None:
+        for event_id, (at, times) in list(islice(self._recent.items(), most)):
+            if now - at >= RECENT_KEPT * _rest(times, horizon):
+                del self._recent[event_id]
+
+
+def _rest(times: int, horizon: int) -> int:
+    """How long an id is not pushed that the peer got so many times, lately (ms)."""
+    return max(horizon, min(MAX_RECENT_MS, horizon << min(times - 1, 16)))

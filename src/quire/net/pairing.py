@@ -8,6 +8,7 @@ adoption the cid on offer is another, so nothing recorded earlier can be adopted
 
     echo is our cid, cid is the peer's   → ACCEPT   (then the replay window decides)
     echo is the cid on offer             → ADOPT    (a first contact, or the peer restarted)
+    echo is either, there is no cid      → SESSIONLESS  (the peer keeps no session: it refuses us)
     anything else                        → GREET    (answer with a HELLO, no larger than what came)
 """
 
@@ -23,6 +24,7 @@ class Verdict(Enum):
     ACCEPT = 1
     ADOPT = 2
     GREET = 3
+    SESSIONLESS = 4
 
 
 class Pairing:
@@ -43,7 +45,9 @@ class Pairing:
         """What an authenticated packet with these ids is worth; ADOPT has changed the ids on return."""
         if self.adopted and cid == self._peer and echo == self._mine:
             return Verdict.ACCEPT
-        if echo == self._offer and cid != NO_CID:
+        if cid == NO_CID != echo and echo in (self._offer, self._mine):
+            return Verdict.SESSIONLESS
+        if echo == self._offer:
             self._mine, self._peer = self._offer, cid
             self._offer = self._entropy(CID_BYTES)
             return Verdict.ADOPT

@@ -37,6 +37,11 @@ class Pulse:
         self._interval = HEARTBEAT_MS // 2
         self.due = min(self.due, max(now + NUDGE_MS, self._last + HEARTBEAT_GAP_MS))
 
+    def rest(self, now: int) -> None:
+        """There is no hope for now: do not try often."""
+        self._interval = UNREACHABLE_HEARTBEAT_MS
+        self.due = now + UNREACHABLE_HEARTBEAT_MS
+
     def at_once(self, now: int) -> None:
         """The peer was just met."""
         self._interval = HEARTBEAT_MS // 2

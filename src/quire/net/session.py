@@ -6,31 +6,33 @@ received records go up as BlobsReceived, and the node ingests them in batches.
 
 Laws. Only packets that echo our cid are acted on; any other provokes at most one HELLO, no larger than
 itself. Events go only to an address that has answered from there; until then no more bytes go out to
-it than came in. Acknowledged means: handed to the node. What a lost strategy message said, a later
-heartbeat says again; lost records and addresses are sent again.
+it than came in. A peer that is not known to be a member is *restricted*: it gets no events and no
+addresses, only questions, acknowledgements and letters, and what it brings is taken up to a bound.
+One that says we were removed is greeted at a low rate until a new run of it adopts us.
+Acknowledged means: handed to the node, or beyond that bound. What a lost strategy message said, a later
+heartbeat says again; lost records, addresses and letters are sent again.
 """
 
 from collections import deque
 from collections.abc import Sequence
 
-from quire.core.sealing import NONCE_BYTES
 from quire.limits import (
     ACTIVE_MS,
     ADDRESSES_PER_FRAME,
     HEARTBEAT_GAP_MS,
     LOOK_AGAIN_MS,
     MAX_ADDRESSES,
-    MAX_CONTROL,
     MAX_DATAGRAM,
-    MAX_UNCOLLECTED_BYTES,
     PEER_BYTES_PER_SECOND,
     SEND_BATCH,
     SILENCE_MS,
 )
 from quire.net import wire
 from quire.net.conduct import Conduct
+from quire.net.control import SAID_AGAIN, Control
+from quire.net.dispatch import Dispatch
 from quire.net.flight import Flight
-from quire.net.fragments import Reassembly
+from quire.net.inbox import Inbox
 from quire.net.link import LINK_OVERHEAD, Link
 from quire.net.notices import (
     Address,
@@ -38,26 +40,33 @@ from quire.net.notices import (
     BlobsReceived,
     Connected,
     Disconnected,
+    LetterReceived,
     Misbehaved,
     Notice,
+    Refused,
     Status,
     SyncChanged,
 )
 from quire.net.outbox import Outbox, Ref
 from quire.net.pairing import Pairing, Verdict
-from quire.net.pulse import ByteBudget, Pulse
+from quire.net.pulse import Pulse
 from quire.net.received import Received
+from quire.net.refusals import REFUSED_DATAGRAM
 from quire.net.route import Route
+from quire.net.standing import Refusal, Standing, Terms
 from quire.sync.index import EventIndex
 from quire.sync.strategy import BadMessage, Entropy, Strategy
 
 _OVERHEAD = LINK_OVERHEAD + wire.PACKET_BYTES
 _HELLO_DATAGRAM = _OVERHEAD + len(wire.hello("bloom"))
-_WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING)
+_WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER, wire.REFUSED)
 
 
 class Session:
-    """See the module. `strategy_name` must be the peer's too; `now` is in ms throughout, from one clock."""
+    """See the module. `strategy_name` must be the peer's too; `now` is in ms throughout, from one clock.
+
+    `standing` is MEMBER or UNKNOWN.
+    """
 
     def __init__(
         self,
@@ -67,38 +76,36 @@ class Session:
         strategy: Strategy,
         entropy: Entropy,
         now: int,
+        standing: Standing,
         bytes_per_second: int = PEER_BYTES_PER_SECOND,
     ) -> None:
         self.link = link
         self._index = index
         self._strategy_name = strategy_name
         self._strategy = strategy
-        self._entropy = entropy
         self._pairing = Pairing(entropy)
         self._received = Received()
-        # Bytes among the refs: a frame of addresses, said again when it is lost.
+        # Bytes among the refs: a frame of SAID_AGAIN, said again when it is lost.
         self._flight: Flight[Ref | bytes] = Flight()
         self._outbox = Outbox(index, strategy)
-        self._reassembly = Reassembly()
+        self._inbox = Inbox()
+        self._terms = Terms(standing)
         self._pulse = Pulse(entropy, now)
-        self._budget = ByteBudget(bytes_per_second, now)
+        self._dispatch = Dispatch(link, entropy, bytes_per_second, now)
+        self._dispatch.slow(self.restricted, now)
         self._route = Route()
         self._conduct = Conduct()
-        self._counter = 0
         self._hellos: list[tuple[bytes, bytes, Address]] = []
-        self._control: deque[bytes] = deque()
+        self._control = Control()
         self._resume: int | None = None
         self._looked = False
         self._ping = False
-        self._out: list[tuple[bytes, Address]] = []
         self._notices: deque[Notice] = deque()
-        self._records: list[bytes] = []
-        self._records_size = 0
         self._connected = False
         self._in_sync: bool | None = None
         self._heard: int | None = None
         self._active = now
-        self._datagrams_in = self._datagrams_out = self._bytes_in = self._bytes_out = 0
+        self._datagrams_in = self._bytes_in = 0
 
     @property
     def connected(self) -> bool:
@@ -110,15 +117,20 @@ class Session:
         """When the last packet of the peer's run was accepted (ms)."""
         return self._heard
 
+    @property
+    def restricted(self) -> bool:
+        """Whether the peer is not known to be a member, and given nothing."""
+        return self._terms.restricted
+
     def dial(self, addresses: Sequence[Address], now: int) -> None:
         """Addresses to greet the peer at while it is not connected (at most MAX_ADDRESSES, newest last)."""
         self._route.dial(addresses)
         if not self._connected:
-            self._pulse.nudge(now)
+            self.nudge(now)
 
     def push(self, event_ids: Sequence[bytes], now: int) -> None:
         """Send these live events ahead of reconciliation; without a connection, reconciliation finds them."""
-        if self._connected:
+        if self._connected and not self.restricted:
             self._active = now
             self._outbox.push(event_ids)
 
@@ -128,13 +140,46 @@ class Session:
 
     def nudge(self, now: int) -> None:
         """The local store changed: compare soon."""
-        self._pulse.nudge(now)
+        if not self._terms.cut_off:
+            self._pulse.nudge(now)
 
     def share(self, known: Sequence[tuple[bytes, str]]) -> None:
-        """Tell the peer where devices of the space were last reached (keys of 32 bytes, `host:port`)."""
+        """Tell the peer where devices of the space were last reached (keys of 32 bytes, `host:port`).
+
+        A restricted peer is told nothing.
+        """
+        if self.restricted:
+            return
         fit = [(device, text) for device, text in known if wire.is_address(text)]
         for at in range(0, len(fit), ADDRESSES_PER_FRAME):
-            self._say([wire.addresses(fit[at : at + ADDRESSES_PER_FRAME])])
+            self._control.say([wire.addresses(fit[at : at + ADDRESSES_PER_FRAME])])
+
+    def send_letter(self, data: bytes) -> None:
+        """Give the peer a message of the layers above, at least once, as soon as it is connected.
+
+        At most MAX_LETTERS_WAITING wait, the oldest are dropped; those of a session that ends are too.
+        Raises ValueError unless it has 1 to MAX_LETTER_BYTES.
+        """
+        self._control.letters.add(data)
+
+    def set_standing(self, standing: Standing, now: int) -> None:
+        """The peer is MEMBER or UNKNOWN from now on; whoever becomes a member is reconciled with at once."""
+        if not self._terms.change(standing):
+            return
+        self._dispatch.slow(self.restricted, now)
+        if self.restricted:
+            self._outbox.clear()
+            self._control.drop(wire.ADDRESSES)
+        else:
+            self._reconcile(now)
+        self._tell()
+
+    def farewell(self) -> list[tuple[bytes, Address]]:
+        """The datagram that tells a connected peer it was removed. The session is over with it."""
+        address = self._route.address
+        if self._connected and address is not None and self._route.room(REFUSED_DATAGRAM) >= REFUSED_DATAGRAM:
+            self._dispatch.emit(*self._pairing.ids(), [wire.refused(Refusal.REMOVED)], address)
+        return self._dispatch.take()
 
     def blame(self, reason: str, now: int) -> None:
         """Count something malformed against the peer; too much of it in a minute, and it is ignored."""
@@ -159,12 +204,15 @@ class Session:
         if verdict is Verdict.GREET:
             self._greet(packet.cid, size, address, now)
             return
+        if verdict is Verdict.SESSIONLESS:
+            self._take_sessionless(packet.frames, now)
+            return
         if verdict is Verdict.ADOPT:
             self._begin(address, now)
         self._accept(packet, size, address, now)
 
     def _accept(self, packet: wire.Packet, size: int, address: Address, now: int) -> None:
-        if self._records_size > MAX_UNCOLLECTED_BYTES:
+        if self._inbox.full:
             self._conduct.reject("uncollected")  # unacknowledged, so that it comes again
         elif not self._received.add(packet.counter):
             self._conduct.reject("replay")
@@ -172,7 +220,7 @@ class Session:
             self._hear(packet.counter, size, address, now)
             try:
                 for kind, body in wire.read_frames(packet.frames):
-                    self._take(kind, body, now)
+                    self._take(kind, body, packet.counter, now)
             except (wire.BadFrame, BadMessage) as error:
                 self.blame(error.reason, now)
             if self._received.ack_overdue and self._route.open:
@@ -183,47 +231,80 @@ class Session:
         self._received = Received()
         self._lost(self._flight.abandon())
         self._flight = Flight()
-        self._route.adopt(address, self._counter)
+        self._route.adopt(address, self._dispatch.counter)
         self._connected = False
+        self._terms.begin()
 
     def _hear(self, counter: int, size: int, address: Address, now: int) -> None:
         self._heard = now
-        self._route.heard(address, size, counter == self._received.highest, self._counter)
-        if not self._connected:
+        self._route.heard(address, size, counter == self._received.highest, self._dispatch.counter)
+        # Datagrams that were under way when the peer cut us off do not mean that it is there for us.
+        if not self._connected and not self._terms.cut_off:
             self._connected = True
-            self._notices.append(Connected(address))
-            self._pulse.at_once(now)
+            self._reconcile(now)
+            self._tell()
 
-    def _take(self, kind: int, body: bytes, now: int) -> None:
+    def _take(self, kind: int, body: bytes, counter: int, now: int) -> None:
         if kind in _WANT_ACK:
             self._received.wants_ack(now)
-        if kind == wire.EVENTS:
-            self._collect(wire.read_events(body), now)
-        elif kind == wire.FRAGMENT:
-            record = self._reassembly.add(wire.read_fragment(body), now)
-            self._collect([] if record is None else [record], now)
+        if kind in (wire.EVENTS, wire.FRAGMENT):
+            self._take_records(kind, body, now)
         elif kind == wire.ACK:
             self._take_ack(*wire.read_ack(body), now)
         elif kind == wire.SYNC:
-            self._say_sync(self._strategy.receive(body, self._index, now))
-            self._note_sync()
+            self._take_sync(body, now)
         elif kind == wire.ADDRESSES:
-            self._notices.append(AddressesLearned(wire.read_addresses(body)))
+            self._learn(wire.read_addresses(body))
+        elif kind == wire.LETTER:
+            self._notices.append(LetterReceived(self._control.letters.take(body, now)))
+        elif kind == wire.REFUSED:
+            if self._terms.hear(wire.read_refused(body), counter, now):
+                self._be_refused(now)
         elif kind == wire.HELLO and wire.read_hello(body) != self._strategy_name:
             self._conduct.reject("other-strategy")
 
-    def _collect(self, records: list[bytes], now: int) -> None:
-        self._active = now
-        self._records += records
-        self._records_size += sum(map(len, records))
+    def _take_records(self, kind: int, body: bytes, now: int) -> None:
+        if self._terms.takes(len(body)):
+            self._active = now
+            self._inbox.add(kind, body, now)
+        else:
+            self._conduct.reject("unknown-bytes")
+
+    def _take_sync(self, body: bytes, now: int) -> None:
+        if not self._terms.hears_sync(now):
+            self._conduct.reject("unknown-sync")
+            return
+        self._say_sync(self._strategy.receive(body, self._index, now))
+        self._note_sync()
+
+    def _learn(self, known: list[tuple[bytes, str]]) -> None:
+        if self.restricted:
+            self._conduct.reject("unknown-addresses")  # anybody's word would have us greet anyone
+        else:
+            self._notices.append(AddressesLearned(known))
 
     def _take_ack(self, highest: int, seen: int, now: int) -> None:
-        if highest >= self._counter:
+        if highest >= self._dispatch.counter:
             raise wire.BadFrame("ack")
         delivered, lost = self._flight.acked(highest, seen, now)
         self._outbox.delivered([ref for ref in delivered if isinstance(ref, Ref)], now)
         self._lost(lost)
         self._route.acked(highest)
+
+    def _take_sessionless(self, frames: bytes, now: int) -> None:
+        if frames != wire.refused(Refusal.REMOVED):
+            self._conduct.reject("sessionless")  # there is nothing else to say without a session
+        elif self._terms.hear_cut_off():
+            self._be_refused(now)
+
+    def _be_refused(self, now: int) -> None:
+        if self._terms.refused is None:
+            self._reconcile(now)
+        else:
+            self._notices.append(Refused(self._terms.refused))
+        if self._terms.cut_off:
+            self._part()
+            self._pulse.rest(now)
 
     def _note_sync(self) -> None:
         in_sync = self._strategy.in_sync
@@ -244,7 +325,7 @@ class Session:
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
         """Datagrams that may go now, at most SEND_BATCH of them, and the greetings."""
         for cid, echo, target in self._hellos:
-            self._emit(cid, echo, [wire.hello(self._strategy_name)], target)
+            self._dispatch.emit(cid, echo, [wire.hello(self._strategy_name)], target)
         self._hellos.clear()
         self._resume = None
         address = self._route.address
@@ -256,12 +337,11 @@ class Session:
                 self._resume = now
         # An ACK that cannot go (no credit, no budget, no connection) must not keep the timer in the past.
         self._received.postpone_ack(now, self._resume or now + HEARTBEAT_GAP_MS)
-        out, self._out = self._out, []
-        return out
+        return self._dispatch.take()
 
     def _send_next(self, address: Address, now: int) -> bool:
-        if not self._budget.allows(now):
-            self._resume = self._budget.ready_at()
+        if not self._dispatch.budget.allows(now):
+            self._resume = self._dispatch.budget.ready_at()
             return False
         frames = [] if self._route.open and not self._ping else [wire.frame(wire.PING)]
         if self._received.ack_at is not None:
@@ -275,12 +355,10 @@ class Session:
             or (self._received.ack_at is not None and self._received.ack_at <= now)
         )
         before = len(frames)
-        while self._control and len(self._control[0]) <= room:
-            frames.append(self._control.popleft())
-            room -= len(frames[-1])
+        frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
-        if self._route.open and self._flight.room > 0:
-            filled, refs = self._outbox.fill(room, now, self._flight.rtt)
+        if self._route.open and self._flight.room > 0 and not self.restricted:
+            filled, refs = self._outbox.fill(room - sum(map(len, frames[before:])), now, self._flight.rtt)
             frames += filled
         # An ACK can be what keeps the next control frame out: then it goes by itself.
         if len(frames) == before and not urgent and not (before and self._control):
@@ -293,17 +371,17 @@ class Session:
         self._received.acked()
         self._ping = False
         if any(frame[0] in _WANT_ACK for frame in frames):
-            said_again = [frame for frame in frames if frame[0] == wire.ADDRESSES]
-            self._flight.sent(self._counter, [*refs, *said_again], now)
+            said_again = [frame for frame in frames if frame[0] in SAID_AGAIN]
+            self._flight.sent(self._dispatch.counter, [*refs, *said_again], now)
         if refs:
             self._active = now
-        self._route.spend(self._emit(*self._pairing.ids(), frames, address))
+        self._route.spend(self._dispatch.emit(*self._pairing.ids(), frames, address))
 
     def _ack(self) -> bytes:
         return wire.ack(self._received.highest, self._received.seen())
 
     def _wait_for_more(self, now: int) -> None:
-        if not self._route.open or self._flight.room <= 0:
+        if not self._route.open or self._flight.room <= 0 or self.restricted:
             return
         if self._outbox.waiting:
             self._resume = now + LOOK_AGAIN_MS
@@ -311,26 +389,32 @@ class Session:
             self._pulse.nudge(now)
         self._looked = self._strategy.pushing
 
-    def _emit(self, cid: bytes, echo: bytes, frames: list[bytes], address: Address) -> int:
-        datagram = self.link.seal(self._entropy(NONCE_BYTES), wire.packet(cid, echo, self._counter, frames))
-        self._counter += 1
-        self._datagrams_out += 1
-        self._bytes_out += len(datagram)
-        self._budget.spend(len(datagram))
-        self._out.append((datagram, address))
-        return len(datagram)
-
-    def _say(self, frames: list[bytes]) -> None:
-        for frame in frames:
-            if len(self._control) < MAX_CONTROL:
-                self._control.append(frame)
-
     def _lost(self, refs: Sequence[Ref | bytes]) -> None:
-        self._say([ref for ref in refs if isinstance(ref, bytes)])
+        frames = [ref for ref in refs if isinstance(ref, bytes)]
+        # What was taken back since is not said again, and what a restricted peer may not have is not either.
+        outdated = (wire.REFUSED, wire.ADDRESSES) if self.restricted else (wire.REFUSED,)
+        told = wire.refused(self._terms.told)
+        self._control.again([frame for frame in frames if frame[0] not in outdated or frame == told])
         self._outbox.lost([ref for ref in refs if isinstance(ref, Ref)])
 
+    def _tell(self) -> None:
+        """Let a connected peer know that it is not admitted, or that it is now."""
+        if self._connected and self._terms.tell():
+            self._control.say([wire.refused(self._terms.told)])
+
+    def _reconcile(self, now: int) -> None:
+        if self._connected and self._route.address is not None:
+            self._notices.append(Connected(self._route.address))
+            self._pulse.at_once(now)
+
+    def _part(self) -> None:
+        self._lost(self._flight.abandon())
+        if self._connected:
+            self._connected = False
+            self._notices.append(Disconnected())
+
     def _say_sync(self, messages: list[bytes]) -> None:
-        self._say([wire.frame(wire.SYNC, message) for message in messages])
+        self._control.say([wire.frame(wire.SYNC, message) for message in messages])
 
     # Time.
 
@@ -354,16 +438,18 @@ class Session:
             self._beat(now)
 
     def _beat(self, now: int) -> None:
-        self._reassembly.expire(now)
+        self._inbox.reassembly.expire(now)
         if self._connected and self._heard is not None and now - self._heard > SILENCE_MS:
-            self._connected = False
-            self._lost(self._flight.abandon())
-            self._notices.append(Disconnected())
-        if self._connected:
-            self._say_sync(self._strategy.heartbeat(self._index, now))
-        else:
+            self._part()
+        if not self._connected:
             self._dial_all()
-        busy = self._strategy.in_sync is not True or now - self._active < ACTIVE_MS
+        elif self._terms.full:
+            self._ping = True  # to be heard of, without asking for anything
+        else:
+            self._say_sync(self._strategy.heartbeat(self._index, now))
+        # A restricted peer cannot become equal by itself: there is nothing to hurry for.
+        differs = self._strategy.in_sync is not True and not self.restricted
+        busy = differs or now - self._active < ACTIVE_MS
         self._pulse.beat(now, reachable=self._connected, busy=busy)
 
     def _dial_all(self) -> None:
@@ -377,10 +463,8 @@ class Session:
         """The next notice, or None. Received records come together, as one BlobsReceived."""
         if self._notices:
             return self._notices.popleft()
-        if self._records:
-            records, self._records, self._records_size = self._records, [], 0
-            return BlobsReceived(records)
-        return None
+        records = self._inbox.collect()
+        return BlobsReceived(records) if records else None
 
     def status(self) -> Status:
         """Numbers for people and tests."""
@@ -391,15 +475,18 @@ class Session:
             address=self._route.address,
             strategy=self._strategy_name,
             in_sync=self._strategy.in_sync,
+            held=held,
             peer_count=self._strategy.peer_count,
             pending=max(lacks, self._outbox.queued),
             rtt=self._flight.rtt,
             window=self._flight.window,
             datagrams_in=self._datagrams_in,
-            datagrams_out=self._datagrams_out,
+            datagrams_out=self._dispatch.counter,
             bytes_in=self._bytes_in,
-            bytes_out=self._bytes_out,
+            bytes_out=self._dispatch.bytes,
             datagrams_lost=self._flight.lost_count,
             last_heard=self._heard,
             rejected=dict(self._conduct.rejected),
+            restricted=self.restricted,
+            refused=self._terms.refused,
         )

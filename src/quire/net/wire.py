@@ -16,15 +16,17 @@ from quire.limits import (
     MAX_ADDRESS_CHARS,
     MAX_BLOB_BYTES,
     MAX_DATAGRAM,
+    MAX_LETTER_BYTES,
 )
 from quire.net.link import LINK_OVERHEAD
+from quire.net.standing import Refusal
 
 VERSION = 1
 CID_BYTES = 8
 NO_CID = bytes(CID_BYTES)
 
-HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING = range(1, 8)
-_KINDS = range(HELLO, PING + 1)
+HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED = range(1, 10)
+_KINDS = range(HELLO, REFUSED + 1)
 
 _PACKET = Struct(">B8s8sQ")
 _FRAME = Struct(">BH")
@@ -197,6 +199,30 @@ def read_addresses(body: bytes) -> list[tuple[bytes, str]]:
             raise BadFrame("addresses")
         known.append((device, text))
     return known
+
+
+def letter(data: bytes) -> bytes:
+    """LETTER: a message of the layers above, 1 to MAX_LETTER_BYTES."""
+    return frame(LETTER, data)
+
+
+def read_letter(body: bytes) -> bytes:
+    """The message. Raises BadFrame `letter`."""
+    if not 1 <= len(body) <= MAX_LETTER_BYTES:
+        raise BadFrame("letter")
+    return body
+
+
+def refused(reason: Refusal | None) -> bytes:
+    """REFUSED: why the receiver is given nothing; None takes back what was said before."""
+    return frame(REFUSED, bytes((reason or 0,)))
+
+
+def read_refused(body: bytes) -> Refusal | None:
+    """The reason, or None. Raises BadFrame `refused`."""
+    if len(body) != 1 or body[0] > max(Refusal):
+        raise BadFrame("refused")
+    return Refusal(body[0]) if body[0] else None
 
 
 def is_address(text: str) -> bool:

@@ -1,0 +1,47 @@
+"""What goes to one peer beside events: the strategy's messages, addresses, refusals and letters.
+
+Owns: their queues, and which of them are said again when they are lost. Must not know: packets, standing.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from quire.limits import MAX_CONTROL
+from quire.net import wire
+from quire.net.letters import Letters
+
+#: Kinds that are said again. A later heartbeat says anew what a lost SYNC said.
+SAID_AGAIN = (wire.ADDRESSES, wire.LETTER, wire.REFUSED)
+
+
+class Control:
+    """Of one session; whole frames."""
+
+    def __init__(self) -> None:
+        self.letters = Letters()
+        self._waiting: deque[bytes] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def say(self, frames: Sequence[bytes]) -> None:
+        """Queue frames that are no letters; what exceeds MAX_CONTROL is dropped."""
+        self._waiting.extend(frames[: max(0, MAX_CONTROL - len(self._waiting))])
+
+    def again(self, frames: Sequence[bytes]) -> None:
+        """These, all of SAID_AGAIN, were lost."""
+        self.letters.again([frame for frame in frames if frame[0] == wire.LETTER])
+        self.say([frame for frame in frames if frame[0] != wire.LETTER])
+
+    def drop(self, kind: int) -> None:
+        """What waits of this kind is not to be said any more."""
+        self._waiting = deque(frame for frame in self._waiting if frame[0] != kind)
+
+    def fill(self, room: int, letters: bool, now: int) -> list[bytes]:
+        """Frames of at most `room` bytes that go next, letters first if they may go."""
+        frames = self.letters.next(room, now) if letters else []
+        room -= sum(map(len, frames))
+        while self._waiting and len(self._waiting[0]) <= room:
+            frames.append(self._waiting.popleft())
+            room -= len(frames[-1])
+        return frames
