@@ -25,5 +25,5 @@ def alice(home: Home) -> Membership:
 @pytest.fixture
 def carol(home: Home, alice: Membership) -> Author:
     author = Author(Space(), "carol")
-    give(home, alice, author.introduce())
+    give(home, alice, author.introduce(), author.is_called())
     return author

@@ -16,9 +16,11 @@ from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
 from quire.store.memberships import Membership
 from tests.events.builders import (
+    GRAPH_TYPES,
     NOW,
     Author,
     Made,
+    Space,
     add_holder,
     give,
     give_one_by_one,
@@ -38,9 +40,15 @@ few = settings(deadline=None, max_examples=12, suppress_health_check=list(Health
 
 @st.composite
 def histories(draw: st.DrawFn, types: Sequence[str]) -> list[Made]:
-    """What the writers wrote: introductions (but the stranger's), then events of these types in each one's log."""
+    """What the writers wrote: introductions (but the stranger's), then events of these types in each one's log.
+
+    Those of the membership graph may build on each other.
+    """
     writers = [Author(SPACE, name) for name in WRITERS]
     made = [writer.introduce() for writer in writers[:-1]]
+    writers.append(Space().founder)
+    writers[-1].ts = NOW
+    of_graph: list[str] = []
     plan = draw(
         st.lists(
             st.tuples(
@@ -54,7 +62,11 @@ def histories(draw: st.DrawFn, types: Sequence[str]) -> list[Made]:
     for place, (who, type_, later, sign) in enumerate(plan):
         writers[who].ts += later - 1  # clocks may stand still, and even go back
         signed = sign or last[who] == place or not REGISTRY.get(type_).lasting
-        made.append(writers[who].write(type_, draw(BODIES[type_]), sign=signed))
+        body = draw(BODIES[type_])
+        if type_ in GRAPH_TYPES and of_graph:
+            body = {**body, "after": [*body["after"], *draw(st.lists(st.sampled_from(of_graph), max_size=2))]}
+        made.append(writers[who].write(type_, body, sign=signed))
+        of_graph += [made[-1].event_id] if type_ in GRAPH_TYPES else []
     return made
 
 
@@ -151,7 +163,8 @@ def test_requests_leave_no_event(handler: Handler, data: st.DataObject) -> None:
     assert any(table_rows(home, alice, table) for table in handler.tables)
     after = home.store.db.all("SELECT * FROM blobs"), home.store.index(alice.account, alice.space).whole()
     assert after == before
-    assert home.store.blobs.head(home.store.names.device_number(alice.space, writer.id))[0] == 1
+    assert home.store.names.known_device(alice.space, writer.id) is not None
+    assert home.store.blobs.head(home.store.names.device_number(alice.space, writer.id)) == (0, None)
 
 
 @by_type
@@ -209,11 +222,13 @@ def test_types_together_keep_the_contract_too(data: st.DataObject) -> None:
 
 def test_one_blob_for_two_holders() -> None:
     home, (alice, bob) = fresh("alice", "bob")
+    before = home.store.db.one("SELECT count(*) FROM blobs")
+    assert before == (len(SPACE.founding) + 2,)
     made = Author(SPACE, "carol").introduce()
     give(home, alice, made)
-    assert states(home, bob) == {}
+    assert made.event_id not in states(home, bob)
     ingest(home, bob, [SPACE.seal(made.data)], "another peer", NOW)  # even sealed again by someone
-    rows = home.store.db.all("SELECT account_id, encrypted FROM events ORDER BY account_id")
+    rows = home.store.db.all("SELECT account_id, encrypted FROM events WHERE event_id = ?", (made.event_id,))
     assert sorted(account for account, _ in rows) == sorted([alice.account_id, bob.account_id])
     assert {bytes(sealed) for _, sealed in rows} == {made.sealed[8:]}
-    assert home.store.db.one("SELECT count(*) FROM blobs") == (1,)
+    assert home.store.db.one("SELECT count(*) FROM blobs") == (before[0] + 1,)

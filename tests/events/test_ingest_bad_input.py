@@ -16,6 +16,7 @@ from quire.events.handler import Handler
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
+from quire.events.standing import device_need
 from quire.limits import MAX_BLOB_BYTES, MAX_BODY_CHARS, MAX_EVENT_BYTES
 from quire.store.memberships import Membership
 from tests.events.builders import (
@@ -106,9 +107,10 @@ def _with_signature(sig: str | None) -> Callable[[Author], bytes]:
 DEEP = b"[" * 20 + b"]" * 20
 
 DROPPED: list[tuple[str, str, Callable[[Author], bytes]]] = [
-    ("nothing", "unknown-key", lambda _: b""),
-    ("a few bytes", "unknown-key", lambda _: b"abc"),
-    ("an unknown key id", "unknown-key", lambda a: b"whatever" + SPACE.seal(a.signed(_message(a)))[8:]),
+    ("nothing", "cannot-open", lambda _: b""),
+    ("a few bytes", "cannot-open", lambda _: b"abc"),
+    ("an unknown key id, and no room for a blob", "cannot-open", lambda _: b"whatever" + bytes(39)),
+    ("an enormous blob under an unknown key", "too-large", lambda _: b"whatever" + bytes(MAX_BLOB_BYTES + 1)),
     ("a key id alone", "cannot-open", lambda _: key_id(SPACE.key)),
     ("a truncated blob", "cannot-open", lambda a: SPACE.seal(a.signed(_message(a)))[:-1]),
     ("a flipped bit", "cannot-open", _flipped),
@@ -236,7 +238,7 @@ def test_no_bytes_raise(data: st.DataObject) -> None:
         home, member, [*batch, sound.sealed, *data.draw(st.lists(st.binary(max_size=60)))], "x", NOW
     )
     assert report.valid >= 1
-    assert home.store.waiting.is_met(member.account, member.space, f"peer {carol.id}")
+    assert home.store.waiting.is_met(member.account, member.space, device_need(carol.id))
     home.close()
 
 
@@ -271,7 +273,7 @@ POLL = Handler(
     schema="CREATE TABLE poll_rows (account INTEGER, space INTEGER, event INTEGER, question TEXT,"
     " PRIMARY KEY (account, space, event)) STRICT;\n",
     project=_project_poll,
-    needs=lambda o: (f"peer {o.event.author}",),
+    needs=lambda o: (device_need(o.event.author),),
     provides=lambda o: ("a poll",),
 )
 
@@ -280,6 +282,7 @@ def test_an_unknown_type_is_kept_and_understood_later(tmp_path: Any) -> None:
     path = tmp_path / "quire.db"
     home = make_home(path)
     alice = add_holder(home, SPACE, "alice")
+    before = home.store.index(alice.account, alice.space).whole().count
     carol, erin = Author(SPACE, "carol"), Author(SPACE, "erin")
     made = [
         carol.introduce(),
@@ -291,7 +294,7 @@ def test_an_unknown_type_is_kept_and_understood_later(tmp_path: Any) -> None:
     assert (report.valid, report.blocked, len(report.arrived)) == (4, 0, 1)
     assert {states(home, alice)[one.event_id] for one in (*made[1:], odd)} == {"unsupported"}
     index = home.store.index(alice.account, alice.space)
-    assert index.whole().count == 4, "what is not understood is synced on all the same"
+    assert index.whole().count == before + 4, "what is not understood is synced on all the same"
     home.close()
 
     richer = make_home(path, registry_with(POLL))
@@ -372,4 +375,4 @@ def test_a_damaged_blob_that_was_shown(home: Home, alice: Membership, carol: Aut
 
 def test_rejections_are_counted_by_reason(home: Home, alice: Membership) -> None:
     ingest(home, alice, [b"", b"x", SPACE.seal(b"["), SPACE.seal(b"{}")], "mallory", NOW)
-    assert rejected(home, alice) == {"unknown-key": 2, "not-json": 1, "bad-fields": 1}
+    assert rejected(home, alice) == {"cannot-open": 2, "not-json": 1, "bad-fields": 1}

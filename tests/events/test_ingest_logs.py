@@ -10,8 +10,8 @@ from quire.events import home as home_module
 from quire.events import ingest as ingest_module
 from quire.events.append import append
 from quire.events.home import Home
+from quire.events.ingest import release_held
 from quire.events.rebuild import rebuild
-from quire.events.settle import release_held
 from quire.limits import MAX_CLOCK_AHEAD_MS, MAX_INTEGER
 from quire.store.memberships import Membership
 from tests.events.builders import (
@@ -104,7 +104,7 @@ def test_events_that_wait_are_kept_open_within_bounds(
 @pytest.mark.parametrize("far", [0, 1, 10**9])
 def test_claims_to_our_own_log_move_nothing(home: Home, alice: Membership, far: int) -> None:
     """Unsigned events in our name: never vouched for, never our head, whatever place they claim."""
-    device = home.store.names.device_number(alice.space, alice.account_id)
+    device = home.store.names.device_number(alice.space, alice.device)
     head = home.store.blobs.head(device)
     forger = Author(SPACE, "alice")
     forger.seq, forger.prev = head[0] + far, head[1]
@@ -156,11 +156,11 @@ def test_another_device_cannot_vouch(home: Home, alice: Membership, carol: Autho
 def test_a_successor_that_cites_the_wrong_place_vouches_for_nothing(order: int) -> None:
     home = make_home()
     alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
-    intro = carol.introduce()
+    intro, called = carol.introduce(), carol.is_called()
     unsigned = carol.say("at 2", sign=False)
     carol.seq += 3
     late = carol.say("at 6, citing 2")
-    give(home, alice, intro)
+    give(home, alice, intro, called)
     for made in (unsigned, late)[::order]:
         give(home, alice, made)
     assert (state_of(home, alice, unsigned), state_of(home, alice, late)) == ("blocked", "valid")
@@ -183,14 +183,14 @@ def test_a_hole_in_a_log_is_no_obstacle(home: Home, alice: Membership, carol: Au
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)])
 def test_a_fork_is_kept_and_noted_alike_everywhere(order: tuple[int, ...]) -> None:
     carol = Author(SPACE, "carol")
-    intro = carol.introduce()
+    intro = [carol.introduce(), carol.is_called()]
     seq, prev, ts = carol.seq, carol.prev, carol.ts
     left = [carol.say("left", sign=False), carol.say("left end")]
     carol.seq, carol.prev, carol.ts = seq, prev, ts
     right = [carol.say("right"), carol.say("right end")]
     home = make_home()
     alice = add_holder(home, SPACE, "alice")
-    give(home, alice, intro)
+    give(home, alice, *intro)
     for place in order:
         give(home, alice, (*left, *right)[place])
     assert bodies(home, alice) == ["left", "left end", "right", "right end"]
@@ -203,10 +203,10 @@ def test_a_fork_is_noted_after_reopening_and_release(tmp_path: Any) -> None:
     path = tmp_path / "quire.db"
     home = make_home(path)
     alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
-    doubted = carol.introduce(sign=False)
+    intro, doubted = carol.introduce(), carol.is_called(sign=False)
     ahead = carol.say("ahead", ts=NOW + MAX_CLOCK_AHEAD_MS + 10)
     later = [carol.say("3"), carol.say("4"), carol.say("5")]
-    give(home, alice, doubted)
+    give(home, alice, intro, doubted)
     give(home, alice, *later)
     home.close()
     home = make_home(path)
@@ -223,13 +223,14 @@ def test_vouching_reads_the_head_from_the_store() -> None:
     """`mark_genuine` on a log whose head is not in memory must not take an old event for the head."""
     home = make_home()
     alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
-    unsigned = carol.introduce(sign=False)
+    intro, unsigned = carol.introduce(), carol.is_called(sign=False)
     later = [carol.say("2"), carol.say("3")]
-    give(home, alice, unsigned)
+    give(home, alice, intro, unsigned)
     give(home, alice, later[1])
     with undone(home.store.db):
         pass  # what was in memory is gone
-    row = home.store.blobs.read([1])[0]
+    number, _ = home.store.blobs.known(alice.account, alice.space, [unsigned.event_id])[unsigned.event_id]
+    row = home.store.blobs.read([number])[0]
     with home.store.transaction():
         home.store.blobs.mark_genuine([row])
     device = home.store.names.device_number(alice.space, carol.id)
@@ -240,7 +241,7 @@ def test_vouching_reads_the_head_from_the_store() -> None:
 def test_what_comes_back_from_others_is_ours(home: Home, alice: Membership) -> None:
     """After a loss (an old copy of the home), our own later events come back by sync, and we go on from there."""
     lost = Author(SPACE, "alice")
-    device = home.store.names.device_number(alice.space, alice.account_id)
+    device = home.store.names.device_number(alice.space, alice.device)
     lost.seq, lost.prev = home.store.blobs.head(device)
     lost.ts = NOW + 1_000
     give(home, alice, *lost.says(["lost", "and found"]))
@@ -257,12 +258,13 @@ def test_what_comes_back_from_others_is_ours(home: Home, alice: Membership) -> N
 @pytest.mark.parametrize("ts", [NOW + MAX_CLOCK_AHEAD_MS + 1, NOW * 2, MAX_INTEGER])
 def test_a_timestamp_far_ahead_is_held(home: Home, alice: Membership, carol: Author, ts: int) -> None:
     ahead = carol.say("ahead", ts=ts)
+    before = home.store.index(alice.account, alice.space).whole().count
     report = give(home, alice, ahead, carol.say("now"))
     assert (report.valid, report.blocked) == (1, 1)
     assert bodies(home, alice) == ["now"]
     assert home.clock(alice.account).last <= NOW + MAX_CLOCK_AHEAD_MS + 1, "our clock is not pulled along"
     index = home.store.index(alice.account, alice.space)
-    assert index.whole().count == 4
+    assert index.whole().count == before + 2
     assert (ts, ahead.event_id) in [(at, to_text(raw)) for at, raw in index.page((0, b""), (2**53, b""), 10)]
     assert release_held(home, alice, ts - MAX_CLOCK_AHEAD_MS - 1).valid == 0
     assert release_held(home, alice, ts - MAX_CLOCK_AHEAD_MS).valid == 1

@@ -18,9 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from quire.core.encoding import from_text
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.events.ingest import ingest
+from quire.events.ingest import ingest, release_held
 from quire.events.rebuild import rebuild
-from quire.events.settle import release_held
 from quire.handlers import message, peer
 from quire.store.buckets import COARSE, FINE
 from quire.store.memberships import Membership
@@ -78,6 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
         for who, (_, name) in enumerate(HOLDERS):
             home, member = self.holder(who)
             peer.create(Context(home, self.now, member.account, member), name)
+            self.pool.append(Author(self.space, name).introduce())
             self._collect(who)
 
     def _collect(self, who: int) -> None:
@@ -88,7 +88,7 @@ class StoreMachine(RuleBasedStateMachine):
         for (event_id,) in home.store.db.all(
             "SELECT b.event_id FROM blobs AS b JOIN devices AS d ON d.n = b.device"
             " WHERE d.device = ? AND b.genuine ORDER BY b.seq",
-            (member.account_id,),
+            (member.device,),
         ):
             if event_id not in have:
                 self.pool.append(Made(event_id, b"", index.blobs([from_text(event_id)])[0]))
@@ -102,7 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 2), signed=st.booleans())
     def author_introduces_itself(self, who: int, signed: bool) -> None:
         author = self.authors[who]
-        self.pool.append(author.introduce(sign=signed))
+        self.pool += [author.introduce(ts=author.ts), author.is_called(sign=signed)]
         if not signed:
             self.pool.append(author.say("signed for what stands before"))
 
@@ -269,7 +269,7 @@ class StoreMachine(RuleBasedStateMachine):
         sealed = index.blobs([from_text(event_id) for event_id in sorted(states(home, member))])
         other = make_home()
         try:
-            name = next(name for _, name in HOLDERS if Author(self.space, name).id == member.account_id)
+            name = next(name for _, name in HOLDERS if Author(self.space, name).identity == member.account_id)
             again = add_holder(other, self.space, name)
             ingest(other, again, sealed, "all at once", self.now)
             return views(other, again)

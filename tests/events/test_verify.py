@@ -155,7 +155,7 @@ def test_damaged_events_come_back_from_a_peer(tmp_path: Path, net: Network) -> N
     assert "run 3" not in net.texts("alice")
     assert {what for what, _ in found(net.home)} == {"blob"}, "verify goes on naming what is damaged"
     head = net.home.store.blobs.head(
-        net.home.store.names.device_number(net.member("alice").space, net.member("alice").account_id)
+        net.home.store.names.device_number(net.member("alice").space, net.member("alice").device)
     )
     for name in ("alice", "bob"):
         report = ingest(net.home, net.member(name), records, "a peer", net.now)

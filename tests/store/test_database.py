@@ -18,6 +18,7 @@ from quire.store.database import Database
 from quire.store.store import Store
 from tests.events.builders import (
     NOW,
+    VAULT,
     Author,
     Space,
     add_holder,
@@ -46,7 +47,7 @@ def filled(path: Path, messages: int = 200) -> None:
 
 def use(path: Path) -> None:
     """Open a home, look at everything in it, write."""
-    home = Home(path, REGISTRY, os.urandom)
+    home = Home(path, REGISTRY, os.urandom, VAULT)
     try:
         with home.store.db.plain_errors():
             for member in home.store.memberships.all():
@@ -127,7 +128,7 @@ def test_another_writer(tmp_path: Path) -> None:
 def test_read_only(tmp_path: Path) -> None:
     filled(tmp_path / "a.db", 3)
     db = Database(tmp_path / "a.db", read_only=True)
-    assert db.one("SELECT count(*) FROM events") == (4,)
+    assert db.one("SELECT count(*) FROM events") == (8,)
     with pytest.raises(HomeError, match="cannot be read or written"), db.plain_errors():
         db.execute("DELETE FROM blobs")
     db.close()
@@ -147,7 +148,7 @@ def test_places_where_no_database_can_be(tmp_path: Path) -> None:
         Path("/proc/quire.db"),
     ):
         with pytest.raises(HomeError, match="cannot be read or written"):
-            Store(path)
+            Store(path, VAULT)
 
 
 @pytest.mark.parametrize("garbage", [b"garbage" * 1_000, b"SQLite format 3\0" + b"\xff" * 5_000, b"xy"])
@@ -155,7 +156,7 @@ def test_garbage(tmp_path: Path, garbage: bytes) -> None:
     path = tmp_path / "quire.db"
     path.write_bytes(garbage)
     with pytest.raises(Damaged, match="damaged"):
-        Store(path)
+        Store(path, VAULT)
     assert path.read_bytes() == garbage, "left as it was, for whoever can read more from it"
 
 
@@ -216,7 +217,7 @@ def test_a_full_disk_keeps_everything_before_and_nothing_of_the_batch(tmp_path: 
     home.store.db.execute("PRAGMA max_page_count = 1000000")
     assert give(home, alice, *big).valid == 50
     assert len(bodies(home, alice)) == 52
-    assert len(states(home, alice)) == 53
+    assert len(states(home, alice)) == len(before["states"]) + 50
     home.close()
 
 
@@ -229,8 +230,8 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
         from quire.errors import HomeError
         from quire.events.home import Home
         from quire.handlers import REGISTRY
-        from tests.events.builders import Author, Space, bodies, give
-        home = Home(sys.argv[1], REGISTRY, os.urandom)
+        from tests.events.builders import VAULT, Author, Space, bodies, give
+        home = Home(sys.argv[1], REGISTRY, os.urandom, VAULT)
         alice, erin = home.store.memberships.all()[0], Author(Space(), "erin")
         limit = os.path.getsize(sys.argv[1]) + 50_000
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

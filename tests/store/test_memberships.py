@@ -1,21 +1,34 @@
+from pathlib import Path
+
 import pytest
 
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
-from quire.limits import MAX_ADDRESSES_KEPT
-from quire.store.memberships import HOME, INVITED
+from quire.core.sealing import key_id
+from quire.core.vault import Vault
+from quire.errors import HomeError
+from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
+from quire.store.memberships import FOUNDER, HOME, INVITED, PAIRING, SIBLINGS
 from quire.store.store import Store
-from tests.events.builders import digest, undone
+from tests.events.builders import VAULT, digest, undone
+
+
+def add_account(store: Store, name: str) -> int:
+    nonces = digest(f"nonces {name}", 48)
+    root = digest(f"entropy {name}")
+    return store.memberships.add_account(f"root of {name}", DeviceKey(digest(name)), "[]", nonces, root)
 
 
 @pytest.fixture
 def store() -> Store:
-    store = Store(":memory:")
+    store = Store(":memory:", VAULT)
     memberships = store.memberships
     for name in ("alice", "bob"):
-        account = memberships.add_account(DeviceKey(digest(name)))
+        account = add_account(store, name)
         memberships.add(account, to_text(digest(f"home {name}")), digest("h"), name, HOME)
-    memberships.add(1, to_text(digest("garden")), digest("key"), "garden", INVITED)
+    member = memberships.add(1, to_text(digest("garden")), digest("link"), "garden", INVITED)
+    epoch = memberships.add_key(member, digest("key"), to_text(key_id(digest("key"))))
+    memberships.seal_under(member, epoch, epoch)
     return store
 
 
@@ -28,8 +41,12 @@ def test_who_is_where(store: Store) -> None:
     assert memberships.home(2).name == "bob"
     assert memberships.device_key(1) == DeviceKey(digest("alice"))
     member = memberships.of_account(1)[0]
-    assert (member.account_id, member.raw_space_id) == (DeviceKey(digest("alice")).text, digest("garden"))
-    assert member.epochs[member.current_epoch][0] == digest("key")
+    assert (member.account_id, member.identity_name) == ("root of alice", "alice")
+    assert (member.device, member.raw_space_id) == (DeviceKey(digest("alice")).text, digest("garden"))
+    assert member.link_key == digest("link")
+    assert member.epochs[member.content][0] == member.epochs[member.control][0] == digest("key")
+    assert memberships.root(1) == digest("entropy alice")
+    assert memberships.chain(1) == "[]"
     for wrong in (
         lambda: memberships.get(2, member.space),
         lambda: memberships.home(9),
@@ -42,7 +59,7 @@ def test_who_is_where(store: Store) -> None:
 def test_a_rollback_forgets_memberships_and_names(store: Store) -> None:
     memberships = store.memberships
     with undone(store.db):
-        account = memberships.add_account(DeviceKey(digest("carol")))
+        account = add_account(store, "carol")
         member = memberships.add(account, to_text(digest("new")), digest("key"), "new", INVITED)
         device = store.names.device_number(member.space, "carol")
         assert len(memberships.all()) == 2
@@ -59,12 +76,66 @@ def test_keys_do_not_show_in_a_repr(store: Store) -> None:
     assert repr(digest("alice")) not in repr(store.memberships.of_account(1)[0].device_key)
 
 
-def test_inviting_is_remembered(store: Store) -> None:
-    member = store.memberships.of_account(1)[0]
-    assert not store.memberships.has_invited(1)
-    store.memberships.mark_invited(member)
-    assert store.memberships.has_invited(1)
-    assert not store.memberships.has_invited(2)
+def test_device_keys_are_stored_sealed_and_open_with_their_vault_alone(tmp_path: Path) -> None:
+    path, key = tmp_path / "quire.db", DeviceKey(digest("alice"))
+    store = Store(path, VAULT)
+    account = add_account(store, "alice")
+    nonces = digest("nonces alice", 48)
+    assert store.db.one("SELECT seed, root FROM device_keys") == (
+        VAULT.seal(nonces[:24], key.seed, b"device" + key.public),
+        VAULT.seal(nonces[24:], digest("entropy alice"), b"root" + key.public),
+    )
+    store.close()
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert key.seed not in stored
+    assert digest("entropy alice") not in stored
+    another = Store(path, Vault(digest("another home")))
+    with pytest.raises(HomeError, match="cannot be opened"):
+        another.memberships.device_key(account)
+    another.close()
+
+
+def test_an_identity_that_was_linked_has_no_root_here(store: Store) -> None:
+    account = store.memberships.add_account("x", DeviceKey(digest("x")), "[]", digest("nonces", 48))
+    assert store.memberships.root(account) is None
+
+
+def test_keys_go_by_the_name_of_their_content_key(store: Store) -> None:
+    member, name = store.memberships.of_account(1)[0], to_text(key_id(digest("key")))
+    epoch = store.memberships.add_key(member, digest("control"), name)
+    assert store.memberships.add_key(member, digest("control"), name) == epoch, "once"
+    assert store.memberships.key_name(member, epoch) == name
+    assert sorted(store.memberships.keys_called(member, name)) == sorted([digest("key"), digest("control")])
+    assert store.memberships.keys_called(member, "other") == []
+    with pytest.raises(KeyError):
+        store.memberships.key_name(member, 99)
+
+
+def test_kind_and_name_may_change(store: Store) -> None:
+    member = store.memberships.set_kind(store.memberships.of_account(1)[0], FOUNDER, "yard")
+    assert (member.kind, member.name) == (FOUNDER, "yard")
+    assert store.memberships.all() == [member]
+
+
+def test_a_sealed_key_is_bound_to_its_identity(store: Store) -> None:
+    """Who can write to the file cannot make one identity sign as another."""
+    store.db.execute(
+        "UPDATE device_keys SET seed = (SELECT seed FROM device_keys WHERE account = 2) WHERE account = 1"
+    )
+    with pytest.raises(HomeError, match="cannot be opened"):
+        store.memberships.device_key(1)
+    assert store.memberships.device_key(2) == DeviceKey(digest("bob"))
+
+
+def test_where_a_device_was_reached_in_any_space(store: Store) -> None:
+    remember = store.memberships.remember_address
+    for number in range(MAX_ADDRESSES + 2):
+        remember(1, 1, "d", f"192.0.2.1:{number}", number + 1)
+    remember(1, 2, "d", "192.0.2.1:0", 100)
+    remember(2, 1, "d", "192.0.2.9:1", 200)
+    found = store.memberships.addresses_of(1, "d")
+    assert len(found) == MAX_ADDRESSES
+    assert found[:2] == ["192.0.2.1:0", f"192.0.2.1:{MAX_ADDRESSES + 1}"]
 
 
 def test_addresses_are_bounded_and_the_latest_reached_stay(store: Store) -> None:
@@ -86,3 +157,46 @@ def test_hearsay_does_not_age_what_is_known(store: Store) -> None:
     for reached in (7, 0, 5):
         store.memberships.remember_address(1, 1, "d", "192.0.2.1:1", reached)
     assert store.memberships.addresses(1, 1, 9) == [("d", "192.0.2.1:1", 7)]
+
+
+def test_doors_that_are_no_spaces_are_listed_apart(store: Store) -> None:
+    memberships = store.memberships
+    siblings = memberships.add(1, to_text(digest("siblings")), digest("s"), "siblings", SIBLINGS)
+    nobody = add_account(store, "not linked yet")
+    pairing = memberships.add(nobody, to_text(digest("pairing")), digest("p"), "ann", PAIRING)
+    assert memberships.accounts() == [1, 2]
+    assert [m.name for m in memberships.all()] == ["garden"]
+    assert memberships.doors() == [siblings, pairing]
+    assert memberships.doors_of(1, SIBLINGS) == [siblings]
+    assert memberships.doors_of(1, PAIRING) == []
+
+
+def test_closing_the_door_of_a_device_that_was_not_linked_leaves_nothing_of_it(store: Store) -> None:
+    memberships = store.memberships
+    before = store.db.all("SELECT * FROM device_keys"), store.db.all("SELECT * FROM accounts")
+    nobody = add_account(store, "not linked yet")
+    pairing = memberships.add(nobody, to_text(digest("pairing")), digest("p"), "ann", PAIRING)
+    memberships.remember_address(nobody, pairing.space, "device", "127.0.0.1:1", 1)
+    memberships.remove(pairing)
+    assert (store.db.all("SELECT * FROM device_keys"), store.db.all("SELECT * FROM accounts")) == before
+    assert store.db.all("SELECT * FROM addresses") == []
+    assert memberships.doors() == []
+
+
+def test_closing_a_door_of_an_identity_leaves_the_identity(store: Store) -> None:
+    memberships = store.memberships
+    memberships.remove(memberships.add(1, to_text(digest("pairing")), digest("p"), "ann", PAIRING))
+    assert memberships.accounts() == [1, 2]
+    assert memberships.device_key(1) == DeviceKey(digest("alice"))
+
+
+def test_a_device_may_become_an_identitys_and_a_root_may_change(store: Store) -> None:
+    memberships = store.memberships
+    memberships.become(1, "another root")
+    assert [m.account_id for m in memberships.of_account(1)] == ["another root"]
+    assert store.names.account_name(1) == "another root"
+    memberships.set_chain(1, "[1]")
+    assert memberships.chain(1) == "[1]"
+    memberships.set_root(1, digest("new root"), digest("nonce", 24))
+    assert memberships.root(1) == digest("new root")
+    assert digest("new root") not in store.db.one("SELECT root FROM device_keys WHERE account = 1")[0]  # type: ignore[index]

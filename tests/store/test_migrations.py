@@ -8,6 +8,7 @@ from quire.store.database import Database
 from quire.store.migrations import migrate
 from quire.store.schema import MIGRATIONS
 from quire.store.store import Store
+from tests.events.builders import VAULT
 
 ONE = ("one", "CREATE TABLE a (x) STRICT;\nCREATE TABLE a2 (x INTEGER) STRICT;\n".replace("(x)", "(x TEXT)"))
 TWO = ("two", "ALTER TABLE a ADD COLUMN y TEXT;\nINSERT INTO a VALUES ('1', '2');\n")
@@ -52,17 +53,17 @@ def test_a_failing_one_leaves_nothing_of_itself(tmp_path: Path) -> None:
 def test_names_are_named_once_and_are_final() -> None:
     names = [name for name, _ in MIGRATIONS]
     assert len(names) == len(set(names))
-    assert names[0] == "first"
+    assert names[0] == "members"
 
 
 def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "quire.db"
-    store = Store(path)
+    store = Store(path, VAULT)
     store.db.execute("INSERT INTO migrations (name) VALUES ('from the future')")
     store.close()
     before = content(path)
     with pytest.raises(HomeError, match=r"newer version of Quire .*'from the future'"):
-        Store(path)
+        Store(path, VAULT)
     assert content(path) == before
 
 
@@ -76,11 +77,11 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path, sch
     connection.close()
     before = content(path)
     with pytest.raises(HomeError, match="not one of Quire's"):
-        Store(path)
+        Store(path, VAULT)
     assert content(path) == before
 
 
 def test_a_new_store_has_the_relations_that_people_query() -> None:
-    store = Store(":memory:")
+    store = Store(":memory:", VAULT)
     assert store.db.all("SELECT event_id, account_id, received_ts, encrypted FROM events") == []
     store.close()

@@ -2,10 +2,11 @@ import pytest
 
 from quire.errors import NotFound
 from quire.store.store import Store
+from tests.events.builders import VAULT
 
 
 def test_numbers_and_back() -> None:
-    names = Store(":memory:").names
+    names = Store(":memory:", VAULT).names
     assert names.account_number("a") == names.account_number("a") == 1
     assert names.account_number("b") == 2
     space = names.space_number("s")

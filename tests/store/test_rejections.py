@@ -1,9 +1,10 @@
 from quire.limits import MAX_REJECTIONS_KEPT
 from quire.store.store import Store
+from tests.events.builders import VAULT
 
 
 def test_counts_by_source_and_reason() -> None:
-    rejections = Store(":memory:").rejections
+    rejections = Store(":memory:", VAULT).rejections
     rejections.count(1, "bob", "float", 10)
     rejections.count(1, "bob", "float", 12, 5)
     rejections.count(1, "bob", "too-large", 11)
@@ -15,7 +16,7 @@ def test_counts_by_source_and_reason() -> None:
 
 def test_the_newest_are_kept() -> None:
     """MAX_REJECTIONS_KEPT rows, whoever sends from however many names."""
-    rejections = Store(":memory:").rejections
+    rejections = Store(":memory:", VAULT).rejections
     for number in range(MAX_REJECTIONS_KEPT + 30):
         rejections.count(1, f"source {number}", "float", number)
     kept = rejections.of(1)

@@ -5,7 +5,7 @@ from quire.events.handler import Handler
 from quire.store.database import Database
 from quire.store.store import Store
 from quire.store.views import ForeignTable, View
-from tests.events.builders import Author, Space, add_holder, bodies, give, make_home, registry_with
+from tests.events.builders import VAULT, Author, Space, add_holder, bodies, give, make_home, registry_with
 
 SCHEMA = """
 CREATE TABLE own_rows (account INTEGER, x TEXT) STRICT;
@@ -21,7 +21,7 @@ class PollEvent(Event):
 
 @pytest.fixture
 def view() -> View:
-    store = Store(":memory:")
+    store = Store(":memory:", VAULT)
     view = View(store.db, "own", ("own_rows", "own_more"), SCHEMA)
     view.create()
     store.db.execute("CREATE TABLE foreign_rows (account INTEGER, x TEXT)")

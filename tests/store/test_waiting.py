@@ -1,12 +1,12 @@
 import pytest
 
 from quire.store.store import Store
-from tests.events.builders import undone
+from tests.events.builders import VAULT, undone
 
 
 @pytest.fixture
 def store() -> Store:
-    return Store(":memory:")
+    return Store(":memory:", VAULT)
 
 
 def test_block_and_release(store: Store) -> None:

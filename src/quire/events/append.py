@@ -9,7 +9,8 @@ from typing import Any
 from quire.core import event as core_event
 from quire.core.event import Event
 from quire.core.sealing import seal
-from quire.errors import UserError
+from quire.errors import NotIn, UserError
+from quire.events.audiences import seal_fields, sealing_keys
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
 from quire.events.settle import Report, write
@@ -17,41 +18,70 @@ from quire.limits import MAX_EVENT_BYTES
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 
+NO_KEY = (
+    "This device has no key of the space yet: a member has to let it in first. "
+    "`quire status` tells whether one is reached; what you write will be possible then."
+)
+
 
 def append(
-    home: Home, member: Membership, type_: str, bodies: Sequence[Mapping[str, Any]], now: int
+    home: Home,
+    member: Membership,
+    type_: str,
+    bodies: Sequence[Mapping[str, Any]],
+    now: int,
+    audiences: Sequence[str] = (),
+    epoch: int = 0,
 ) -> list[Opened[Any]]:
     """Append events of one type to this identity's log, as a run under one signature.
 
-    `bodies` are the type's own fields; `now` the wall clock (ms). Only the last event of the run carries
-    `sig`. Raises UserError when a body is too large, HomeError when the disk is full.
+    `bodies` are the type's own fields, sealed to `audiences` where there are any; `now` the wall clock (ms);
+    `epoch` the one to seal under, if not the type's present one. Only the last event of the run carries `sig`.
+    Raises UserError when a body is too large or a key is not held, HomeError when the disk is full.
     """
     handler = home.registry.get(type_)
+    if not epoch:
+        of_graph = handler.change is not None or handler.for_newcomers
+        epoch = member.control if of_graph else member.content
     with home.store.transaction():
-        opened, rows = _make_run(home, member, handler, bodies, now)
+        opened, rows = _make_run(home, member, handler, bodies, now, audiences, epoch)
         home.store.blobs.insert(rows)
         write(home, member, opened, [handler] * len(opened), now, Report())
+        if handler.change is not None:
+            home.clock(member.account).observe(opened[-1].event.ts)  # what builds on it is later
     return opened
 
 
 def _make_run(
-    home: Home, member: Membership, handler: Handler, bodies: Sequence[Mapping[str, Any]], now: int
+    home: Home,
+    member: Membership,
+    handler: Handler,
+    bodies: Sequence[Mapping[str, Any]],
+    now: int,
+    audiences: Sequence[str],
+    epoch: int,
 ) -> tuple[list[Opened[Any]], list[BlobRow]]:
-    account, space, author = member.account, member.space, member.account_id
+    account, space, author = member.account, member.space, member.device
     device = home.store.names.device_number(space, author)
     seq, prev = home.store.blobs.head(device)
-    epoch = member.current_epoch
+    if epoch not in member.epochs:
+        raise NotIn(NO_KEY)
     key, context = member.epochs[epoch]
     ts = home.clock(account).tick(now)
     nonces = home.entropy(24 * len(bodies))
     last = len(bodies) - 1
+    under = sealing_keys(home, member, audiences)
     opened: list[Opened[Any]] = []
     rows: list[BlobRow] = []
     for place, (number, body) in enumerate(
         zip(home.store.blobs.take_numbers(len(bodies)), bodies, strict=True)
     ):
         seq += 1
-        event = make_event(handler, ts, author, seq, prev, body)
+        if under:
+            header = Event(type=handler.type, v=handler.version, ts=ts, author=author, seq=seq, prev=prev)
+            event: Event = seal_fields(home, member, header, body, under)
+        else:
+            event = make_event(handler, ts, author, seq, prev, body)
         if place == last:
             core_event.sign(event, member.raw_space_id, member.device_key)
         data = core_event.encode(event)
@@ -62,7 +92,7 @@ def _make_run(
         event_id = prev = core_event.event_id(data)
         blob = seal(key, nonces[24 * place : 24 * place + 24], data, context)
         rows.append(BlobRow(number, event_id, space, epoch, device, seq, ts, 1, blob))
-        opened.append(Opened(account, space, author, number, device, event_id, event))
+        opened.append(Opened(account, space, member.account_id, number, device, event_id, event))
     return opened, rows
 
 
@@ -80,8 +110,11 @@ def make_event(
 def make_passing(home: Home, member: Membership, type_: str, body: Mapping[str, Any], now: int) -> bytes:
     """A signed and sealed event (`key_id ‖ blob`) that is not part of any log: a request, not a fact."""
     handler = home.registry.get(type_)
-    event = make_event(handler, home.clock(member.account).tick(now), member.account_id, 1, None, body)
+    if member.control not in member.epochs:
+        raise NotIn(NO_KEY)
+    event = make_event(handler, home.clock(member.account).tick(now), member.device, 1, None, body)
     core_event.sign(event, member.raw_space_id, member.device_key)
-    key, context = member.epochs[member.current_epoch]
+    # Under the key of the graph, which all members come by: what never opens would be kept locked.
+    key, context = member.epochs[member.control]
     blob = seal(key, home.entropy(24), core_event.encode(event), context)
-    return home.store.names.key_id(member.current_epoch) + blob
+    return home.store.names.key_id(member.control) + blob

@@ -3,16 +3,42 @@
 Owns: the surface that handlers' commands, queries and jobs see. Must not know: any handler.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from quire.errors import UserError
-from quire.events.append import append
+from quire.errors import NotIn, Refused, UserError
+from quire.events.append import append, make_event
 from quire.events.handler import Opened
 from quire.events.home import Home
-from quire.store.memberships import Membership
+from quire.events.keyring import lacks_current, waits_since
+from quire.events.standing import graph_of
+from quire.graph.graph import Graph
+from quire.graph.ledger import Entry
+from quire.graph.rules import REASONS
+from quire.graph.state import is_stale, parents
+from quire.limits import KEY_WAIT_MS, MAX_PARENTS
+from quire.store.memberships import JOINING, Membership
 from quire.store.views import View
+
+#: What a device that was taken away is told, and tells.
+REVOKED = (
+    "This device was revoked by another device of the same identity: it can still show what it holds, and "
+    "nobody takes anything from it any more. Link it anew with `quire device link` on a device that counts."
+)
+
+WAITS_FOR_KEY = (
+    "The space has a new key that has not been handed to this device yet, and what is written under the old one "
+    "could be read by who was removed. A member's device hands it on: try again in a minute."
+)
+
+#: Stands for the id of an event that is not written yet.
+_DRAFT = "draft"
+
+NOT_HEARD = (
+    "This device has not heard of its own admission to the space yet: that takes a member who can be reached. "
+    "`quire status` tells how sync stands; try again then."
+)
 
 
 @dataclass(frozen=True)
@@ -27,17 +53,85 @@ class Context:
 
     @property
     def member(self) -> Membership:
-        """The identity and space acted for. Raises UserError when there is no space."""
+        """The identity and space acted for, as it is now. Raises UserError when there is no space."""
         if self.chosen is None:
             raise UserError(
                 "This identity is in no space yet. Make one with `quire space create NAME`, "
                 "or join one with `quire join LINK`."
             )
-        return self.chosen
+        return self.home.store.memberships.get(self.chosen.account, self.chosen.space)
 
-    def append(self, type_: str, *bodies: Mapping[str, Any]) -> list[Opened[Any]]:
-        """Append events to this identity's log in this space (one signature for all)."""
-        return append(self.home, self.member, type_, bodies, self.now)
+    @property
+    def graph(self) -> Graph:
+        """The membership graph of this space, as this identity knows it."""
+        return graph_of(self.home, self.member)
+
+    def append(
+        self, type_: str, *bodies: Mapping[str, Any], audiences: Sequence[str] = ()
+    ) -> list[Opened[Any]]:
+        """Append events to this identity's log in this space (one signature for all).
+
+        With `audiences` (ids of the events that made them) only those can open the bodies. Nothing is sealed under
+        a key that somebody has who must not have it: a new one is made first.
+        """
+        self._refuse_revoked()
+        for scope in ("", *audiences):
+            self._renew_key(scope)
+        return append(self.home, self.member, type_, bodies, self.now, audiences)
+
+    def change(self, type_: str, body: Mapping[str, Any], epoch: int = 0) -> Opened[Any]:
+        """Append an event of the membership graph, sealed under the key of `epoch` or the present one.
+
+        Raises Refused, naming the rule, when it would not count.
+        """
+        self._refuse_revoked()
+        with self.home.store.transaction():
+            after = parents(self.graph, self.member.device, MAX_PARENTS)
+            whole = {**body, "after": after}
+            slug = self._why_not(type_, whole)
+            if slug == "device" and not self.graph.ledger.claims(self.member.device, self.graph.valid):
+                raise NotIn(NOT_HEARD)
+            if slug:
+                raise Refused(f"That cannot be done: {REASONS[slug]} (rule `{slug}`).")
+            return append(self.home, self.member, type_, [whole], self.now, epoch=epoch)[0]
+
+    def _why_not(self, type_: str, body: Mapping[str, Any]) -> str:
+        """The rule that an event of the graph would break."""
+        home, member = self.home, self.member
+        handler = home.registry.get(type_)
+        assert handler.change is not None
+        device = home.store.names.device_number(member.space, member.device)
+        seq = home.store.blobs.head(device)[0] + 1
+        ts = home.clock(member.account).tick(self.now)
+        event = make_event(handler, ts, member.device, seq, None, body)
+        draft = Opened(member.account, member.space, member.account_id, 0, device, _DRAFT, event)
+        change = handler.change(draft, member.raw_space_id)
+        return self.graph.why_not(Entry(_DRAFT, member.device, seq, ts, body["after"], change))
+
+    def _refuse_revoked(self) -> None:
+        member = self.member
+        graph = graph_of(self.home, member)
+        if self.home.may_write.get((member.account, member.space)) == graph.valid:
+            return  # found so a moment ago, and nothing has changed since
+        if graph.ledger.revocations(member.device) & graph.valid:
+            raise Refused(REVOKED)
+
+    def _renew_key(self, scope: str) -> None:
+        member = self.member
+        if member.kind == JOINING:
+            return
+        known = self.home.stale.setdefault((member.account, member.space), {})
+        found = known.get(scope)
+        if found is None:
+            lacks = not scope and lacks_current(self.home, member, self.graph)
+            found = known[scope] = (is_stale(self.graph, scope), lacks)
+        stale, lacks = found
+        if lacks and not stale and self.now - waits_since(self.home, member, self.graph) < KEY_WAIT_MS:
+            raise UserError(WAITS_FOR_KEY)
+        if stale or lacks:
+            for handler in self.home.registry.handlers:
+                if handler.renew is not None:
+                    handler.renew(self, scope)
 
     def view(self, type_: str) -> View:
         """A handler's own tables."""
@@ -45,4 +139,4 @@ class Context:
 
     def within(self, member: Membership) -> "Context":
         """The same, in another space of an identity."""
-        return Context(self.home, self.now, member.account, member, self.addresses)
+        return replace(self, account=member.account, chosen=member)

@@ -13,14 +13,34 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from quire.core.event import Event
+from quire.graph.changes import AnyChange
 from quire.store.views import View
 
 if TYPE_CHECKING:
     from quire.events.context import Context
+    from quire.events.keyring import KeyBox
 
 EventT = TypeVar("EventT", bound=Event)
 #: The class of an event type (`type` is a field below).
 EventClass = type[Event]
+
+
+class GraphEvent(Event):
+    """Header of the events that make up the membership graph; `after` are ids of those that it builds on."""
+
+    after: list[str]
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whom a body was sealed to: the id of the event that made the audience, and the identities it began with.
+
+    `fixed`: it never changes (one person's devices, or two people).
+    """
+
+    audience_id: str
+    members: tuple[str, ...]
+    fixed: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +55,10 @@ class Opened(Generic[EventT]):
     device: int
     event_id: str
     event: EventT
+    #: The identity whose device wrote it, where the type needs a known device.
+    sender: str = ""
+    #: Whom its body was sealed to; None for one that every member can read.
+    audience: Audience | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,9 @@ class Operation:
     writes: bool = False
     #: Whether it acts for one identity (`--as`) and in one of its spaces (`--space`).
     scope: str = "space"
+
+
+NEVER, OPTIONAL, ALWAYS = "never", "optional", "always"
 
 
 def _none(_: Opened[Any]) -> Sequence[str]:
@@ -74,11 +101,30 @@ class Handler:
     #: What must have been provided before the event counts, and what it provides once it does.
     needs: Callable[[Opened[Any]], Sequence[str]] = _none
     provides: Callable[[Opened[Any]], Sequence[str]] = _none
+    #: For events of the membership graph (GraphEvent): what one says, its proofs checked for a space (32 bytes).
+    change: Callable[[Opened[Any], bytes], AnyChange] | None = None
+    #: Sealed as the membership graph is: newcomers read it also where they do not get what was written before.
+    for_newcomers: bool = False
+    #: For those that hand out a key: the key in its wrappings.
+    box: "Callable[[Opened[Any]], KeyBox] | None" = None
+    #: Run before anything is written under a key (of a scope) that somebody has who must not: makes a new one.
+    renew: "Callable[[Context, str], None] | None" = None
+    #: Letters to a device that was just reached (public key), and answers to one of its letters (BadEvent for
+    #: what is none): what devices say to each other that is no event.
+    greets: "Callable[[Context, str], Sequence[bytes]] | None" = None
+    answers: "Callable[[Context, str, bytes], Sequence[bytes]] | None" = None
+    #: Whether it greets again at every tick, for as long as a device is reached.
+    reminds: bool = False
+    #: Kinds of doors, beside all spaces, where it greets, answers and runs its jobs.
+    doors: tuple[str, ...] = ()
     operations: tuple[Operation, ...] = ()
     #: Run for every identity at every tick.
     jobs: tuple["Callable[[Context], None]", ...] = ()
     #: True: the tables hold local facts, not views; a rebuild leaves them alone.
     local: bool = False
+    #: Whether its fields can be sealed to audiences: NEVER, OPTIONAL or ALWAYS. One that is sealed waits for its
+    #: author's device alone and provides nothing; its projector sees it where, and when, a key to it is held.
+    sealed: str = NEVER
     #: The table whose `body_text` is searched, if any.
     searchable: str | None = None
 
@@ -88,6 +134,7 @@ class Registry:
     """The handlers of a node, listed explicitly by whoever composes it."""
 
     handlers: tuple[Handler, ...]
+    _by_type: Mapping[str, Handler] = field(init=False)
     _decoders: Mapping[tuple[str, int], tuple[Handler, "msgspec.json.Decoder[Event]"]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,13 +144,11 @@ class Registry:
             if handler.event is not None
         }
         object.__setattr__(self, "_decoders", decoders)
+        object.__setattr__(self, "_by_type", {handler.type: handler for handler in self.handlers})
 
     def get(self, type_: str) -> Handler:
         """The handler of a type. Raises KeyError."""
-        for handler in self.handlers:
-            if handler.type == type_:
-                return handler
-        raise KeyError(type_)
+        return self._by_type[type_]
 
     def decoder(self, type_: str, version: int) -> "tuple[Handler, msgspec.json.Decoder[Event]] | None":
         """The handler of an event type at a version, with its typed decoder; None when unsupported."""

@@ -6,25 +6,32 @@ which handlers there are.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quire.core.clock import HybridClock
 from quire.core.event import Event
+from quire.core.sealed_body import AudienceKey
+from quire.core.vault import Vault
 from quire.events.handler import Handler, Registry
+from quire.graph.graph import Graph
 from quire.limits import MAX_DOUBTFUL_OPEN
 from quire.store.blobs import VALID
 from quire.store.search import SearchIndex
 from quire.store.store import Store
 from quire.store.views import View
 
+if TYPE_CHECKING:
+    from quire.events.keyring import KeyBox
+
 Entropy = Callable[[int], bytes]
 
 
 class Home:
-    """One store with the views of `registry`; `entropy(n)` gives n random bytes."""
+    """One store with the views of `registry`; `entropy(n)` gives n random bytes, `vault` seals private keys."""
 
-    def __init__(self, path: Path | str, registry: Registry, entropy: Entropy) -> None:
+    def __init__(self, path: Path | str, registry: Registry, entropy: Entropy, vault: Vault) -> None:
         """Open or create the home's database. Raises HomeError or Damaged."""
-        self.store = Store(path)
+        self.store = Store(path, vault)
         self.registry = registry
         self.entropy = entropy
         self.views = {h.type: View(self.store.db, h.type, h.tables, h.schema) for h in registry.handlers}
@@ -33,9 +40,36 @@ class Home:
         )
         #: Opened events, by number, that wait for their voucher: it mostly comes with the next batch.
         self.doubtful: dict[int, tuple[Event, Handler | None]] = {}
+        #: By (account, space): membership graphs, keys that came and may unlock blobs, and, by scope, whether the
+        #: key that is sealed under has to be replaced before it is used again, or is not the present one.
+        self.graphs: dict[tuple[int, int], Graph] = {}
+        self.fresh_keys: dict[tuple[int, int], list[bytes]] = {}
+        self.stale: dict[tuple[int, int], dict[str, tuple[bool, bool]]] = {}
+        #: By (account, space): which nodes of the graph counted when this device was last found to be free to write.
+        self.may_write: dict[tuple[int, int], int] = {}
+        #: By (account, space): keys of audiences by name, and the names of those that came and may open bodies.
+        self.audience_keys: dict[tuple[int, int], dict[str, list[AudienceKey]]] = {}
+        self.fresh_audience_keys: dict[tuple[int, int], list[str]] = {}
+        #: How large the graph was when its key was last seen to be with everyone.
+        self.healed: dict[tuple[int, int], int] = {}
+        #: By (account, space) and the name of the key that they bring: events of the graph that wait to be taken in.
+        self.boxes: dict[tuple[int, int], dict[str, list[KeyBox]]] = {}
+        #: By (account, space) and device: see `events.history`.
+        self.closed: dict[tuple[int, int], dict[str, tuple[int, frozenset[int], frozenset[int]]]] = {}
+        #: What jobs and greetings last acted on, by their own names, so that they rest until it changes.
+        self.noted: dict[tuple[object, ...], object] = {}
+        #: Spaces whose membership changed, for the node to look at after the commit.
+        self.moved: dict[int, None] = {}
+        self._senders: dict[tuple[int, int, int], str] = {}
         self._clocks: dict[int, HybridClock] = {}
         self.store.db.on_rollback(self._clocks.clear)
-        self.store.db.on_rollback(self.doubtful.clear)
+        for memory in (self.doubtful, self.graphs, self.fresh_keys, self.stale, self._senders):
+            self.store.db.on_rollback(memory.clear)
+        self.store.db.on_rollback(self.boxes.clear)
+        self.store.db.on_rollback(self.closed.clear)
+        self.store.db.on_rollback(self.may_write.clear)
+        for memory_of_keys in (self.audience_keys, self.fresh_audience_keys):
+            self.store.db.on_rollback(memory_of_keys.clear)
         with self.store.db.plain_errors():
             self.stale_views = self._make_views()
 
@@ -57,6 +91,29 @@ class Home:
         if len(self.doubtful) >= MAX_DOUBTFUL_OPEN:
             self.doubtful.clear()
         self.doubtful[number] = opened
+
+    def forget_graphs(self) -> None:
+        """Read the membership graphs from the store again when they are next asked for."""
+        self.graphs.clear()
+        self.stale.clear()
+        self.boxes.clear()
+        self.closed.clear()
+        self.may_write.clear()
+        self.forget_senders()
+
+    def forget_senders(self) -> None:
+        """Look up again whose devices are whose."""
+        self._senders.clear()
+
+    def sender(self, account: int, space: int, device: int) -> str:
+        """The identity that a device belongs to, as far as another one knows; "" for a stranger's."""
+        key = (account, space, device)
+        sender = self._senders.get(key)
+        if sender is None:
+            sender = self.store.graph.member_of(*key) or ""
+            if sender:
+                self._senders[key] = sender
+        return sender
 
     def clock(self, account: int) -> HybridClock:
         """An identity's hybrid clock, set from what it holds when first asked for."""

@@ -22,8 +22,8 @@ from quire.errors import BadEvent
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
 from quire.events.opening import decode, open_stored
-from quire.events.settle import VOUCH, Report, clear_doubts, write
-from quire.limits import MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
+from quire.events.settle import VOUCH, Report, clear_doubts, project, reconsider, reopen, write
+from quire.limits import BLOB_OVERHEAD, INGEST_BATCH, MAX_BLOB_BYTES, MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 
@@ -46,37 +46,87 @@ def ingest(home: Home, member: Membership, sealed: Sequence[bytes], source: str,
     Raises HomeError when the disk is full or the database unusable; then nothing of the batch is kept.
     """
     report = Report()
+    member = home.store.memberships.get(member.account, member.space)  # a key may have come since
     with home.store.transaction():
-        candidates = _open(home, member, sealed, report)
+        member = home.store.memberships.get(member.account, member.space)  # keys may have come since
+        _ingest(home, member, sealed, source, now, report)
+        unlock(home, member, now, report)
+    return report
+
+
+def unlock(home: Home, member: Membership, now: int, report: Report) -> None:
+    """Take in the blobs whose key has come; what they bring may open more. Then show the bodies that open now."""
+    key = (member.account, member.space)
+    while fresh := home.fresh_keys.pop(key, None):
+        member = home.store.memberships.get(*key)
+        by_source: dict[str, list[bytes]] = {}
+        for source, item in home.store.locked.take(*key, fresh):
+            by_source.setdefault(source, []).append(item)
+        for source, sealed in by_source.items():
+            for start in range(0, len(sealed), INGEST_BATCH):
+                _ingest(home, member, sealed[start : start + INGEST_BATCH], source, now, report)
+    reopen(home, member)
+
+
+def release_held(home: Home, member: Membership, now: int) -> Report:
+    """Let in the events that were held because their timestamp was too far ahead (ms), and what they open."""
+    report = Report()
+    with home.store.transaction():
+        numbers = home.store.waiting.release_until(member.account, member.space, now + MAX_CLOCK_AHEAD_MS)
+        project(home, member, reconsider(home, member, numbers, now), now, report)
+        unlock(home, member, now, report)
+    return report
+
+
+def _ingest(
+    home: Home, member: Membership, sealed: Sequence[bytes], source: str, now: int, report: Report
+) -> None:
+    before = dict(report.rejected)
+    candidates, locked = _open(home, member, sealed, report)
+    if locked:
+        full = home.store.locked.add(member.account, member.space, locked, source)
+        report.locked += len(locked) - full
+        if full:
+            report.reject("waiting-list-full", full)
+    if candidates:
         fresh, numbers = _unknown(home, member, candidates, report)
         passing = [c for c in fresh if c.handler is not None and not c.handler.lasting]
         lasting = [c for c in fresh if c.handler is None or c.handler.lasting] if passing else fresh
         genuine, unvouched = _genuine(home, member, lasting, report)
         _admit(home, member, genuine, unvouched, numbers, now, report)
         _project_passing(home, member, passing, now, report)
-        for reason, number in report.rejected.items():
-            home.store.rejections.count(member.account, source, reason, now, number)
-    return report
+    for reason, number in report.rejected.items():
+        if number > before.get(reason, 0):
+            home.store.rejections.count(member.account, source, reason, now, number - before.get(reason, 0))
 
 
-def _open(home: Home, member: Membership, sealed: Sequence[bytes], report: Report) -> list[Candidate]:
+def _open(
+    home: Home, member: Membership, sealed: Sequence[bytes], report: Report
+) -> tuple[list[Candidate], list[bytes]]:
+    """Opened events, and the blobs whose key is not held."""
     candidates: dict[str, Candidate] = {}
+    locked: list[bytes] = []
     keys = {home.store.names.key_id(epoch): (epoch, *secret) for epoch, secret in member.epochs.items()}
     for item in sealed:
         try:
             found = keys.get(item[:KEY_ID_BYTES])
             if found is None:
-                raise BadEvent("unknown-key")
+                if not BLOB_OVERHEAD <= len(item) - KEY_ID_BYTES <= MAX_BLOB_BYTES:
+                    raise BadEvent("too-large" if len(item) > MAX_BLOB_BYTES else "cannot-open")
+                locked.append(item)
+                continue
             epoch, key, context = found
             blob = item[KEY_ID_BYTES:]
             data = open_blob(key, blob, context)
             event, handler = decode(home, data)
+            if handler is not None and handler.change is not None and epoch in member.apart:
+                raise BadEvent("wrong-key")  # newcomers could not open it, nor anything that builds on it
         except BadEvent as error:
             report.reject(error.reason)
             continue
         event_id = core_event.event_id(data)
         candidates[event_id] = Candidate(event_id, event, handler, data, epoch, blob)
-    return list(candidates.values())
+    return list(candidates.values()), locked
 
 
 def _unknown(

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from quire.core import event as core_event
-from quire.core.event import Event
+from quire.core.event import Event, SealedEvent
 from quire.core.sealing import open_blob
 from quire.errors import BadEvent
-from quire.events.handler import Handler, Opened
+from quire.events.handler import ALWAYS, NEVER, Handler, Opened
 from quire.events.home import Home
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
@@ -21,9 +21,11 @@ from quire.store.memberships import Membership
 class _Head(msgspec.Struct, gc=False):
     type: str
     v: int
+    sealed: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
+_sealed_decoder = msgspec.json.Decoder(SealedEvent)
 
 
 def decode(home: Home, data: bytes) -> tuple[Event, Handler | None]:
@@ -36,6 +38,11 @@ def decode(home: Home, data: bytes) -> tuple[Event, Handler | None]:
     if found is None:
         return core_event.decode_unknown(data), None
     handler, decoder = found
+    if handler.sealed != NEVER:
+        if head.sealed is not msgspec.UNSET:
+            return core_event.decode(data, _sealed_decoder), handler
+        if handler.sealed == ALWAYS:
+            raise BadEvent("bad-fields")
     return core_event.decode(data, decoder), handler
 
 

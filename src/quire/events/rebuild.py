@@ -4,16 +4,17 @@ Owns: `quire rebuild`. Must not know: any handler. Local facts (keys, membership
 go out) are no views and stay.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from quire.core.event import Event
+from quire.events.audiences import provides
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
 from quire.events.opening import envelope, open_stored
-from quire.events.settle import VOUCH, Report, project, reconsider
+from quire.events.settle import VOUCH, Report, project, reconsider, reopen
 from quire.limits import INGEST_BATCH
 from quire.store.blobs import VALID, BlobRow
 from quire.store.database import Row
@@ -42,16 +43,48 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
                 home.views[handler.type].drop()
                 home.views[handler.type].create()
         home.store.waiting.clear(keep_prefix=VOUCH)
+        order = {
+            (account, space): [row.event for row in home.store.graph.events(account, space)]
+            for account, space in home.store.db.all("SELECT account, space FROM memberships")
+        }
+        home.store.graph.clear()
+        home.store.audiences.clear()
+        home.forget_graphs()
         home.search.create()
         rows: list[Row] = home.store.db.all("SELECT account, space FROM memberships ORDER BY account, space")
         for account, space in rows:
-            for count, damaged in _replay(home, home.store.memberships.get(account, space), now):
+            member = home.store.memberships.get(account, space)
+            _replay_graph(home, member, order[account, space], now)
+            for count, damaged in _replay(home, member, now):
                 done += count
                 set_aside += damaged
                 progress(done)
+            reopen(home, member)
         home.store.buckets.recount_all()
     home.stale_views = False
     return Rebuilt(done, set_aside)
+
+
+def _replay_graph(home: Home, member: Membership, events: Sequence[int], now: int) -> None:
+    """Take the events of the membership graph in again, causes first: what else there is depends on them."""
+    rows = {row.n: row for row in home.store.blobs.read(events)}
+    for number in events:
+        found = open_stored(home, member, rows[number]) if number in rows else None
+        if found is not None and found[1] is not None and found[1].change is not None:
+            missing = [
+                need
+                for need in found[1].needs(envelope(member, rows[number], found[0]))
+                if not home.store.waiting.is_met(member.account, member.space, need)
+            ]
+            if not missing:
+                project(
+                    home,
+                    member,
+                    _settled(home, member, [(rows[number], found)]),
+                    now,
+                    Report(),
+                    announce=False,
+                )
 
 
 def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int]]:
@@ -65,7 +98,9 @@ def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int
         home.store.blobs.set_aside(member.account, damaged)
         waiting.forget(member.account, member.space, [row.n for row in damaged])
         page = [(row, state) for row, state in page if opened[row.n] is not None]
-        settled = [(row, opened[row.n]) for row, state in page if state == VALID]
+        settled = [
+            (row, opened[row.n]) for row, state in page if state == VALID and not _of_graph(opened[row.n])
+        ]
         others = [
             row.n
             for row, state in page
@@ -74,6 +109,10 @@ def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int
         project(home, member, _settled(home, member, settled), now, Report(), announce=False)
         project(home, member, reconsider(home, member, others, now), now, Report())
         yield len(page) + len(damaged), len(damaged)
+
+
+def _of_graph(found: tuple[Event, Handler | None] | None) -> bool:
+    return found is not None and found[1] is not None and found[1].change is not None
 
 
 def _settled(
@@ -86,6 +125,6 @@ def _settled(
         event, handler = found
         opened = envelope(member, row, event)
         if handler is not None:
-            home.store.waiting.provide(member.account, member.space, handler.provides(opened))
+            home.store.waiting.provide(member.account, member.space, provides(handler, opened))
         ready.append((opened, handler))
     return ready

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from quire.core.event import SealedEvent
+from quire.events.audiences import needs, open_bodies, provides
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
+from quire.events.keyring import read_early
 from quire.events.opening import envelope, open_stored
+from quire.events.standing import graph_of, note_forks, take_in
 from quire.limits import INGEST_BATCH, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held
 from quire.store.memberships import Membership
@@ -31,6 +35,8 @@ class Report:
     valid: int = 0
     blocked: int = 0
     known: int = 0
+    #: Kept unopened until their key comes.
+    locked: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     arrived: list[Opened[Any]] = field(default_factory=list)
 
@@ -48,27 +54,64 @@ def write(
     report: Report,
     unvouched: Sequence[Opened[Any]] = (),
 ) -> None:
-    """Hold genuine events (whose blobs are stored), project those that are ready, unblock what waited."""
+    """Hold genuine events (whose blobs are stored), project those that are ready, unblock what waited.
+
+    Events of the graph go first, or a batch that brings a member and what it wrote would wait for itself.
+    """
+    pairs = list(zip(trusted, handlers, strict=True))
+    of_graph = [pair for pair in pairs if pair[1] is not None and pair[1].change is not None]
+    if of_graph:
+        # The unsigned ones are held from here on: an event of the graph may be what vouches for them.
+        _write(home, member, of_graph, now, report, unvouched)
+        pairs, unvouched = [pair for pair in pairs if pair[1] is None or pair[1].change is None], ()
+    if pairs or unvouched:
+        _write(home, member, pairs, now, report, unvouched)
+
+
+def _write(
+    home: Home,
+    member: Membership,
+    pairs: Sequence[tuple[Opened[Any], Handler | None]],
+    now: int,
+    report: Report,
+    unvouched: Sequence[Opened[Any]],
+) -> None:
+    trusted, handlers = [opened for opened, _ in pairs], [handler for _, handler in pairs]
     account, space = member.account, member.space
+    _read_early(home, member, pairs)
     ready, waits = _decide(home, member, trusted, handlers, now)
     waits += [(VOUCH + opened.event_id, opened) for opened in unvouched]
     blocked = {opened.number for _, opened in waits}
     held: list[Held] = []
-    uncounted: list[tuple[int, str]] = []
+    uncounted: list[Opened[Any]] = []
     for opened, handler in zip((*trusted, *unvouched), (*handlers, *[None] * len(unvouched)), strict=True):
         idle = UNSUPPORTED if handler is None else VALID
         state = BLOCKED if opened.number in blocked else idle
         held.append((account, space, opened.event.ts, opened.number, state, now))
         if state != VALID:
-            uncounted.append((opened.event.ts, opened.event_id))
+            uncounted.append(opened)
     home.store.blobs.hold(held)
-    home.store.buckets.add(account, space, uncounted)
+    epochs = home.store.blobs.epochs([o.number for o in uncounted]) if member.apart else {}
+    home.store.buckets.add(
+        account, space, [(o.event.ts, o.event_id, epochs.get(o.number, 0)) for o in uncounted]
+    )
     home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
     report.blocked += len(waits)
+    note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
     project(home, member, ready, now, report, counted=False)
     if home.store.waiting.count(account, space):
         # Blocked ones vouch too: what comes before them may be the very thing that they wait for.
         project(home, member, reconsider(home, member, vouch(home, member, trusted), now), now, report)
+        note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
+
+
+def _read_early(home: Home, member: Membership, pairs: Iterable[tuple[Opened[Any], Handler | None]]) -> None:
+    """Take keys out of genuine events that hand them out, whether or not they are ready."""
+    boxes = [
+        handler.box(opened) for opened, handler in pairs if handler is not None and handler.box is not None
+    ]
+    if boxes:
+        read_early(home, member, graph_of(home, member), boxes)
 
 
 def _decide(
@@ -85,12 +128,12 @@ def _decide(
     ready: list[tuple[Opened[Any], Handler | None]] = []
     waits: list[tuple[str, Opened[Any]]] = []
     for item, handler in zip(opened, handlers, strict=True):
-        if item.event.ts > latest and item.event.author != item.received_by:
+        if item.event.ts > latest and item.event.author != member.device:
             waits.append((TIME, item))
             continue
         if handler is not None:
             unmet = None
-            for need in handler.needs(item):
+            for need in needs(handler, item):
                 if need not in met:
                     if not waiting.is_met(member.account, member.space, need):
                         unmet = need
@@ -99,7 +142,7 @@ def _decide(
             if unmet is not None:
                 waits.append((unmet, item))
                 continue
-            if provided := handler.provides(item):
+            if provided := provides(handler, item):
                 waiting.provide(member.account, member.space, provided)
         ready.append((item, handler))
     return ready, waits
@@ -118,14 +161,13 @@ def project(
 
     `announce`: they become valid only now; `counted`: their buckets know them already (they were blocked).
     """
-    own = member.account_id
+    own = member.device
     clock = home.clock(member.account)
     while ready:
-        by_handler: dict[str, list[Opened[Any]]] = {}
+        _name_senders(home, member, [opened for opened, _ in ready])
+        known = [(opened, handler) for opened, handler in ready if handler is not None]
         newest_own, newest_foreign = 0, -1
-        for opened, handler in ready:
-            if handler is not None:
-                by_handler.setdefault(handler.type, []).append(opened)
+        for opened, _ in ready:
             event = opened.event
             if event.author != own:
                 newest_foreign = max(newest_foreign, event.ts)
@@ -133,29 +175,75 @@ def project(
                 newest_own = event.ts
         clock.remember(newest_own)
         clock.observe(newest_foreign)
-        for type_, batch in by_handler.items():
-            projector = home.registry.get(type_).project
-            if projector is not None:
-                projector(home.views[type_], batch)
-        known = [opened for opened, handler in ready if handler is not None]
+        _show(home, member, known)
+        of_graph = [(opened, handler) for opened, handler in known if handler.change is not None]
+        met = take_in(home, member, of_graph) if of_graph else []
+        home.store.waiting.provide(member.account, member.space, met)
         if announce:
-            home.store.blobs.arrive(member.account, [opened.number for opened in known], counted)
+            home.store.blobs.arrive(member.account, [opened.number for opened, _ in known], counted)
         report.valid += len(ready)
-        report.arrived += known
-        ready = _unblock(home, member, ready, now)
+        report.arrived += [opened for opened, _ in known]
+        ready = _unblock(home, member, ready, met, now)
         announce = counted = True
 
 
+def _show(home: Home, member: Membership, known: Sequence[tuple[Opened[Any], Handler]]) -> None:
+    """Run the projectors over events, and over what opens of those that are sealed."""
+    by_handler: dict[str, list[Opened[Any]]] = {}
+    sealed: list[tuple[Opened[Any], Handler]] = []
+    for opened, handler in known:
+        if type(opened.event) is SealedEvent:
+            sealed.append((opened, handler))
+        else:
+            by_handler.setdefault(handler.type, []).append(opened)
+    for opened, handler in open_bodies(home, member, sealed) if sealed else ():
+        by_handler.setdefault(handler.type, []).append(opened)
+    for type_, batch in by_handler.items():
+        projector = home.registry.get(type_).project
+        if projector is not None:
+            projector(home.views[type_], batch)
+
+
+def reopen(home: Home, member: Membership) -> None:
+    """Show the bodies whose keys have come; to subscribers they arrive once more."""
+    at = (member.account, member.space)
+    while names := home.fresh_audience_keys.pop(at, None):
+        numbers = home.store.audiences.take_unopened(*at, names)
+        for start in range(0, len(numbers), INGEST_BATCH):
+            rows = home.store.blobs.read(numbers[start : start + INGEST_BATCH])
+            known = [
+                (envelope(member, row, found[0]), found[1])
+                for row in rows
+                if (found := open_stored(home, member, row)) is not None and found[1] is not None
+            ]
+            _name_senders(home, member, [opened for opened, _ in known])
+            _show(home, member, known)
+            home.store.blobs.arrive(member.account, [opened.number for opened, _ in known], True)
+
+
+def _name_senders(home: Home, member: Membership, opened: Sequence[Opened[Any]]) -> None:
+    found: dict[int, str] = {}
+    for item in opened:
+        sender = found.get(item.device)
+        if sender is None:
+            sender = found[item.device] = home.sender(member.account, member.space, item.device)
+        item.sender = sender
+
+
 def _unblock(
-    home: Home, member: Membership, ready: Sequence[tuple[Opened[Any], Handler | None]], now: int
+    home: Home,
+    member: Membership,
+    ready: Sequence[tuple[Opened[Any], Handler | None]],
+    met: Sequence[str],
+    now: int,
 ) -> list[tuple[Opened[Any], Handler | None]]:
     waiting = home.store.waiting
     if not waiting.count(member.account, member.space):
         return []
-    needs: list[str] = []
+    met_now = list(met)
     for opened, handler in ready:
-        needs += handler.provides(opened) if handler is not None else ()
-    return reconsider(home, member, waiting.release(member.account, member.space, needs), now)
+        met_now += provides(handler, opened) if handler is not None else ()
+    return reconsider(home, member, waiting.release(member.account, member.space, met_now), now)
 
 
 def vouch(home: Home, member: Membership, genuine: Sequence[Opened[Any]]) -> list[int]:
@@ -197,6 +285,7 @@ def reconsider(
         home.doubtful.pop(row.n, None)
         opened.append(envelope(member, row, found[0]))
         handlers.append(found[1])
+    _read_early(home, member, zip(opened, handlers, strict=True))
     ready, waits = _decide(home, member, opened, handlers, now)
     waits_again = [(need, item.number) for need, item in waits]
     home.store.waiting.block(member.account, member.space, waits_again + damaged)
@@ -209,15 +298,6 @@ def reconsider(
     for state, keys in states.items():
         home.store.blobs.set_state(member.account, state, keys)
     return ready
-
-
-def release_held(home: Home, member: Membership, now: int) -> Report:
-    """Let in the events that were held because their timestamp was too far ahead (ms)."""
-    report = Report()
-    with home.store.transaction():
-        numbers = home.store.waiting.release_until(member.account, member.space, now + MAX_CLOCK_AHEAD_MS)
-        project(home, member, reconsider(home, member, numbers, now), now, report)
-    return report
 
 
 def clear_doubts(home: Home, rows: Sequence[BlobRow]) -> None:

@@ -41,11 +41,13 @@ class Blobs:
         self._db = db
         self._next: int | None = None
         self._heads: dict[int, tuple[int, str]] = {}
+        self._forked: dict[int, set[int]] | None = None
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._next = None
         self._heads.clear()
+        self._forked = None
 
     def mark_genuine(self, rows: Sequence[BlobRow]) -> None:
         """Note that stored blobs have been vouched for."""
@@ -149,12 +151,21 @@ class Blobs:
 
     def _note_forks(self, places: Sequence[tuple[int, int]]) -> None:
         if places:
+            self._forked = None
             self._db.execute(
                 "INSERT OR IGNORE INTO forks SELECT b.device, b.seq FROM json_each(?) AS j CROSS JOIN blobs AS b"
                 " ON b.device = j.value ->> 0 AND b.seq = j.value ->> 1 AND b.genuine"
                 " GROUP BY b.device, b.seq HAVING count(*) > 1",
                 (orjson.dumps(places).decode(),),
             )
+
+    def forked(self, device: int) -> set[int]:
+        """The places of a log at which there is more than one genuine event."""
+        if self._forked is None:
+            self._forked = {}
+            for each, seq in self._db.all("SELECT device, seq FROM forks"):
+                self._forked.setdefault(each, set()).add(seq)
+        return self._forked.get(device, set())
 
     def at(self, account: int, device: int, seq: int) -> list[BlobRow]:
         """The events at one place of a log that an identity holds, if genuine (more than one: a fork)."""
@@ -173,6 +184,14 @@ class Blobs:
             (orjson.dumps(events).decode(),),
         )
         return [BlobRow(*row) for row in rows]
+
+    def epochs(self, events: Sequence[int]) -> dict[int, int]:
+        """Event number → the epoch that it is sealed under."""
+        rows = self._db.execute(
+            "SELECT n, epoch FROM blobs WHERE n IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(events).decode(),),
+        )
+        return dict(rows)
 
     def log_backwards(self, device: int, window: int) -> Iterator[BlobRow]:
         """Every stored event of a log by descending seq, read in windows of `window` places."""
@@ -223,8 +242,8 @@ class Blobs:
         """(account, space, event id) of arrivals after a cursor that their holder itself wrote."""
         rows = self._db.execute(
             "SELECT r.account, b.space, b.event_id FROM arrivals AS r"
-            " CROSS JOIN accounts AS a ON a.n = r.account CROSS JOIN blobs AS b ON b.n = r.event"
-            " CROSS JOIN devices AS d ON d.n = b.device AND d.device = a.account_id"
+            " CROSS JOIN device_keys AS k ON k.account = r.account CROSS JOIN blobs AS b ON b.n = r.event"
+            " CROSS JOIN devices AS d ON d.n = b.device AND d.device = k.device"
             " WHERE r.cursor > ? ORDER BY r.cursor",
             (cursor,),
         )
@@ -241,6 +260,23 @@ class Blobs:
             (space, account, limit),
         )
         return [(device, seq) for device, seq in rows]
+
+    def received_at(self, account: int, space: int, ts: int, event: int) -> int:
+        """When an identity received an event (ms); 0 for one that it does not hold."""
+        row = self._db.one(
+            "SELECT received_ts FROM received WHERE account = ? AND space = ? AND ts = ? AND event = ?",
+            (account, space, ts, event),
+        )
+        return int(row[0]) if row else 0
+
+    def newest(self, account: int, space: int, but: int) -> int:
+        """The latest timestamp of a valid event that an identity holds of other devices than `but` (0: none)."""
+        row = self._db.one(
+            "SELECT r.ts FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event WHERE r.account = ?"
+            f" AND r.space = ? AND r.state = {VALID} AND b.device <> ? ORDER BY r.ts DESC LIMIT 1",
+            (account, space, but),
+        )
+        return int(row[0]) if row else 0
 
     def count_unsupported(self, account: int, space: int) -> int:
         """How many events an identity holds that are of a type or version not known here."""

@@ -2,10 +2,13 @@
 
 Owns: `buckets`. Each event counts in one coarse and one fine bucket of time; a summary is the number of
 events and the sum of their ids modulo 2^256, so that adding needs no reading of what is already there.
-`StoreIndex` is what `quire.sync` sees of the store. Must not know: protocols.
+`StoreIndex` is what `quire.sync` sees of the store. Must not know: protocols, who can open what.
+
+Where not every member can open the same content, each epoch of it is counted apart, so that what is compared
+with a peer can leave out what it cannot open. Everything else is counted under epoch 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
@@ -16,67 +19,107 @@ from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.database import Database
 
 _MODULUS = 1 << 256
+_NOTHING = Summary(0, 0)
+
+#: By (account, space): the epochs whose content is counted apart.
+ApartEpochs = Callable[[int, int], frozenset[int]]
+#: Epochs whose content is left out, asked again for each look.
+ClosedEpochs = Callable[[], frozenset[int]]
+#: Summaries by (level, bucket, epoch).
+Cells = dict[tuple[int, int, int], Summary]
+
+
+def nothing_closed() -> frozenset[int]:
+    """Leaves nothing out."""
+    return frozenset()
 
 
 class Buckets:
     """Keeps the summaries: what was valid at once is counted in bulk before they are next read."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, apart: ApartEpochs) -> None:
         self._db = db
+        self.apart = apart
+        #: By (account, space): the last millisecond that held more than a page, in order, and the changes it was
+        #: read after.
+        self.crowds: dict[tuple[int, int], tuple[int, list[Position]]] = {}
+        #: Whether spaces are to be counted anew; None: not looked yet.
+        self._recounts: bool | None = None
+        db.on_rollback(self._forget)
 
-    def add(self, account: int, space: int, events: Sequence[tuple[int, str]]) -> None:
-        """Count held events, given as (ts in ms, event id), in their buckets."""
-        sums: dict[tuple[int, int], list[int]] = {}
-        for ts, event_id in events:
+    def _forget(self) -> None:
+        self._recounts = None
+
+    def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
+        """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
+        apart = self.apart(account, space)
+        sums: dict[tuple[int, int, int], list[int]] = {}
+        for ts, event_id, epoch in events:
             number = int.from_bytes(_raw(event_id), "big")
+            label = epoch if epoch in apart else 0
             for level in (COARSE, FINE):
-                cell = sums.setdefault((level, ts >> level), [0, 0])
+                cell = sums.setdefault((level, ts >> level, label), [0, 0])
                 cell[0] += 1
                 cell[1] += number
-        for (level, bucket), (count, total) in sums.items():
-            self._add_cell(account, space, level, bucket, Summary(count, total))
+        for cell_id, (count, total) in sums.items():
+            self._add_cell(account, space, cell_id, Summary(count, total))
 
-    def _add_cell(self, account: int, space: int, level: int, bucket: int, more: Summary) -> None:
+    def _add_cell(self, account: int, space: int, cell_id: tuple[int, int, int], more: Summary) -> None:
         count, total = more
         old = self._db.one(
-            "SELECT count, total FROM buckets WHERE account = ? AND space = ? AND level = ? AND bucket = ?",
-            (account, space, level, bucket),
+            "SELECT count, total FROM buckets"
+            " WHERE account = ? AND space = ? AND level = ? AND bucket = ? AND epoch = ?",
+            (account, space, *cell_id),
         )
         if old is not None:
             count, total = count + old[0], total + int.from_bytes(old[1], "big")
         self._db.execute(
-            "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?, ?)",
-            (account, space, level, bucket, count, (total % _MODULUS).to_bytes(32, "big")),
+            "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (account, space, *cell_id, count, (total % _MODULUS).to_bytes(32, "big")),
         )
 
     def recount_all(self) -> None:
         """Work every summary out anew from what is held."""
-        self._db.execute("DELETE FROM buckets")
         for account, space in self._db.all("SELECT DISTINCT account, space FROM received"):
-            for (level, bucket), summary in recount(self._db, account, space).items():
-                self._add_cell(account, space, level, bucket, summary)
+            self._recount(account, space)
+        self._db.execute("DELETE FROM recounts")
         self._db.execute("UPDATE bucket_cursor SET cursor = (SELECT coalesce(max(cursor), 0) FROM arrivals)")
+
+    def _recount(self, account: int, space: int) -> None:
+        self._db.execute("DELETE FROM buckets WHERE account = ? AND space = ?", (account, space))
+        for cell_id, summary in recount(self._db, account, space, self.apart(account, space)).items():
+            self._add_cell(account, space, cell_id, summary)
+
+    def recount_later(self, account: int, space: int) -> None:
+        """What is counted apart has changed: count a space anew before it is next looked at."""
+        self._db.execute("INSERT OR IGNORE INTO recounts VALUES (?, ?)", (account, space))
+        self._recounts = True
 
     def count_arrivals(self) -> None:
         """Count all that has arrived since the last time."""
         while self.step():
             pass
+        if self._recounts is not False:
+            with self._db.transaction():
+                for account, space in self._db.all("DELETE FROM recounts RETURNING account, space"):
+                    self._recount(account, space)
+            self._recounts = False
 
     def step(self) -> bool:
         """Count up to INGEST_BATCH arrivals in one transaction; whether there were any."""
         rows = self._db.all(
             # A join with bucket_cursor would have all that waits sorted for each step.
-            "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, a.counted FROM arrivals AS a"
+            "SELECT a.cursor, a.account, b.space, b.ts, b.event_id, b.epoch, a.counted FROM arrivals AS a"
             " CROSS JOIN blobs AS b ON b.n = a.event WHERE a.cursor > (SELECT cursor FROM bucket_cursor)"
             " ORDER BY a.cursor LIMIT ?",
             (INGEST_BATCH,),
         )
         if not rows:
             return False
-        by_owner: dict[tuple[int, int], list[tuple[int, str]]] = {}
-        for _, account, space, ts, event_id, counted in rows:
+        by_owner: dict[tuple[int, int], list[tuple[int, str, int]]] = {}
+        for _, account, space, ts, event_id, epoch, counted in rows:
             if not counted:
-                by_owner.setdefault((account, space), []).append((ts, event_id))
+                by_owner.setdefault((account, space), []).append((ts, event_id, epoch))
         with self._db.transaction():
             for (account, space), events in by_owner.items():
                 self.add(account, space, events)
@@ -85,16 +128,23 @@ class Buckets:
 
 
 class StoreIndex:
-    """What one identity holds in one space, as `quire.sync` asks for it (its `EventIndex`)."""
+    """What one identity holds in one space, as `quire.sync` asks for it (its `EventIndex`).
 
-    def __init__(self, db: Database, buckets: Buckets, account: int, space: int) -> None:
+    Content of `closed` epochs (some of those counted apart) is left out: for this index it is not there.
+    """
+
+    def __init__(
+        self, db: Database, buckets: Buckets, account: int, space: int, closed: ClosedEpochs = nothing_closed
+    ) -> None:
         self._db = db
         self._buckets = buckets
         self._account = account
         self._space = space
-        #: The last millisecond that held more than a page, in order, and the changes it was read after.
-        self._crowd: list[Position] = []
-        self._crowd_changes = -1
+        self._closed = closed
+
+    @property
+    def _crowd(self) -> list[Position]:
+        return self._buckets.crowds.get((self._account, self._space), (-1, []))[1]
 
     def whole(self) -> Summary:
         """The summary of everything held."""
@@ -107,16 +157,38 @@ class StoreIndex:
         low, high = (
             (0, 1 << 62) if bucket is None else (bucket << (COARSE - FINE), (bucket + 1) << (COARSE - FINE))
         )
+        if not self._buckets.apart(self._account, self._space):
+            rows = self._db.execute(
+                "SELECT bucket, count, total FROM buckets"
+                " WHERE account = ? AND space = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
+                (self._account, self._space, level, low, high),
+            )
+            return [(n, Summary(count, int.from_bytes(total, "big"))) for n, count, total in rows]
+        closed = self._closed()
+        found: dict[int, Summary] = {}
+        for n, epoch, (count, total) in self._cells(level, low, high):
+            if epoch not in closed:
+                before = found.get(n, _NOTHING)
+                found[n] = Summary(before.count + count, (before.total + total) % _MODULUS)
+        return list(found.items())
+
+    def _cells(self, level: int, low: int, high: int) -> Iterator[tuple[int, int, Summary]]:
+        """(bucket, epoch, summary) of the buckets of a level in [low, high), ascending."""
         rows = self._db.execute(
-            "SELECT bucket, count, total FROM buckets"
+            "SELECT bucket, epoch, count, total FROM buckets"
             " WHERE account = ? AND space = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
             (self._account, self._space, level, low, high),
         )
-        return [(n, Summary(count, int.from_bytes(total, "big"))) for n, count, total in rows]
+        return ((n, epoch, Summary(count, int.from_bytes(total, "big"))) for n, epoch, count, total in rows)
 
-    def every(self) -> dict[tuple[int, int], Summary]:
-        """All summaries, by (level, bucket)."""
-        return {(level, n): cell for level in (COARSE, FINE) for n, cell in self.children(level, None)}
+    def every(self) -> Cells:
+        """All summaries, what is left out among them."""
+        self._buckets.count_arrivals()
+        return {
+            (level, n, epoch): cell
+            for level in (COARSE, FINE)
+            for n, epoch, cell in self._cells(level, 0, 1 << 62)
+        }
 
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:
         """Positions held in [low, high), ascending, at most `limit`.
@@ -136,8 +208,10 @@ class StoreIndex:
     def _milliseconds(self, first: int, last: int, limit: int) -> list[Position]:
         """All positions of whole milliseconds from `first` on: those that fit into `limit`, or one."""
         changes = self._db.connection.total_changes()
-        if self._crowd and (self._crowd[0][0], self._crowd_changes) == (first, changes):
-            return self._crowd
+        if not self._closed():
+            then, crowd = self._buckets.crowds.get((self._account, self._space), (-1, []))
+            if crowd and (crowd[0][0], then) == (first, changes):
+                return crowd
         rows = self._rows(first, last, limit + 1)
         if len(rows) > limit:
             newest = rows[-1][0]
@@ -150,11 +224,15 @@ class StoreIndex:
         """All positions of one millisecond. Kept, since a page begins where the one before it ended."""
         held = _in_order(self._rows(ts, ts, -1))
         # Not what a rollback could still undo, and not more than one write can bring.
-        if len(held) <= MAX_BATCH and not self._db.connection.in_transaction:
-            self._crowd, self._crowd_changes = held, changes
+        self._buckets.crowds.pop((self._account, self._space), None)
+        if len(held) <= MAX_BATCH and not self._db.connection.in_transaction and not self._closed():
+            self._buckets.crowds[self._account, self._space] = changes, held
         return held
 
     def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
+        closed = self._closed()
+        if closed:
+            return self._open_rows(first, last, limit, closed)
         rows = self._db.execute(
             "SELECT r.ts, b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
             " WHERE r.account = ? AND r.space = ? AND r.ts >= ? AND r.ts <= ? ORDER BY r.ts LIMIT ?",
@@ -162,17 +240,46 @@ class StoreIndex:
         )
         return [(ts, event_id) for ts, event_id in rows]
 
+    def _open_rows(self, first: int, last: int, limit: int, closed: frozenset[int]) -> list[tuple[int, str]]:
+        """The same where content is left out, hour by hour, or one would read all that was ever left out."""
+        self._buckets.count_arrivals()
+        hidden = orjson.dumps(sorted(closed)).decode()
+        hours = self._db.execute(
+            "SELECT DISTINCT bucket FROM buckets WHERE account = ? AND space = ? AND level = ? AND bucket >= ?"
+            " AND bucket <= ? AND epoch NOT IN (SELECT value FROM json_each(?)) ORDER BY bucket",
+            (self._account, self._space, FINE, first >> FINE, min(last, 1 << 62) >> FINE, hidden),
+        )
+        found: list[tuple[int, str]] = []
+        for (hour,) in hours:
+            if len(found) == limit:
+                break
+            found += self._db.execute(
+                "SELECT r.ts, b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
+                " WHERE r.account = ? AND r.space = ? AND r.ts >= ? AND r.ts <= ?"
+                " AND b.epoch NOT IN (SELECT value FROM json_each(?)) ORDER BY r.ts LIMIT ?",
+                (
+                    self._account,
+                    self._space,
+                    max(first, hour << FINE),
+                    min(last, (hour + 1 << FINE) - 1),
+                    hidden,
+                    limit - len(found) if limit > 0 else limit,
+                ),
+            )
+        return found
+
     def blobs(self, ids: Sequence[bytes]) -> list[bytes]:
         """`key_id ‖ blob` of each event held, in the order asked; others are left out."""
         names = [to_text(raw) for raw in ids]
+        closed = self._closed()
         rows = self._db.execute(
-            "SELECT e.key_id, b.sealed FROM json_each(?) AS j"
+            "SELECT e.key_id, b.sealed, b.epoch FROM json_each(?) AS j"
             " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = ? AND r.ts = b.ts AND r.event = b.n"
             " CROSS JOIN epochs AS e ON e.n = b.epoch ORDER BY j.key",
             (orjson.dumps(names).decode(), self._account, self._space),
         )
-        return [bytes(key_id) + bytes(sealed) for key_id, sealed in rows]
+        return [bytes(key_id) + bytes(sealed) for key_id, sealed, epoch in rows if epoch not in closed]
 
 
 def _in_order(rows: Sequence[tuple[int, str]]) -> list[Position]:
@@ -188,16 +295,17 @@ def _raw(event_id: str) -> bytes:
         ) from None
 
 
-def recount(db: Database, account: int, space: int) -> dict[tuple[int, int], Summary]:
-    """The summaries by (level, bucket), worked out from everything that is held."""
-    sums: dict[tuple[int, int], Summary] = {}
-    for ts, event_id in db.execute(
-        "SELECT r.ts, b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
+def recount(db: Database, account: int, space: int, apart: frozenset[int] = frozenset()) -> Cells:
+    """The summaries, worked out from everything that is held; the epochs in `apart` are counted apart."""
+    sums: Cells = {}
+    for ts, event_id, epoch in db.execute(
+        "SELECT r.ts, b.event_id, b.epoch FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
         " WHERE r.account = ? AND r.space = ?",
         (account, space),
     ):
         number = int.from_bytes(from_text(event_id), "big")
         for level in (COARSE, FINE):
-            old = sums.get((level, ts >> level), Summary(0, 0))
-            sums[level, ts >> level] = Summary(old.count + 1, (old.total + number) % _MODULUS)
+            cell_id = (level, ts >> level, epoch if epoch in apart else 0)
+            old = sums.get(cell_id, _NOTHING)
+            sums[cell_id] = Summary(old.count + 1, (old.total + number) % _MODULUS)
     return sums

@@ -23,11 +23,12 @@ CHECKPOINT_PAGES = 16_384
 
 
 class Database:
-    """A connection to a home's database file (`:memory:` works too)."""
+    """A connection to a home's database file (`:memory:` works too), encrypted with `key` (32 bytes) if given."""
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path | str, key: bytes | None = None, *, read_only: bool = False) -> None:
         """Open or create the file. Raises HomeError or Damaged."""
         self.path = str(path)
+        self._key = key
         flags = (
             apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         )
@@ -36,10 +37,35 @@ class Database:
         with self.plain_errors():
             self.connection = apsw.Connection(self.path, flags=flags)
             self.connection.set_busy_timeout(5_000)
+            if key is not None:
+                self._unlock(key)
             if read_only:
                 self.execute("PRAGMA query_only = 1")
             else:
                 self._prepare()
+
+    def beside(self, *, read_only: bool = False) -> "Database":
+        """Another connection to the same file."""
+        return Database(self.path, self._key, read_only=read_only)
+
+    def _unlock(self, key: bytes) -> None:
+        # ChaCha20-Poly1305 authenticates each page, which SQLite3MC's AES does not. `raw:` takes the key as it is:
+        # stretching it again at each connection would take a running node's checkpoints 50 ms each.
+        self.execute("PRAGMA cipher = 'chacha20'")
+        if (
+            self.one(f"PRAGMA key = 'raw:{key.hex()}'") is None
+        ):  # SQLite without ciphers ignores it and writes plainly
+            raise HomeError(
+                "SQLite cannot encrypt here. Install apsw-sqlite3mc in place of apsw, and try again."
+            )
+        try:
+            self.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        except apsw.NotADBError:
+            raise HomeError(
+                f"{self.path} cannot be opened with this home's key: it is encrypted with another one, not "
+                "encrypted at all, or damaged at its beginning. Put back the database and the file home.key that "
+                "belong together."
+            ) from None
 
     def _prepare(self) -> None:
         # WAL with synchronous=NORMAL: a commit survives kill -9 of the process; only a power cut can
@@ -160,8 +186,10 @@ def in_plain_words(path: str, error: apsw.Error | UnicodeDecodeError) -> Excepti
             "is lost. Free some space and try again."
         )
     if isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError):
+        no_database = isinstance(error, apsw.NotADBError)
+        unless = ", unless it is encrypted and home.key another home's" if no_database else ""
         return Damaged(
-            f"{path} is damaged ({error}). Copy the home folder as it is, then run `quire verify` "
+            f"{path} is damaged ({error}){unless}. Copy the home folder as it is, then run `quire verify` "
             "to see what is affected; peers still hold the events they have synced."
         )
     if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError | apsw.IOError):

@@ -26,6 +26,16 @@ class Names:
         """The number of an identity of this home, by its public key."""
         return self._number("accounts", "account_id", (account_id,))
 
+    def rename_account(self, number: int, account_id: str) -> None:
+        """Identity `number` has another public key from now on."""
+        self._db.execute("UPDATE accounts SET account_id = ? WHERE n = ?", (account_id, number))
+        self._forget()
+
+    def remove_account(self, number: int) -> None:
+        """Forget an identity that nothing refers to any more."""
+        self._db.execute("DELETE FROM accounts WHERE n = ?", (number,))
+        self._forget()
+
     def space_number(self, space_id: str) -> int:
         """The number of a space."""
         return self._number("spaces", "space_id", (space_id,))
@@ -53,6 +63,14 @@ class Names:
     def key_id(self, epoch: int) -> bytes:
         """The 8-byte key id of epoch `epoch`."""
         return bytes(self._name("epochs", "key_id", epoch))
+
+    def known_epoch(self, space: int, key_id: bytes) -> int | None:
+        """The number of an epoch key that is known here, else None."""
+        number = self._numbers.get(("epochs", (space, key_id)))
+        if number is not None:
+            return number
+        row = self._db.one("SELECT n FROM epochs WHERE space = ? AND key_id = ?", (space, key_id))
+        return None if row is None else int(row[0])
 
     def known_device(self, space: int, device: str) -> int | None:
         """The number of a device that has been seen, else None."""

@@ -17,13 +17,30 @@ CREATE TABLE devices (
 ) STRICT;
 
 -- Secrets and local facts: not derived from events, never synced, untouched by a rebuild.
-CREATE TABLE device_keys (account INTEGER PRIMARY KEY, seed BLOB NOT NULL) STRICT;
+-- `device` is the public key of `seed`; `chain` certifies it for the identity; `root` is the entropy of
+-- the identity's root key, on the device alone that made or recovered it. `seed` and `root` are sealed by the vault.
+CREATE TABLE device_keys (
+    account INTEGER PRIMARY KEY, device TEXT NOT NULL UNIQUE, seed BLOB NOT NULL, root BLOB, chain TEXT NOT NULL
+) STRICT;
+-- `link_key` opens the way to the space's devices and never changes. `content` and `control` are the epochs
+-- that new events are sealed under; 0 until a key is held. `from_join`: newcomers do not get what was written
+-- before they came.
 CREATE TABLE memberships (
     account INTEGER NOT NULL, space INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
-    invited INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (account, space)
+    link_key BLOB NOT NULL, content INTEGER NOT NULL DEFAULT 0, control INTEGER NOT NULL DEFAULT 0,
+    from_join INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (account, space)
 ) STRICT, WITHOUT ROWID;
+-- `name` is the public name of the content key that a key belongs to (itself, or the one it is derived from).
 CREATE TABLE space_keys (
-    account INTEGER NOT NULL, epoch INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (account, epoch)
+    account INTEGER NOT NULL, epoch INTEGER NOT NULL, key BLOB NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (account, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_by_name ON space_keys (account, name);
+-- Keys of audiences, by the event that made the audience.
+CREATE TABLE audience_keys (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, audience TEXT NOT NULL, name TEXT NOT NULL,
+    key BLOB NOT NULL, PRIMARY KEY (account, space, audience, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE addresses (
     account INTEGER NOT NULL, space INTEGER NOT NULL, device TEXT NOT NULL, address TEXT NOT NULL,
@@ -49,9 +66,15 @@ CREATE TABLE received (
     state INTEGER NOT NULL, received_ts INTEGER NOT NULL, PRIMARY KEY (account, space, ts, event)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX unsupported ON received (account, space) WHERE state = 2;
+-- `epoch` is 0 but for content in a space where not everybody can open the same: what a peer cannot open is
+-- left out of what is compared with it. Spaces that turned out to be such are counted anew: see `recounts`.
 CREATE TABLE buckets (
     account INTEGER NOT NULL, space INTEGER NOT NULL, level INTEGER NOT NULL, bucket INTEGER NOT NULL,
-    count INTEGER NOT NULL, total BLOB NOT NULL, PRIMARY KEY (account, space, level, bucket)
+    epoch INTEGER NOT NULL, count INTEGER NOT NULL, total BLOB NOT NULL,
+    PRIMARY KEY (account, space, level, bucket, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recounts (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, PRIMARY KEY (account, space)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE blocked (
     account INTEGER NOT NULL, space INTEGER NOT NULL, need TEXT NOT NULL, event INTEGER NOT NULL,
@@ -59,6 +82,49 @@ CREATE TABLE blocked (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE provided (
     account INTEGER NOT NULL, space INTEGER NOT NULL, need TEXT NOT NULL, PRIMARY KEY (account, space, need)
+) STRICT, WITHOUT ROWID;
+
+-- Blobs under a key that is not held yet: opened when it comes. Their events' ids are not known before.
+CREATE TABLE locked (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, key_id BLOB NOT NULL, digest BLOB NOT NULL,
+    blob BLOB NOT NULL, source TEXT NOT NULL, PRIMARY KEY (account, space, key_id, digest)
+) STRICT, WITHOUT ROWID;
+
+-- Events whose body is sealed under a key of this name, which is not held (yet): they are valid, and shown nowhere.
+CREATE TABLE unopened (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, key_name TEXT NOT NULL, event INTEGER NOT NULL,
+    PRIMARY KEY (account, space, key_name, event)
+) STRICT, WITHOUT ROWID;
+
+-- The membership graph: its events as they were read, whether they count, and what they come to.
+CREATE TABLE graph_events (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, place INTEGER NOT NULL, event INTEGER NOT NULL,
+    event_id TEXT NOT NULL, device TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+    parents TEXT NOT NULL, change TEXT NOT NULL, counts INTEGER NOT NULL, PRIMARY KEY (account, space, place)
+) STRICT, WITHOUT ROWID;
+-- role: 0 banned, 1 not a member, 2 guest, 3 member, 4 admin, 5 founder.
+CREATE TABLE members (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, member TEXT NOT NULL, role INTEGER NOT NULL,
+    since INTEGER NOT NULL, PRIMARY KEY (account, space, member)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE member_devices (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, device INTEGER NOT NULL, member TEXT NOT NULL,
+    wrap TEXT NOT NULL, standing INTEGER NOT NULL, PRIMARY KEY (account, space, device)
+) STRICT, WITHOUT ROWID;
+-- Places of logs that are not shown: written without the right to.
+CREATE TABLE hidden (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, device INTEGER NOT NULL, first INTEGER NOT NULL,
+    last INTEGER NOT NULL, PRIMARY KEY (account, space, device, first)
+) STRICT, WITHOUT ROWID;
+-- Events of a rewritten log that are not of the history which a removal, or a revocation, names the end of.
+CREATE TABLE disowned (
+    account INTEGER NOT NULL, event INTEGER NOT NULL, device INTEGER NOT NULL, PRIMARY KEY (account, event)
+) STRICT, WITHOUT ROWID;
+
+-- Places of logs that were written by who was in an audience that changes: only these are shown in it.
+CREATE TABLE audience_spans (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, audience TEXT NOT NULL, device INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (account, space, audience, device, first)
 ) STRICT, WITHOUT ROWID;
 
 -- The order in which events became valid here: what a subscriber's cursor counts. Events that were not
@@ -82,7 +148,17 @@ FROM received AS r
 JOIN blobs AS b ON b.n = r.event
 JOIN accounts AS a ON a.n = r.account
 JOIN spaces AS s ON s.n = r.space;
+
+-- What each event of the membership graph says of whom or what, and whether it counts.
+CREATE VIEW auth_graph (event_id, subject, action, author_user, ts, counts, account_id, space_id) AS
+SELECT g.event_id, CASE g.change ->> 0 WHEN 'Found' THEN s.space_id ELSE g.change ->> 1 END,
+       lower(g.change ->> 0), o.member, g.ts, g.counts, a.account_id, s.space_id
+FROM graph_events AS g
+JOIN spaces AS s ON s.n = g.space
+JOIN accounts AS a ON a.n = g.account
+LEFT JOIN devices AS d ON d.space = g.space AND d.device = g.device
+LEFT JOIN member_devices AS o ON o.account = g.account AND o.space = g.space AND o.device = d.n;
 """
 
 #: (name, SQL), applied in this order, each once and whole.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("first", FIRST),)
+MIGRATIONS: tuple[tuple[str, str], ...] = (("members", FIRST),)

@@ -6,9 +6,13 @@ Owns: how the parts are put together. Must not know: handlers, keys' meaning, th
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from quire.core.vault import Vault
+from quire.store.audience_rows import AudienceRows
 from quire.store.blobs import Blobs
-from quire.store.buckets import Buckets, StoreIndex
+from quire.store.buckets import Buckets, ClosedEpochs, StoreIndex, nothing_closed
 from quire.store.database import Database
+from quire.store.graph_rows import GraphRows
+from quire.store.locked import Locked
 from quire.store.memberships import Memberships
 from quire.store.migrations import migrate
 from quire.store.names import Names
@@ -18,27 +22,30 @@ from quire.store.waiting import Waiting
 
 
 class Store:
-    """The event store of one home (`:memory:` for tests)."""
+    """The event store of one home (`:memory:` for tests); `vault` seals its private keys."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, vault: Vault) -> None:
         """Open the database, migrating it if needed. Raises HomeError or Damaged."""
-        self.db = Database(path)
+        self.db = Database(path, vault.database_key)
         with self.db.plain_errors():
             migrate(self.db, MIGRATIONS)
         self.names = Names(self.db)
         self.blobs = Blobs(self.db)
-        self.buckets = Buckets(self.db)
         self.waiting = Waiting(self.db)
-        self.memberships = Memberships(self.db, self.names)
+        self.memberships = Memberships(self.db, self.names, vault)
+        self.buckets = Buckets(self.db, self.memberships.apart)
         self.rejections = Rejections(self.db)
+        self.locked = Locked(self.db)
+        self.graph = GraphRows(self.db, self.names)
+        self.audiences = AudienceRows(self.db, self.names)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside commits together, or not at all."""
         return self.db.transaction()
 
-    def index(self, account: int, space: int) -> StoreIndex:
-        """What an identity holds in a space, as reconciliation sees it."""
-        return StoreIndex(self.db, self.buckets, account, space)
+    def index(self, account: int, space: int, closed: ClosedEpochs = nothing_closed) -> StoreIndex:
+        """What an identity holds in a space, as reconciliation sees it, but for content of `closed` epochs."""
+        return StoreIndex(self.db, self.buckets, account, space, closed)
 
     def close(self) -> None:
         """Close the database."""

@@ -109,6 +109,15 @@ class Waiting:
         self._counts[account, space] = before - len(removed)
         return sorted(number for (number,) in removed)
 
+    def events(self, account: int, space: int) -> list[int]:
+        """The numbers of all that waits."""
+        if not self.count(account, space):
+            return []
+        rows = self._db.all(
+            "SELECT DISTINCT event FROM blocked WHERE account = ? AND space = ?", (account, space)
+        )
+        return [event for (event,) in rows]
+
     def forget(self, account: int, space: int, events: Sequence[int]) -> None:
         """Take events out of the waiting list, whatever they waited for."""
         if not events or not self.count(account, space):

@@ -1,0 +1,48 @@
+"""Blobs whose key is not held yet.
+
+Owns: `locked`. Must not know: keys, or where they come from. An event's id is known only once it is
+opened, so what is locked is no part of what an identity holds, and sync goes on asking for it.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from quire.core.sealing import KEY_ID_BYTES
+from quire.limits import MAX_LOCKED
+from quire.store.database import Database
+
+
+class Locked:
+    """Waiting blobs of every identity, at most MAX_LOCKED for each in a space."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, account: int, space: int, sealed: Sequence[bytes], source: str) -> int:
+        """Keep `key_id ‖ blob`s that `source` gave; how many found no room."""
+        row = self._db.one("SELECT count(*) FROM locked WHERE account = ? AND space = ?", (account, space))
+        room = max(0, MAX_LOCKED - (int(row[0]) if row else 0))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO locked VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (account, space, item[:KEY_ID_BYTES], sha256(item).digest()[:16], item, source)
+                for item in sealed[:room]
+            ],
+        )
+        return max(0, len(sealed) - room)
+
+    def take(self, account: int, space: int, key_ids: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """Take out what waited for any of these keys, as (source, `key_id ‖ blob`)."""
+        found: list[tuple[str, bytes]] = []
+        for key_id in key_ids:
+            rows = self._db.all(
+                "DELETE FROM locked WHERE account = ? AND space = ? AND key_id = ? RETURNING source, blob",
+                (account, space, key_id),
+            )
+            found += [(str(source), bytes(blob)) for source, blob in rows]
+        return found
+
+    def count(self, account: int, space: int) -> int:
+        """How many blobs of an identity wait for a key in a space."""
+        row = self._db.one("SELECT count(*) FROM locked WHERE account = ? AND space = ?", (account, space))
+        return int(row[0]) if row else 0

@@ -1,0 +1,169 @@
+import pytest
+
+from quire.core.encoding import to_text
+from quire.core.sealing import key_id
+from quire.core.wrapping import WrapKey, unwrap, wrap
+from quire.errors import BadEvent
+from quire.events.home import Home
+from quire.events.keyring import (
+    CONTENT,
+    CONTROL,
+    HeldKey,
+    control_key,
+    control_of,
+    epoch_of,
+    held_key,
+    hold,
+    name_of,
+    seal_older,
+    sealer_of,
+    wrap_context,
+)
+from quire.events.standing import graph_of
+from quire.limits import MAX_LOCKED
+from quire.store import locked as locked_module
+from quire.store.memberships import Membership
+from tests.events.builders import (
+    MINUTE,
+    NOW,
+    Author,
+    Made,
+    Space,
+    add_holder,
+    bodies,
+    digest,
+    give,
+    make_home,
+)
+
+NEW, NEWER = digest("new key"), digest("newer key")
+
+
+def older(there: Space, under: bytes, *keys: tuple[int, bytes]) -> list[dict[str, str]]:
+    """Keys of the past as a key event has them."""
+    found = []
+    for kind, key in keys:
+        above = HeldKey(CONTENT, name_of(under), under)
+        own = HeldKey(CONTENT, name_of(key), key)
+        if kind == CONTROL:
+            above, own = control_of(above), control_of(own)
+        sealed = seal_older(above, own, digest(f"nonce {name_of(key)}", 24), there.raw_id)
+        name = "content" if kind == CONTENT else "control"
+        found.append({"kind": name, "name": sealed.name, "sealed": to_text(sealed.sealed)})
+    return found
+
+
+def keys(home: Home, member: Membership) -> set[bytes]:
+    now = home.store.memberships.get(member.account, member.space)
+    return {key for key, _ in now.epochs.values()}
+
+
+def test_names_and_controls() -> None:
+    assert control_key(NEW) != NEW
+    assert key_id(control_key(NEW)) != key_id(NEW)
+    held = HeldKey(CONTENT, name_of(NEW), NEW)
+    assert control_of(held) == HeldKey(CONTROL, name_of(NEW), control_key(NEW))
+
+
+def test_what_is_wrapped_for_one_space_opens_in_no_other() -> None:
+    key = WrapKey(digest("seed"))
+    ours, theirs = Space(), Space("elsewhere")
+    public, (box,) = wrap(NEW, [key.public], digest("e"), wrap_context(ours.raw_id, name_of(NEW)))
+    assert unwrap(box, public, key, wrap_context(ours.raw_id, name_of(NEW))) == NEW
+    with pytest.raises(BadEvent):
+        unwrap(box, public, key, wrap_context(theirs.raw_id, name_of(NEW)))
+
+
+def chain_of_keys(there: Space, carol: Author, kind: int) -> list[Made]:
+    """Two keys after the first; each hands on the one before and what its event is sealed under."""
+    first = there.new_key(NEW, [carol], 2, [there.first_key])
+    first["older"] = older(there, NEW, (kind, there.key), (CONTROL, there.key))
+    one = carol.act("key", first, there.first_key, carol.introduce())
+    second = there.new_key(NEWER, [carol], 3, [one])
+    second["older"] = older(there, NEWER, (kind, NEW), (CONTROL, there.key))
+    two = carol.act("key", second, one, under=NEW)
+    return [one, two]
+
+
+@pytest.mark.parametrize("kind", [CONTENT, CONTROL])
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_last_key_leads_back_to_those_before(kind: int, order: int) -> None:
+    """Who holds the newest key, and what its event is sealed under, opens the graph from its beginning."""
+    there, home = Space(), make_home()
+    carol = Author(there, "carol")
+    events = [*there.founding, carol.introduce(), *chain_of_keys(there, carol, kind)]
+    words = [carol.say("old"), carol.say("new", under=NEW), carol.say("newer", under=NEWER)]
+    member = add_holder(home, there, "alice", let_in=False)
+    home.store.db.execute("DELETE FROM space_keys WHERE account = ?", (member.account,))
+    home.store.memberships._forget()
+    member = home.store.memberships.get(member.account, member.space)
+    with home.store.transaction():
+        newest = HeldKey(CONTENT, name_of(NEWER), NEWER)
+        hold(home, member, graph_of(home, member), [newest, control_of(HeldKey(CONTENT, name_of(NEW), NEW))])
+    for batch in ([events[:3], events[3:], words])[::order]:
+        give(home, member, *batch, now=NOW + MINUTE)
+    expected = {NEWER, NEW, there.key} if kind == CONTENT else {NEWER}
+    assert keys(home, member) & {NEWER, NEW, there.key} == expected
+    assert control_key(there.key) in keys(home, member)
+    assert bodies(home, member) == (["new", "newer", "old"] if kind == CONTENT else ["newer"])
+    assert held_key(home, member, "", name_of(NEWER)) == NEWER
+    home.close()
+
+
+def test_sealers() -> None:
+    there, home = Space(), make_home()
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    one, two = chain_of_keys(there, carol, CONTENT)
+    give(home, alice, carol.introduce(), one)
+    node = graph_of(home, alice).ledger.node(one.event_id)
+    assert node is not None
+    assert sealer_of(home, alice, node) == HeldKey(CONTROL, name_of(there.key), control_key(there.key))
+    assert epoch_of(home, alice, node) > 0
+    assert held_key(home, alice, "", name_of(NEW)) is None
+    assert give(home, alice, two).locked == 1
+    home.close()
+
+
+def test_what_older_keys_open_nothing_is_left_alone() -> None:
+    """Wrong bytes, a wrong name, another kind: no key comes of it, and nothing breaks."""
+    there, home = Space(), make_home()
+    alice, carol, me = add_holder(home, there, "alice"), Author(there, "carol"), Author(there, "alice")
+    body = there.new_key(NEW, [me], 2, [there.first_key])
+    sound = older(there, NEW, (CONTENT, NEWER))[0]
+    body["older"] = [
+        {**sound, "sealed": "AAAA"},
+        {**sound, "sealed": "!"},
+        {**sound, "name": "!"},
+        {**sound, "name": name_of(digest("another"))},
+        {**sound, "kind": "control"},
+        {**sound, "kind": "king"},
+    ]
+    before = keys(home, alice)
+    made = carol.act("key", body, there.first_key, carol.introduce(), me.introduce())
+    give(home, alice, carol.introduce(), made)
+    assert keys(home, alice) - before == {NEW, control_key(NEW)}
+    home.close()
+
+
+def test_locked_blobs_are_bounded_and_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MAX_LOCKED: the others are counted as refused for want of room, and are taken when they come again."""
+    assert MAX_LOCKED > 1_000
+    monkeypatch.setattr(locked_module, "MAX_LOCKED", 2)
+    there, home = Space(), make_home()
+    alice, carol, me = add_holder(home, there, "alice"), Author(there, "carol"), Author(there, "alice")
+    give(home, alice, carol.introduce())
+    words = [carol.say(str(number), under=NEW) for number in range(5)]
+    report = give(home, alice, *words)
+    assert (report.locked, report.rejected) == (2, {"waiting-list-full": 3})
+    made = carol.act(
+        "key",
+        there.new_key(NEW, [me], 2, [there.first_key]),
+        there.first_key,
+        carol.introduce(),
+        me.introduce(),
+    )
+    give(home, alice, made)
+    assert bodies(home, alice) == ["0", "1"]
+    give(home, alice, *words)
+    assert bodies(home, alice) == ["0", "1", "2", "3", "4"]
+    home.close()

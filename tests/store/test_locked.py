@@ -1,0 +1,45 @@
+import pytest
+
+from quire.store import locked as locked_module
+from quire.store.store import Store
+from tests.events.builders import VAULT, digest
+
+KEY, OTHER = digest("key", 8), digest("other", 8)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(":memory:", VAULT)
+
+
+def blobs(key: bytes, count: int) -> list[bytes]:
+    return [key + digest(f"blob {number}", 60) for number in range(count)]
+
+
+def test_what_waits_for_a_key_is_taken_out_once_with_who_gave_it(store: Store) -> None:
+    locked = store.locked
+    mine, theirs = blobs(KEY, 3), blobs(OTHER, 2)
+    assert locked.add(1, 1, mine[:2] + theirs, "ann") == 0
+    assert locked.add(1, 1, mine[1:], "bob") == 0
+    assert locked.count(1, 1) == 5, "each once, whoever gives it again"
+    assert sorted(locked.take(1, 1, [KEY])) == sorted([("ann", mine[0]), ("ann", mine[1]), ("bob", mine[2])])
+    assert locked.take(1, 1, [KEY, digest("unknown", 8)]) == []
+    assert locked.count(1, 1) == 2
+
+
+def test_each_identity_and_space_waits_for_itself(store: Store) -> None:
+    for account, space in ((1, 1), (1, 2), (2, 1)):
+        store.locked.add(account, space, blobs(KEY, 1), "ann")
+    assert len(store.locked.take(1, 2, [KEY])) == 1
+    assert [store.locked.count(*place) for place in ((1, 1), (1, 2), (2, 1))] == [1, 0, 1]
+
+
+def test_no_more_than_its_bound_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MAX_LOCKED, for each identity in each space."""
+    monkeypatch.setattr(locked_module, "MAX_LOCKED", 3)
+    assert store.locked.add(1, 1, blobs(KEY, 5), "ann") == 2
+    assert store.locked.add(1, 1, blobs(OTHER, 1), "ann") == 1
+    assert store.locked.add(1, 2, blobs(KEY, 1), "ann") == 0
+    assert store.locked.count(1, 1) == 3
+    store.locked.take(1, 1, [KEY])
+    assert store.locked.add(1, 1, blobs(OTHER, 1), "ann") == 0
