@@ -33,7 +33,7 @@ def _until(check: Callable[[], bool]) -> None:
 
 def test_a_large_wal_is_moved_into_the_database_while_its_writer_lives(path: Path) -> None:
     db = Database(path)
-    with Checkpoints(path):
+    with Checkpoints(db):
         _fill(db, checkpoints.FROM_BYTES + (1 << 20))
         _until(lambda: path.stat().st_size >= checkpoints.FROM_BYTES)
         _fill(db, 1 << 20)  # nothing stands in the writer's way
@@ -43,10 +43,10 @@ def test_a_large_wal_is_moved_into_the_database_while_its_writer_lives(path: Pat
 
 
 def test_a_small_wal_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[Path] = []
+    moved: list[Database] = []
     monkeypatch.setattr(checkpoints, "checkpoint", moved.append)
     db = Database(path)
-    with Checkpoints(path):
+    with Checkpoints(db):
         _fill(db, 1 << 20)
         time.sleep(0.1)
     assert moved == []
@@ -54,9 +54,9 @@ def test_a_small_wal_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_checkpoint_that_fails_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[Path] = []
+    tried: list[Database] = []
 
-    def failing(at: Path) -> None:
+    def failing(at: Database) -> None:
         tried.append(at)
         raise (HomeError("full"), apsw.BusyError("busy"), OSError("gone"))[len(tried) % 3]
 
@@ -64,7 +64,7 @@ def test_a_checkpoint_that_fails_is_tried_again(path: Path, monkeypatch: pytest.
     monkeypatch.setattr(checkpoints, "FROM_BYTES", 0)
     db = Database(path)
     _fill(db, 1 << 20)
-    with Checkpoints(path):
+    with Checkpoints(db):
         _until(lambda: len(tried) >= 4)
     count = len(tried)
     time.sleep(0.05)

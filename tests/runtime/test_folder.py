@@ -7,15 +7,8 @@ import pytest
 
 from quire.api.operations import call
 from quire.errors import HomeError
-from quire.runtime.folder import (
-    NodeInfo,
-    hold,
-    home_folder,
-    open_offline,
-    running_node,
-    token_of,
-    write_private,
-)
+from quire.runtime.folder import NodeInfo, hold, home_folder, open_offline, running_node, token_of
+from quire.runtime.private_file import write_private
 
 
 def test_the_folder_is_the_option_then_the_variable_then_the_platforms(
@@ -61,17 +54,6 @@ def test_a_home_is_let_go_after_an_error(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_is_told(where: str) -> None:
     with pytest.raises(HomeError, match=f"The home {where} cannot be used: .*--home"), hold(Path(where), "x"):
         raise AssertionError("it was used")
-
-
-def test_private_files_are_their_owners_alone_and_whole(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    write_private(path, {"a": 1})
-    write_private(path, {"b": 2})
-    assert path.read_bytes() == b'{"b":2}'
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
-    with pytest.raises(HomeError, match="cannot be written"):
-        write_private(tmp_path / "no folder" / "x", 1)
 
 
 def test_the_token_stays_the_same(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from quire.api.operations import call
 from quire.net.notices import Status
+from quire.net.standing import Refusal
 from quire.runtime import host as host_module
 from quire.runtime.clock import wall_ms
 from quire.runtime.host import OfflineHost, RunningHost
@@ -114,6 +115,7 @@ def test_in_sync_is_what_both_counts_agree_on() -> None:
         address=("10.0.0.1", 1),
         strategy="bloom",
         in_sync=True,
+        held=8,
         peer_count=8,
         pending=0,
         rtt=1,
@@ -125,12 +127,18 @@ def test_in_sync_is_what_both_counts_agree_on() -> None:
         datagrams_lost=0,
         last_heard=5,
         rejected={},
+        restricted=False,
+        refused=None,
     )
-    agreed = host_module._status("key", told, 8, 0)
+    agreed = host_module._status("key", told, 0)
     assert (agreed.state, agreed.pending) == ("in-sync", 0)
-    behind = host_module._status("key", told, 11, 0)
+    behind = host_module._status("key", told._replace(held=11), 0)
     assert (behind.state, behind.pending) == ("syncing", 3)
     never = host_module._status(
-        "key", told._replace(connected=False, peer_count=None, last_heard=None), 11, 0
+        "key", told._replace(connected=False, held=11, peer_count=None, last_heard=None), 0
     )
     assert (never.state, never.pending) == ("unreachable", 11)
+    assert (never.restricted, never.refused) == (False, None)
+    apart = [told._replace(restricted=True, refused=reason) for reason in Refusal]
+    assert [host_module._status("key", one, 0).refused for one in apart] == ["removed", "not-admitted"]
+    assert all(host_module._status("key", one, 0).restricted for one in apart)

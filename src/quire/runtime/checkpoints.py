@@ -6,8 +6,7 @@ would wait for the disk; SQLite does the rest of the work on it without Python, 
 
 import os
 import threading
-from contextlib import suppress
-from pathlib import Path
+from contextlib import closing, suppress
 
 import apsw
 
@@ -22,8 +21,8 @@ FROM_BYTES = 4 << 20
 class Checkpoints:
     """Checkpoints of one database file, from entering to leaving."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, db: Database) -> None:
+        self._db = db
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
 
@@ -35,18 +34,15 @@ class Checkpoints:
         self._thread.join()
 
     def _run(self) -> None:
-        log = f"{self._path}-wal"
+        log = f"{self._db.path}-wal"
         while not self._stopped.wait(EVERY_S):
             # What fails now is tried again; SQLite checkpoints by itself when the WAL grows large.
             with suppress(OSError, HomeError, apsw.Error):
                 if os.path.getsize(log) >= FROM_BYTES:
-                    checkpoint(self._path)
+                    checkpoint(self._db)
 
 
-def checkpoint(path: Path) -> None:
+def checkpoint(writer: Database) -> None:
     """Move what the WAL holds into the database, without getting in the writer's way."""
-    db = Database(path)
-    try:
+    with closing(writer.beside()) as db:
         db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    finally:
-        db.close()

@@ -1,11 +1,12 @@
 """A home folder: `quire.db` (everything), who holds it, and how to reach its running node.
 
 Owns: the files `lock`, `holder.json`, `node.json` and `token`, and the folder's rights: its owner's alone.
+Must not know: how the key of the home is kept.
 """
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,13 +14,15 @@ import msgspec
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
-from quire.errors import Damaged, HomeError
+from quire.errors import Damaged, HomeError, NotFound
 from quire.events.home import Home
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
 from quire.runtime.checkpoints import Checkpoints
 from quire.runtime.clock import wall_ms
+from quire.runtime.home_key import UNATTENDED, Protection, Unlocking, make_vault, open_vault, protect
 from quire.runtime.host import OfflineHost
+from quire.runtime.private_file import write_private
 
 #: How long a process waits for a home that another holds (seconds).
 PATIENCE_S = 1.0
@@ -79,17 +82,6 @@ def _describe_holder(folder: Path) -> str:
     return f"process {holder.pid} ({holder.doing})"
 
 
-def write_private(path: Path, value: object) -> None:
-    """Write JSON that only the owner can read, whole or not at all. Raises HomeError."""
-    draft = path.with_suffix(".new")
-    try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(value))
-        draft.replace(path)
-    except OSError as error:
-        raise HomeError(f"{path} cannot be written: {error.strerror}.") from None
-
-
 def token_of(folder: Path) -> str:
     """The token that opens this home's API, made at the first run and kept in `token`."""
     try:
@@ -101,9 +93,11 @@ def token_of(folder: Path) -> str:
 
 
 def is_there(folder: Path) -> bool:
-    """Whether there is a home folder. Raises HomeError where that cannot be seen."""
+    """Whether there is a home, or was one, or what can be none. Raises HomeError where that cannot be seen."""
     try:
-        return folder.exists()
+        if folder.exists() and not folder.is_dir():
+            return True  # whoever uses it is told so
+        return (folder / "token").exists() or not _is_empty(folder / "quire.db")
     except OSError as error:
         raise HomeError(
             f"The home {folder} cannot be used: {error.strerror}. Choose another with --home."
@@ -133,43 +127,70 @@ def _is_held(folder: Path) -> bool:
 
 
 @contextmanager
-def opened_home(folder: Path) -> Iterator[Home]:
+def opened_home(folder: Path, unlocking: Unlocking = UNATTENDED) -> Iterator[Home]:
     """The database of a home that this process holds, made if there is none, with checkpoints beside it."""
-    home = _open(folder)
+    home = _open(folder, unlocking)
     try:
-        with Checkpoints(folder / "quire.db"):
+        with Checkpoints(home.store.db):
             yield home
     finally:
         home.close()
 
 
-def _open(folder: Path) -> Home:
+def _open(folder: Path, unlocking: Unlocking) -> Home:
     path = folder / "quire.db"
-    _refuse_emptied(folder, path)
+    # The key is on the disk before the database that needs it: a kill between leaves a key of nothing.
+    vault = make_vault(folder, unlocking) if _is_new(folder, path) else open_vault(folder, unlocking)
     old = os.umask(0o077)
     try:
-        home = Home(path, REGISTRY, os.urandom)
+        home = Home(path, REGISTRY, os.urandom, vault)
     finally:
         os.umask(old)
     token_of(folder)
-    if home.stale_views:
-        rebuild(home, wall_ms())
+    try:
+        with home.store.db.plain_errors():
+            for account in home.store.memberships.accounts():  # a key that is another home's is told now
+                home.store.memberships.device_key(account)
+        if home.stale_views:
+            rebuild(home, wall_ms())
+    except BaseException:
+        home.close()
+        raise
     return home
 
 
-def _refuse_emptied(folder: Path, path: Path) -> None:
-    """A home that was used has a token: its database cannot be gone. Raises Damaged rather than begin anew."""
-    log = Path(f"{path}-wal")
-    empty = not path.exists() or (path.stat().st_size == 0 and not (log.exists() and log.stat().st_size))
+def _is_new(folder: Path, path: Path) -> bool:
+    """Whether nothing was ever kept here.
+
+    A home that was used has a token: its database cannot be gone. Raises Damaged rather than begin anew.
+    """
+    empty = _is_empty(path)
     if empty and (folder / "token").exists():
         raise Damaged(
             f"{path} is {'empty' if path.exists() else 'gone'}, but this home was in use: its events and keys "
             "were there. Put a copy of the file back, or choose another home with --home."
         )
+    return empty
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a database holds nothing, not in its log either: a creation that was killed early leaves that."""
+    log = Path(f"{path}-wal")
+    return not path.exists() or (path.stat().st_size == 0 and not (log.exists() and log.stat().st_size))
 
 
 @contextmanager
-def open_offline(folder: Path) -> Iterator[OfflineHost]:
+def open_offline(folder: Path, unlocking: Unlocking = UNATTENDED) -> Iterator[OfflineHost]:
     """A home without a running node: what is written goes out when one runs. Raises HomeError."""
-    with hold(folder, "a quire command"), opened_home(folder) as home:
+    with hold(folder, "a quire command"), opened_home(folder, unlocking) as home:
         yield OfflineHost(home)
+
+
+def protect_home(folder: Path, kind: str, ask: Callable[[bool], str]) -> Protection:
+    """Keep the key of a home that nobody uses in another way: see `home_key.protect`. Raises NotFound."""
+    if not is_there(folder):
+        raise NotFound(
+            f"There is no home at {folder} yet. `quire up` makes one, or choose another with --home."
+        )
+    with hold(folder, "quire home protect"):
+        return protect(folder, kind, ask)

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
-from quire.api.host import Health, PeerStatus, SyncState
+from quire.api.host import Health, PeerStatus, RefusedAs, SyncState
 from quire.core.address import format_address
+from quire.events.history import index_for
 from quire.events.home import Home
 from quire.net.notices import Status
+from quire.net.standing import Refusal
 from quire.node import Node
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.store.memberships import Membership
+
+_REFUSED: dict[Refusal, RefusedAs] = {Refusal.NOT_ADMITTED: "not-admitted", Refusal.REMOVED: "removed"}
 
 
 class OfflineHost:
@@ -84,25 +88,22 @@ class RunningHost:
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         """Sync state by peer: its session's, or for an identity of this same node what both hold."""
         member = self.home.store.memberships.get(account, space)
-        held = self.home.store.index(account, space).whole().count
         shift = wall_ms() - steady_ms()
-        remote = [
-            _status(pubkey, status, held, shift) for pubkey, status in self._node.sessions(member).items()
-        ]
-        return remote + self._local_peers(member, held)
+        remote = [_status(device, status, shift) for device, status in self._node.sessions(member).items()]
+        return remote + self._local_peers(member)
 
-    def _local_peers(self, member: Membership, held: int) -> list[PeerStatus]:
+    def _local_peers(self, member: Membership) -> list[PeerStatus]:
         found = []
         for other in self.home.store.memberships.all():
             if other.space == member.space and other.account != member.account:
-                theirs = self.home.store.index(other.account, other.space).whole()
-                same = theirs == self.home.store.index(member.account, member.space).whole()
+                ours = index_for(self.home, member.account, member.space, other.device).whole()
+                theirs = index_for(self.home, other.account, other.space, member.device).whole()
                 found.append(
                     PeerStatus(
-                        pubkey=other.account_id,
+                        device=other.device,
                         address="this node",
-                        state="in-sync" if same else "syncing",
-                        held=held,
+                        state="in-sync" if ours == theirs else "syncing",
+                        held=ours.count,
                         theirs=theirs.count,
                         last_heard_ts=wall_ms(),
                     )
@@ -110,15 +111,15 @@ class RunningHost:
         return found
 
 
-def _status(pubkey: str, status: Status, held: int, shift: int) -> PeerStatus:
-    heard = status.last_heard
+def _status(device: str, status: Status, shift: int) -> PeerStatus:
+    heard, held = status.last_heard, status.held
     state: SyncState = "unreachable" if heard is not None or status.datagrams_out else "waiting"
     lacking = held if status.peer_count is None else max(held - status.peer_count, 0)
     if status.connected:
         # What the peer said last may be older than what we hold now: in sync is what both counts agree on.
         state = "in-sync" if status.in_sync and status.peer_count == held else "syncing"
     return PeerStatus(
-        pubkey=pubkey,
+        device=device,
         address=format_address(str(status.address[0]), int(str(status.address[1]))) if status.address else "",
         state=state,
         held=held,
@@ -130,4 +131,6 @@ def _status(pubkey: str, status: Status, held: int, shift: int) -> PeerStatus:
         bytes_in=status.bytes_in,
         bytes_out=status.bytes_out,
         rejected=status.rejected,
+        restricted=status.restricted,
+        refused=None if status.refused is None else _REFUSED[status.refused],
     )

@@ -15,7 +15,7 @@ import msgspec
 
 from quire.core.address import HostPort, format_address
 from quire.errors import HomeError
-from quire.runtime.folder import write_private
+from quire.runtime.private_file import write_private
 
 Bound = TypeVar("Bound")
 

@@ -20,9 +20,11 @@ from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import UserError
 from quire.node import Arrived, Node
 from quire.runtime.clock import steady_ms, wall_ms
-from quire.runtime.folder import NodeInfo, hold, opened_home, token_of, write_private
+from quire.runtime.folder import NodeInfo, hold, opened_home, token_of
+from quire.runtime.home_key import UNATTENDED, Unlocking
 from quire.runtime.host import RunningHost
 from quire.runtime.ports import Ports, bind_again, bind_tcp, keep_ports, last_ports, reachable_at
+from quire.runtime.private_file import write_private
 from quire.runtime.spare_time import SpareTime
 from quire.sync import STRATEGIES
 from quire.transport.udp import UdpSocket
@@ -33,7 +35,14 @@ _AFTER_A_MISTAKE = 1.0
 _log = logging.getLogger("quire")
 
 
-def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable[[NodeInfo], None]) -> None:
+def run_node(
+    folder: Path,
+    listen: str,
+    api: str,
+    strategy: str,
+    ready: Callable[[NodeInfo], None],
+    unlocking: Unlocking = UNATTENDED,
+) -> None:
     """Run until SIGINT or SIGTERM; `ready` is called once everything listens.
 
     Port 0 takes the port of the last run again where it is free. Raises HomeError when the home or a port
@@ -46,7 +55,7 @@ def run_node(folder: Path, listen: str, api: str, strategy: str, ready: Callable
     with hold(folder, "quire up"):
         last = last_ports(folder)
         with (
-            opened_home(folder) as home,
+            opened_home(folder, unlocking) as home,
             closing(bind_again(listen_at, last.listen, UdpSocket)) as udp,
             closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
         ):
