@@ -1,27 +1,29 @@
-"""`identity`: a person's key pair and name in this home; inviting others and joining them.
+"""`identity`: a person's root key and name in this home, and the device key that acts for them here.
 
-The event holds the public key and the name, in the identity's own log, which never leaves this home.
-The private key is kept apart from all events, so that no rebuild, sync or export can ever carry it.
+The event holds the public root key and the name, in a log of its own which never leaves this home. Private
+keys are kept apart from all events, so that no rebuild, sync or export can ever carry them.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
-from quire.core.encoding import from_text, to_text
+from quire.core.certificate import Certificate, certify, consent
+from quire.core.encoding import to_text
 from quire.core.event import Event
 from quire.core.keys import DeviceKey, derive
-from quire.core.sealing import KEY_ID_BYTES, key_id
+from quire.core.phrase import phrase_of, root_key
+from quire.core.sealing import NONCE_BYTES
 from quire.core.text import is_name
+from quire.core.wrapping import WrapKey
 from quire.errors import NotFound, Refused, UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
-from quire.events.ingest import ingest
-from quire.handlers import outgoing, peer
-from quire.handlers.invite_link import Invite, decode_link, encode_link
-from quire.limits import MAX_ADDRESSES, MAX_NAME_CHARS
-from quire.store.memberships import HOME, INVITED
+from quire.limits import MAX_NAME_CHARS
+from quire.store.memberships import HOME, JOINING
 from quire.store.views import View
+
+_chain_decoder = msgspec.json.Decoder(list[Certificate])
 
 
 class IdentityEvent(Event):
@@ -38,53 +40,91 @@ class Identity(msgspec.Struct):
     name: str
 
 
-class Link(msgspec.Struct):
-    """An invite link, to be handed on by any means that keeps it secret.
+class Phrase(msgspec.Struct):
+    """The 24 words that bring an identity back on a new device. Whoever has them is that person."""
 
-    `addresses` are those in it; without any, who joins does not know where to find the inviter.
-    """
-
-    link: str
-    addresses: list[str]
-
-
-class Joined(msgspec.Struct):
-    """What `join` did: `identity` is in the space `name` now, invited by `inviter`."""
-
-    space_id: str
-    name: str
-    identity: str
-    inviter: str
+    phrase: str
 
 
 def project(view: View, batch: Sequence[Opened[IdentityEvent]]) -> None:
     """Keep the identity of this very home that an event in its own log names; the latest tells the name."""
     view.write(
         "INSERT INTO identity_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-        " SET name = excluded.name, ts = excluded.ts, seq = excluded.seq"
+        " SET pubkey = excluded.pubkey, name = excluded.name, ts = excluded.ts, seq = excluded.seq"
         " WHERE (excluded.ts, excluded.seq, excluded.name) > (ts, seq, name)",
         [
             (o.account, o.event.pubkey, o.event.name, o.event.ts, o.event.seq)
             for o in batch
-            if o.event.pubkey == o.event.author == o.received_by
+            if o.event.pubkey == o.received_by
         ],
     )
 
 
 def create(ctx: Context, name: str) -> Identity:
-    """Make an identity: a key pair, and a log of its own in this home."""
+    """Make an identity: a root key, a device key that it certifies, and a log of its own in this home."""
     check_name(name)
     if any(name == other.name for other in list_(ctx)):
         raise UserError(f"There is already an identity called {name!r} here. Choose another name.")
-    key = DeviceKey(ctx.home.entropy(32))
+    entropy = ctx.home.entropy(32)
+    root = root_key(entropy)
+    device = DeviceKey(ctx.home.entropy(32))
+    chain = [certify(root, root.text, device.text, wrap_text(device))]
+    add(ctx, root.text, device, chain, name, entropy)
+    return Identity(root.text, name)
+
+
+def add(
+    ctx: Context,
+    pubkey: str,
+    device: DeviceKey,
+    chain: Sequence[Certificate],
+    name: str,
+    entropy: bytes | None,
+) -> int:
+    """Keep an identity in this home with its device key; `entropy` is that of its root, where it is here."""
+    with ctx.home.store.transaction():
+        nonces = ctx.home.entropy(2 * NONCE_BYTES)
+        account = ctx.home.store.memberships.add_account(pubkey, device, chain_text(chain), nonces, entropy)
+        open_log(ctx, account, device, pubkey, name)
+    return account
+
+
+def open_log(ctx: Context, account: int, device: DeviceKey, pubkey: str, name: str) -> None:
+    """Begin an identity's own log in this home, which never leaves it."""
     memberships = ctx.home.store.memberships
     with ctx.home.store.transaction():
-        account = memberships.add_account(key)
-        space_id = to_text(derive(key.seed, "quire home log"))
-        own = ctx.within(memberships.add(account, space_id, derive(key.seed, "quire home key"), name, HOME))
-        own.append("identity", {"pubkey": key.text, "name": name})
-        peer.create(own, name)
-    return Identity(key.text, name)
+        space_id = to_text(derive(device.seed, "quire home log"))
+        own = memberships.add(account, space_id, derive(device.seed, "quire home link"), name, HOME)
+        epoch = memberships.add_key(own, derive(device.seed, "quire home key"), "")
+        own = memberships.seal_under(own, epoch, epoch)
+        ctx.within(own).append("identity", {"pubkey": pubkey, "name": name})
+
+
+def chain_text(chain: Sequence[Certificate]) -> str:
+    """Certificates as they are kept."""
+    return msgspec.json.encode(chain).decode()
+
+
+def wrap_text(device: DeviceKey) -> str:
+    """The public key to wrap to a device, as text."""
+    return to_text(WrapKey(device.seed).public)
+
+
+def introduction(ctx: Context) -> dict[str, object]:
+    """The fields by which a device shows whose it is: its certificates, and that it agrees."""
+    member = ctx.member
+    wrap = wrap_text(member.device_key)
+    return {
+        "identity": member.account_id,
+        "wrap": wrap,
+        "chain": chain_of(ctx, member.account),
+        "consent": consent(member.device_key, member.account_id, wrap),
+    }
+
+
+def chain_of(ctx: Context, account: int) -> list[Certificate]:
+    """The certificates from an identity's root to its device in this home."""
+    return _chain_decoder.decode(ctx.home.store.memberships.chain(account))
 
 
 def check_name(name: str) -> None:
@@ -119,89 +159,32 @@ def account_called(ctx: Context, name: str) -> int:
     return int(rows[0][0])
 
 
-def invite(ctx: Context) -> Link:
-    """An invite link to this space: whoever has it can join, so hand it on in private."""
-    member = ctx.member
-    introduction = _own_introduction(ctx)
-    # With no node running: where the last one could be reached.
-    last = ctx.home.store.memberships.addresses_of(member.account, member.account_id)
-    addresses = list(ctx.addresses or last)[:MAX_ADDRESSES]
-    key, _ = member.epochs[member.current_epoch]
-    with ctx.home.store.transaction():
-        ctx.home.store.memberships.mark_invited(member)
-    inviter = from_text(member.account_id)
-    link = encode_link(
-        Invite(member.raw_space_id, key, member.name, inviter, addresses, introduction[KEY_ID_BYTES:])
-    )
-    return Link(link, addresses)
-
-
-def _own_introduction(ctx: Context) -> bytes:
-    """This identity's own newest `peer` event in this space, as `key_id ‖ blob`."""
-    member = ctx.member
-    rows = ctx.view("peer").read(
-        "SELECT event FROM peer_rows WHERE account = ? AND space = ? AND pubkey = ? ORDER BY ts, seq",
-        (member.account, member.space, member.account_id),
-    )
-    row = ctx.home.store.blobs.read([rows[-1][0]])[0]
-    return ctx.home.store.names.key_id(row.epoch) + row.sealed
-
-
-def join(ctx: Context, link: str, name: str) -> Joined:
-    """Join the space of an invite link as the identity called `name`, which is made if there is none.
-
-    For who is in that space already, a newer link tells where the inviter is found now.
-    """
-    invite = decode_link(link)
-    try:
-        account = account_called(ctx, name)
-    except NotFound:
-        account = 0
+def rename(ctx: Context, name: str) -> Identity:
+    """Call this identity otherwise, here and in all its spaces."""
+    check_name(name)
+    if any(name == other.name for other in list_(ctx)):
+        raise UserError(f"There is already an identity called {name!r} here. Choose another name.")
     memberships = ctx.home.store.memberships
-    space_id = to_text(invite.space_id)
-    for member in memberships.of_account(account) if account else ():
-        if member.space_id == space_id:
-            return _meet_again(ctx.within(member), invite)
-    if account and memberships.has_invited(account):
+    with ctx.home.store.transaction():
+        own = memberships.home(ctx.account)
+        pubkey = own.account_id
+        ctx.within(own).append("identity", {"pubkey": pubkey, "name": name})
+        memberships.set_kind(own, own.kind, name)
+        for member in memberships.of_account(ctx.account):
+            if member.kind != JOINING:
+                ctx.within(member).append("peer", {"pubkey": pubkey, "name": name})
+    return Identity(pubkey, name)
+
+
+def phrase(ctx: Context) -> Phrase:
+    """The recovery phrase of this identity: write it on paper, and show it to nobody."""
+    entropy = ctx.home.store.memberships.root(ctx.account)
+    if entropy is None:
         raise Refused(
-            f"{name!r} has invited others, and who has invited others does not join another space: "
-            "join as a new identity, with another --name."
+            "The recovery phrase is only on the device where this identity was made or recovered, "
+            "and this is another one."
         )
-    with ctx.home.store.transaction():
-        account = account or account_called(ctx, create(ctx, name).name)
-        here = ctx.within(memberships.add(account, space_id, invite.space_key, invite.space_name, INVITED))
-        _meet_inviter(here, invite)
-        introduction = peer.create(here, name_of(here))
-        inviter = to_text(invite.inviter)
-        outgoing.create(here, [inviter], [introduction.number])
-    return Joined(space_id, invite.space_name, name, inviter)
-
-
-def _meet_again(ctx: Context, invite: Invite) -> Joined:
-    """A newer link to a space that one is in already: take over where its inviter is found now."""
-    member = ctx.member
-    inviter = to_text(invite.inviter)
-    if inviter == member.account_id:
-        raise UserError("This is your own invite link: hand it on to whoever is to join.")
-    with ctx.home.store.transaction():
-        _meet_inviter(ctx, invite)
-    return Joined(member.space_id, member.name, member.identity_name, inviter)
-
-
-def _meet_inviter(ctx: Context, invite: Invite) -> None:
-    """Take in the inviter's introduction and remember where to reach them."""
-    member = ctx.member
-    sealed = key_id(invite.space_key) + invite.introduction
-    report = ingest(ctx.home, member, [sealed], "invite", ctx.now)
-    inviter = to_text(invite.inviter)
-    if report.blocked and not report.rejected:
-        raise UserError(
-            "This device's clock is more than five minutes behind the inviter's. Set it right, and join again."
-        )
-    if report.rejected or inviter not in peer.names(ctx):
-        raise UserError("This invite link is damaged: it does not introduce the inviter. Ask for a new one.")
-    for address in invite.addresses:
-        ctx.home.store.memberships.remember_address(member.account, member.space, inviter, address, 0)
+    return Phrase(phrase_of(entropy))
 
 
 HANDLER = Handler(
@@ -217,7 +200,7 @@ CREATE TABLE identity_rows (
     operations=(
         Operation("createIdentity", create, ("identity", "create"), ("name",), writes=True, scope="home"),
         Operation("listIdentities", list_, ("identity", "list"), scope="home"),
-        Operation("createInvite", invite, ("invite",), writes=True),
-        Operation("joinSpace", join, ("join",), ("link",), writes=True, scope="home"),
+        Operation("renameIdentity", rename, ("identity", "rename"), ("name",), writes=True, scope="identity"),
+        Operation("showPhrase", phrase, ("identity", "phrase"), scope="identity"),
     ),
 )

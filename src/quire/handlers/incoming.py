@@ -20,6 +20,7 @@ def receive(home: Home, received_by: Membership, sealed: Sequence[bytes], source
         whole.valid += report.valid
         whole.blocked += report.blocked
         whole.known += report.known
+        whole.locked += report.locked
         whole.arrived += report.arrived
         for reason, number in report.rejected.items():
             whole.reject(reason, number)

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from quire.events.context import Context
 from quire.events.handler import Handler
+from quire.events.history import closed_to
+from quire.graph.roles import Role
+from quire.store.memberships import Membership
 
 
 class Envelope(NamedTuple):
@@ -18,25 +21,48 @@ class Envelope(NamedTuple):
     sealed: bytes
 
 
-def local_peers(ctx: Context) -> list[str]:
-    """Public keys of the other identities of this node that are in this space."""
+def local_members(ctx: Context) -> list[Membership]:
+    """The other identities of this node that are members of this space, as far as this one knows.
+
+    Who was let in a moment ago knows of nobody yet, and takes whoever is here for a member.
+    """
     member = ctx.member
-    return [
-        other.account_id
+    others = [
+        other
         for other in ctx.home.store.memberships.all()
         if other.space == member.space and other.account != member.account
     ]
+    if not others:
+        return []
+    graph = ctx.graph
+    return [
+        other
+        for other in others
+        if (not graph.valid or graph.ledger.role(other.account_id, graph.valid) >= Role.GUEST)
+    ]
+
+
+def local_peers(ctx: Context) -> list[str]:
+    """Public keys of the other identities of this node that are members of this space."""
+    return [other.account_id for other in local_members(ctx)]
 
 
 def create(ctx: Context, recipients: Sequence[str], events: Sequence[int]) -> None:
-    """Put stored events, by number, into envelopes to those recipients that live on this node."""
-    here = [recipient for recipient in local_peers(ctx) if recipient in recipients]
-    if here:
-        member = ctx.member
-        ctx.view("outgoing").write(
-            "INSERT INTO outgoing (account, space, recipient, event) VALUES (?, ?, ?, ?)",
-            [(member.account, member.space, recipient, event) for recipient in here for event in events],
-        )
+    """Put stored events, by number, into envelopes to those recipients that live on this node and can open them."""
+    member = ctx.member
+    here = [other for other in local_members(ctx) if other.account_id in recipients]
+    rows: list[tuple[int, int, str, int]] = []
+    for other in here:
+        closed = closed_to(ctx.home, member.account, member.space, other.device)
+        epochs = ctx.home.store.blobs.epochs(events) if closed else {}
+        rows += [
+            (member.account, member.space, other.account_id, event)
+            for event in events
+            if epochs.get(event) not in closed
+        ]
+    ctx.view("outgoing").write(
+        "INSERT INTO outgoing (account, space, recipient, event) VALUES (?, ?, ?, ?)", rows
+    )
 
 
 def create_passing(ctx: Context, recipient: str, sealed: bytes) -> None:

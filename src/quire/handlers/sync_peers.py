@@ -13,8 +13,11 @@ from quire.core.event import Event
 from quire.events.append import make_passing
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened
-from quire.handlers import outgoing, peer
+from quire.events.history import index_for
+from quire.events.standing import device_need
+from quire.handlers import outgoing
 from quire.limits import INGEST_BATCH
+from quire.store.memberships import JOINING
 from quire.store.views import View
 
 
@@ -42,7 +45,8 @@ def project(view: View, batch: Sequence[Opened[SyncPeersEvent]]) -> None:
 
 def create(ctx: Context, to: str) -> bytes:
     """A request to peer `to`, as `key_id ‖ blob`."""
-    count, fingerprint = _holding(ctx)
+    devices = {other.account_id: other.device for other in outgoing.local_members(ctx)}
+    count, fingerprint = _holding(ctx, devices.get(to, ""))
     body = {"to": to, "count": count, "fingerprint": fingerprint}
     return make_passing(ctx.home, ctx.member, "sync-peers", body, ctx.now)
 
@@ -52,33 +56,32 @@ def send(ctx: Context, to: str) -> None:
     outgoing.create_passing(ctx, to, create(ctx, to))
 
 
-def _holding(ctx: Context) -> tuple[int, str]:
-    whole = ctx.home.store.index(ctx.member.account, ctx.member.space).whole()
+def _holding(ctx: Context, device: str) -> tuple[int, str]:
+    """How much is held of what is compared with a device, and a fingerprint of it."""
+    whole = index_for(ctx.home, ctx.member.account, ctx.member.space, device).whole()
     return whole.count, to_text(sha256(whole.total.to_bytes(32, "big")).digest()[:16])
 
 
 def _ask(ctx: Context) -> None:
-    """Job: ask every other identity of this node that is in this space and known to this one."""
-    here = outgoing.local_peers(ctx)
-    known = peer.names(ctx) if here else {}
-    for pubkey in here:
-        if pubkey in known:
+    """Job: ask every other identity of this node that is a member of this space."""
+    if ctx.member.kind != JOINING:
+        for pubkey in outgoing.local_peers(ctx):
             send(ctx, pubkey)
 
 
 def _answer(ctx: Context) -> None:
     """Job: answer the requests that differ from what we hold, each question once."""
     member = ctx.member
-    here = outgoing.local_peers(ctx)
+    here = {other.device: other.account_id for other in outgoing.local_members(ctx)}
     if not here:
         return  # peers on other nodes are served by sync sessions, whatever they ask for in this way
     view = ctx.view("sync-peers")
-    held = _holding(ctx)
     asked = view.read(
         "SELECT asker, count, fingerprint FROM sync_requests WHERE account = ? AND space = ?",
         (member.account, member.space),
     )
     for asker, count, fingerprint in asked:
+        held = _holding(ctx, asker)
         question = f"{fingerprint} {held[1]}"
         if (
             asker in here
@@ -88,7 +91,7 @@ def _answer(ctx: Context) -> None:
                 (member.account, member.space, asker, question),
             )
         ):
-            _send_everything(ctx, asker)
+            _send_everything(ctx, here[asker])
             row = (member.account, member.space, asker, question)
             view.write("INSERT OR REPLACE INTO sync_answers VALUES (?, ?, ?, ?)", [row])
 
@@ -116,6 +119,6 @@ CREATE TABLE sync_answers (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
-    needs=lambda o: (peer.need(o.event.author),),
+    needs=lambda o: (device_need(o.event.author),),
     jobs=(_ask, _answer),
 )

@@ -20,7 +20,7 @@ def deliver(ctx: Context) -> int:
             for recipient, received_by in recipients.items():
                 sealed = [e.sealed for e in envelopes if e.recipient == recipient]
                 if sealed:
-                    incoming.receive(ctx.home, received_by, sealed, member.account_id, ctx.now)
+                    incoming.receive(ctx.home, received_by, sealed, member.device, ctx.now)
             delivered += len(envelopes)
     return delivered
 

@@ -1,0 +1,113 @@
+"""`admit`: a member lets in a newcomer, whose signed request is in the event.
+
+The request proves the invite's secret and certifies the newcomer's device. Whoever of the members is reached
+first lets in; that the invite still holds is decided from what that member knew, and by the graph's rules
+where two let in at the same time.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from quire.core.certificate import Certificate, chain_holds, consent_holds, proof_holds, prove
+from quire.core.encoding import is_key, to_text
+from quire.core.text import is_name
+from quire.events.context import Context
+from quire.events.handler import GraphEvent, Handler, Opened
+from quire.graph import changes
+from quire.handlers import graph_events, identity
+from quire.limits import MAX_INTEGER, MAX_NAME_CHARS
+from quire.store.views import View
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What a newcomer's device says of itself: whose it is (`chain`, `consent`) and that it holds an invite (`proof`).
+
+    `seq` is how far its log in this space has come: 0 for who was never here.
+    """
+
+    identity: str
+    device: str
+    wrap: str
+    chain: list[Certificate]
+    consent: str
+    invite: str
+    proof: str
+    name: str
+    seq: int
+
+
+class AdmitEvent(GraphEvent):
+    """`request` is granted: its proof holds for the key of the invite made by event `invite`."""
+
+    invite: str
+    request: Request
+
+
+def request(ctx: Context, secret: bytes, public: str, name: str) -> Request:
+    """This device's request to be let into a space by the invite with a secret of 32 bytes."""
+    member = ctx.member
+    number = ctx.home.store.names.known_device(member.space, member.device)
+    return Request(
+        **identity.introduction(ctx),  # type: ignore[arg-type]
+        device=member.device,
+        invite=public,
+        proof=prove(secret, member.space_id, member.device),
+        name=name,
+        seq=ctx.home.store.blobs.head(number)[0] if number is not None else 0,
+    )
+
+
+def is_sound(asked: Request, space_id: str) -> bool:
+    """Whether a request's signatures hold, and its other fields are such."""
+    return (
+        is_name(asked.name, MAX_NAME_CHARS)
+        and 0 <= asked.seq <= MAX_INTEGER
+        and is_key(asked.device)
+        and chain_holds(asked.identity, asked.device, asked.wrap, asked.chain)
+        and consent_holds(asked.identity, asked.device, asked.wrap, asked.consent)
+        and proof_holds(asked.invite, space_id, asked.device, asked.proof)
+    )
+
+
+def change(o: Opened[AdmitEvent], space_id: bytes) -> changes.AnyChange:
+    """Letting in, if the request's proofs hold; that it names the invite's own key is checked by `admit_event`."""
+    asked = o.event.request
+    if not is_sound(asked, to_text(space_id)):
+        return changes.Void()
+    return changes.Admit(asked.identity, asked.device, asked.wrap, o.event.invite, asked.seq, asked.invite)
+
+
+def project(view: View, batch: Sequence[Opened[AdmitEvent]]) -> None:
+    """Keep the names that newcomers asked to join as, the latest: until they introduce themselves."""
+    view.write(
+        "INSERT INTO admit_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET name = excluded.name, ts = excluded.ts WHERE (excluded.ts, excluded.name) > (ts, name)",
+        [
+            (o.account, o.space, o.event.request.identity, o.event.request.name, o.event.ts)
+            for o in batch
+            if is_name(o.event.request.name, MAX_NAME_CHARS)
+        ],
+    )
+
+
+def create(ctx: Context, invite: str, asked: Request) -> Opened[AdmitEvent]:
+    """Let in by the invite made by event `invite`. Raises Refused, naming the rule."""
+    return ctx.change("admit", {"invite": invite, "request": asked})
+
+
+HANDLER = Handler(
+    type="admit",
+    event=AdmitEvent,
+    tables=("admit_rows",),
+    schema="""
+CREATE TABLE admit_rows (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, member TEXT NOT NULL, name TEXT NOT NULL,
+    ts INTEGER NOT NULL, PRIMARY KEY (account, space, member)
+) STRICT, WITHOUT ROWID;
+""",
+    project=project,
+    change=change,
+    needs=graph_events.needs,
+    provides=graph_events.provides,
+)

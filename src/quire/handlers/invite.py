@@ -1,0 +1,225 @@
+"""`invite`: a link by which others can join, within limits that every member's device upholds.
+
+The log holds the invite's public key, its limits and who made it; the secret is in the link alone. The one
+who made it keeps the secret in a local table, so that the link can be shown again.
+"""
+
+import msgspec
+
+from quire.core import qr
+from quire.core.certificate import invite_key
+from quire.core.encoding import from_text, is_key
+from quire.core.ticket import Ticket, decode_link, encode_link, encode_web_link
+from quire.errors import NotFound, UserError
+from quire.events.context import Context
+from quire.events.handler import GraphEvent, Handler, Opened, Operation
+from quire.graph import changes
+from quire.graph.dag import Node
+from quire.graph.rules import may_admit
+from quire.handlers import graph_events, peer
+from quire.limits import (
+    MAX_ADDRESSES,
+    MAX_ADDRESSES_KEPT,
+    MAX_INVITE_DAYS,
+    MAX_INVITE_USES,
+    MAX_TICKET_OTHERS,
+)
+
+_DAY_MS = 86_400_000
+_UNITS = {"m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
+
+
+class InviteEvent(GraphEvent):
+    """Up to `uses` people may join as `role` until `expires` (ms), proving the secret of `public`."""
+
+    public: str
+    role: str
+    uses: int
+    expires: int
+    approve: bool
+
+
+class Link(msgspec.Struct):
+    """An invite link, to be handed on by any means that keeps it secret; `web` is the same for browsers.
+
+    `addresses` are those in it; without any, who joins does not know where to find the inviter.
+    """
+
+    link: str
+    web: str
+    addresses: list[str]
+    expires: int
+    uses: int
+
+
+class InviteEntry(msgspec.Struct):
+    """An invite as the log tells of it; `state` is open, used, expired, revoked or `inviter gone`."""
+
+    invite_id: str
+    by: str
+    role: str
+    uses: int
+    used: int
+    expires: int
+    approve: bool
+    state: str
+    ts: int
+
+
+class Drawing(msgspec.Struct):
+    """A QR code."""
+
+    qr: str
+
+
+def change(o: Opened[InviteEvent], _: bytes) -> changes.AnyChange:
+    """An invite, if its key and limits are such."""
+    event = o.event
+    role = graph_events.ROLES.get(event.role)
+    if (
+        role is None
+        or not is_key(event.public)
+        or not 1 <= event.uses <= MAX_INVITE_USES
+        or event.expires < 0
+    ):
+        return changes.Void()
+    return changes.Invite(event.public, role, event.uses, event.expires, event.approve)
+
+
+def create(
+    ctx: Context, uses: int = 1, expires: str = "7d", role: str = "member", approve: bool = False
+) -> Link:
+    """An invite link to this space: whoever has it can join, so hand it on in private.
+
+    `uses` is for how many people, `expires` how long it holds (`30m`, `12h`, `7d`, `2w`), `role` what they become
+    (`guest`, `member` or `admin`); with `approve` each is let in when a member confirms.
+    """
+    if not 1 <= uses <= MAX_INVITE_USES:
+        raise UserError(f"An invite is for 1 to {MAX_INVITE_USES:,} people.")
+    if role not in ("guest", "member", "admin"):
+        raise UserError(f"An invite makes people `guest`, `member` or `admin`, not {role!r}.")
+    until = ctx.now + duration_ms(expires)
+    secret = ctx.home.entropy(32)
+    with ctx.home.store.transaction():
+        ctx.change(
+            "invite",
+            {
+                "public": invite_key(secret).text,
+                "role": role,
+                "uses": uses,
+                "expires": until,
+                "approve": approve,
+            },
+        )
+    member = ctx.member
+    # With no node running: where the last one could be reached.
+    last = ctx.home.store.memberships.addresses_of(member.account, member.device)
+    addresses = list(ctx.addresses or last)[:MAX_ADDRESSES]
+    ticket = Ticket(
+        "join",
+        member.raw_space_id,
+        member.link_key,
+        secret,
+        from_text(member.device),
+        addresses,
+        member.name,
+        _others(ctx),
+    )
+    return Link(encode_link(ticket), encode_web_link(ticket), addresses, until, uses)
+
+
+def list_(ctx: Context) -> list[InviteEntry]:
+    """The invites of this space, the newest first, and whether they still admit anybody."""
+    ledger = ctx.graph.ledger
+    found = [_entry(ctx, node) for node in ledger.dag.each(ledger.invites() & ctx.graph.valid)]
+    return sorted(found, key=lambda one: (-one.ts, one.invite_id))
+
+
+def named(ctx: Context, invite_id: str) -> InviteEntry:
+    """The one invite whose id begins like this. Raises NotFound."""
+    found = [one for one in list_(ctx) if one.invite_id.startswith(invite_id)] if invite_id else []
+    if len(found) != 1:
+        raise NotFound(
+            f"{'Several invites begin' if found else 'No invite begins'} with {invite_id!r}. "
+            "`quire invite list` shows them all."
+        )
+    return found[0]
+
+
+def _entry(ctx: Context, node: Node) -> InviteEntry:
+    made = node.change
+    assert isinstance(made, changes.Invite)
+    valid = ctx.graph.valid
+    slug = may_admit(ctx.graph.ledger, node, "", ctx.now, valid)
+    return InviteEntry(
+        invite_id=node.event_id,
+        by=peer.names(ctx).get(node.author, ""),
+        role=graph_events.ROLE_NAMES[made.role],
+        uses=made.uses,
+        used=ctx.graph.ledger.seats_taken(node.event_id, "", valid, 0),
+        expires=made.expires,
+        approve=made.approve,
+        state=_STATES.get(slug, "open"),
+        ts=node.ts,
+    )
+
+
+def draw(ctx: Context, link: str, svg: bool = False) -> Drawing:
+    """A link as a QR code: characters for a terminal, or with `svg` a picture."""
+    decode_link(link)
+    return Drawing(qr.as_svg(link, "Quire link") if svg else qr.as_terminal(link))
+
+
+def _others(ctx: Context) -> list[tuple[bytes, str]]:
+    """Devices of members that were reached lately, so that joining works while this one sleeps."""
+    member = ctx.member
+    known = ctx.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
+    found: dict[str, str] = {}
+    for device, address, reached in known:
+        claim = ctx.graph.ledger.standing(device, ctx.graph.valid)
+        if reached and device != member.device and claim is not None:
+            found.setdefault(device, address)
+    return [(from_text(device), address) for device, address in list(found.items())[:MAX_TICKET_OTHERS]]
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as `30m`, `12h`, `7d` or `2w`. Raises UserError."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and unit in _UNITS and len(number) <= 6):
+        raise UserError(f"{text!r} is no length of time: write 30m, 12h, 7d or 2w.")
+    length = int(number) * _UNITS[unit]
+    if not 0 < length <= MAX_INVITE_DAYS * _DAY_MS:
+        raise UserError(f"An invite holds for at most {MAX_INVITE_DAYS} days.")
+    return length
+
+
+#: Rule by which an invite admits nobody more → its state.
+_STATES = {
+    "invite-revoked": "revoked",
+    "invite-expired": "expired",
+    "invite-used": "used",
+    "invite-inviter": "inviter gone",
+}
+
+
+def find(ctx: Context, public: str) -> Node | None:
+    """The invite with this public key, if it counts."""
+    ledger = ctx.graph.ledger
+    for node in ledger.dag.each(ledger.invites() & ctx.graph.valid):
+        if isinstance(node.change, changes.Invite) and node.change.public == public:
+            return node
+    return None
+
+
+HANDLER = Handler(
+    type="invite",
+    event=InviteEvent,
+    change=change,
+    needs=graph_events.needs,
+    provides=graph_events.provides,
+    operations=(
+        Operation("createInvite", create, ("invite",), writes=True),
+        Operation("listInvites", list_, ("invite", "list")),
+        Operation("drawQr", draw, ("qr",), ("link",), scope="home"),
+    ),
+)

@@ -1,0 +1,356 @@
+"""Joining: from a link to membership, by letters between the newcomer's device and any member's.
+
+The newcomer's device asks each member that it reaches until one lets it in, and keeps asking across restarts.
+A member's device answers from the graph: with the space's key, or with the rule that refuses. Two identities
+of one home settle it at once.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from quire.core.certificate import invite_key
+from quire.core.encoding import from_text, to_text
+from quire.core.ticket import Ticket, decode_link
+from quire.core.wrapping import WrapKey, open_from, seal_to
+from quire.errors import BadEvent, NotFound, Refused, UserError
+from quire.events import keyring
+from quire.events.context import Context
+from quire.events.handler import Handler, Operation
+from quire.events.history import closed_to
+from quire.events.keyring import CONTENT, CONTROL, HeldKey
+from quire.graph.changes import Admit, Invite
+from quire.graph.roles import Role
+from quire.graph.rules import REASONS, may_admit
+from quire.graph.state import current_key, holders, lost_seat
+from quire.handlers import admit, admit_letter, identity, incoming, invite, key, peer, request
+from quire.handlers.admit import Request
+from quire.handlers.admit_letter import BECAUSE, REFUSAL, REQUEST, WAIT, WELCOME, WHY, Welcome
+from quire.limits import INGEST_BATCH
+from quire.store.memberships import INVITED, JOINING, Membership
+
+#: Noted while a member has been asked, and has not refused.
+_ASKED = "waiting"
+#: Noted once a welcome came: until the graph says the same, a truer one is taken.
+_WELCOMED = "welcomed"
+#: Why a member lets nobody in by itself, beside the graph's rules.
+_REMOVED = "removed"
+_REASONS = {**REASONS, _REMOVED: "who was removed comes back by a newer invite alone"}
+_WELCOME_DOMAIN = b"quire welcome 1"
+
+
+class Joined(msgspec.Struct):
+    """What `join` did: `identity` is in the space `name`, or `waiting` until a member has let it in."""
+
+    space_id: str
+    name: str
+    identity: str
+    inviter: str
+    waiting: bool
+    #: Why not yet, or not at all, as far as a member has said.
+    reason: str
+
+
+def join(ctx: Context, link: str, name: str) -> Joined:
+    """Join the space of an invite link as the identity called `name`, which is made if there is none.
+
+    For who is in that space already, a newer link tells where the inviter is found now.
+    """
+    ticket = decode_link(link)
+    if ticket.kind != "join":
+        raise UserError("That link is for a further device of one's own: give it to `quire device join`.")
+    try:
+        account = identity.account_called(ctx, name)
+    except NotFound:
+        account = 0
+    space_id = to_text(ticket.space_id)
+    memberships = ctx.home.store.memberships
+    for member in memberships.of_account(account) if account else ():
+        if member.space_id == space_id:
+            return _again(ctx.within(member), ticket)
+    with ctx.home.store.transaction():
+        account = account or identity.account_called(ctx, identity.create(ctx, name).name)
+        here = ctx.within(memberships.add(account, space_id, ticket.link_key, ticket.name, JOINING))
+        _keep(here, ticket)
+        _ask_at_home(here)
+        return _joined(here)
+
+
+def _again(ctx: Context, ticket: Ticket) -> Joined:
+    """A newer link to a space that one is in, waits for, or was in: take over where its inviter is found now.
+
+    It is shown to the next member in any case: who was removed may not have heard of it.
+    """
+    if to_text(ticket.inviter) == ctx.member.device:
+        raise UserError("This is your own invite link: hand it on to whoever is to join.")
+    with ctx.home.store.transaction():
+        _keep(ctx, ticket)
+        _ask_at_home(ctx)
+    return _joined(ctx)
+
+
+def _keep(ctx: Context, ticket: Ticket) -> None:
+    member, inviter = ctx.member, to_text(ticket.inviter)
+    ctx.view("joining").write(
+        "INSERT OR REPLACE INTO joining VALUES (?, ?, ?, ?, '', '')",
+        [(member.account, member.space, ticket.secret, inviter)],
+    )
+    places = [(inviter, address) for address in ticket.addresses]
+    places += [(to_text(device), address) for device, address in ticket.others]
+    for device, address in places:
+        ctx.home.store.memberships.remember_address(member.account, member.space, device, address, 0)
+
+
+def _joined(ctx: Context) -> Joined:
+    member = ctx.member
+    _, inviter, reason = _ticket(ctx)
+    waiting = is_asking(ctx)
+    return Joined(
+        member.space_id, member.name, member.identity_name, inviter, waiting, reason if waiting else ""
+    )
+
+
+def is_asking(ctx: Context) -> bool:
+    """Whether this identity has a link to show to the next member that it reaches."""
+    secret, _, reason = _ticket(ctx)
+    return bool(secret) and reason != _WELCOMED
+
+
+def is_unsure(ctx: Context) -> bool:
+    """Whether it has none, or a welcome alone says that it is in: whoever has the link can send one."""
+    secret, _, reason = _ticket(ctx)
+    if not secret or reason != _WELCOMED:
+        return bool(secret)
+    public = invite_key(secret).text
+    claims = ctx.graph.ledger.claims(ctx.member.device, ctx.graph.valid)
+    found = [claim.node.change for claim in claims]
+    return not any(isinstance(change, Admit) and change.public == public for change in found)
+
+
+def inviter(ctx: Context) -> str:
+    """The device that let this identity in, or that its link names; "" for who came otherwise."""
+    return _ticket(ctx)[1]
+
+
+def _ticket(ctx: Context) -> tuple[bytes, str, str]:
+    """The invite's secret, the inviter's device, and what a member last said."""
+    rows = ctx.view("joining").read(
+        "SELECT secret, inviter, reason FROM joining WHERE account = ? AND space = ?",
+        (ctx.member.account, ctx.member.space),
+    )
+    return (bytes(rows[0][0]), str(rows[0][1]), str(rows[0][2])) if rows else (b"", "", "")
+
+
+def _own_request(ctx: Context) -> Request:
+    secret, _, _ = _ticket(ctx)
+    return admit.request(ctx, secret, invite_key(secret).text, ctx.member.identity_name)
+
+
+def _ask_at_home(ctx: Context) -> None:
+    """Ask the members among this home's other identities."""
+    for other in ctx.home.store.memberships.all():
+        if other.space == ctx.member.space and other.kind != JOINING and other.account != ctx.member.account:
+            asked = REQUEST + admit_letter.pack_request(_own_request(ctx))
+            for letter in answer(ctx.within(other), ctx.member.device, asked):
+                answer(ctx, other.device, letter)
+            if not is_asking(ctx):
+                _hand_over(ctx, other)
+                return
+
+
+def _hand_over(ctx: Context, other: Membership) -> None:
+    """Give who was let in the membership graph and the first events at once; the rest follows while a node runs."""
+    store = ctx.home.store
+    closed = closed_to(ctx.home, other.account, other.space, ctx.member.device)
+    numbers = [row.event for row in store.graph.events(other.account, other.space)]
+    numbers += [row.n for row, _ in store.blobs.held_after(other.account, other.space, 0, INGEST_BATCH)]
+    rows = store.blobs.read(sorted(dict.fromkeys(numbers)))
+    records = [store.names.key_id(row.epoch) + row.sealed for row in rows if row.epoch not in closed]
+    incoming.receive(ctx.home, ctx.member, records, other.device, ctx.now)
+
+
+# --- letters
+
+
+def greet(ctx: Context, _: str) -> Sequence[bytes]:
+    """What a newcomer says to every device that it reaches."""
+    if not is_unsure(ctx):
+        return []
+    return [REQUEST + admit_letter.pack_request(_own_request(ctx))]
+
+
+def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
+    """Answer a letter from another device. Raises BadEvent for what is none."""
+    kind, body = letter[:1], letter[1:]
+    if kind == REQUEST and ctx.member.kind != JOINING:
+        return [_answer_request(ctx, device, admit_letter.unpack_request(body))]
+    if kind == WHY and ctx.member.kind != JOINING:
+        slug = _why_out(ctx, device)
+        return [BECAUSE + slug.encode()] if slug else []
+    if kind == BECAUSE and not is_unsure(ctx):
+        _note_told(ctx, body[:64].decode("ascii", "replace"))
+    elif kind == WELCOME and is_unsure(ctx):
+        _enter(ctx, device, body)
+    elif (kind == WAIT and is_asking(ctx)) or (kind == REFUSAL and is_unsure(ctx)):
+        _note(ctx, _ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))
+    return []
+
+
+def _why_out(ctx: Context, device: str) -> str:
+    """The rule by which a device that was let in by somebody is no member's; "" when it is, or was never heard of."""
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    every = ledger.claims(device, (1 << len(ledger.dag.nodes)) - 1)
+    claim = ledger.standing(device, valid)
+    if not every or (claim is not None and ledger.role(claim.member, valid) >= Role.GUEST):
+        return ""
+    last = every[-1]
+    if ledger.role(last.member, valid) == Role.BANNED:
+        return "banned"
+    lost = lost_seat(ctx.graph, last.node.event_id) if isinstance(last.node.change, Admit) else ""
+    return lost if lost not in ("", "waiting") else _REMOVED
+
+
+def told(ctx: Context) -> str:
+    """Why this identity is no member any more, as a member told, in words; "" when nobody has."""
+    rows = ctx.view("joining").read(
+        "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
+    )
+    slug = str(rows[0][0]) if rows else ""
+    return "you were removed" if slug == _REMOVED else REASONS.get(slug, "")
+
+
+def _note_told(ctx: Context, slug: str) -> None:
+    with ctx.home.store.transaction():
+        ctx.view("joining").write(
+            "INSERT INTO joining VALUES (?, ?, x'', '', '', ?) ON CONFLICT DO UPDATE SET told = excluded.told",
+            [(ctx.member.account, ctx.member.space, slug)],
+        )
+
+
+def _answer_request(ctx: Context, device: str, asked: Request) -> bytes:
+    if asked.device != device or not admit.is_sound(asked, ctx.member.space_id):
+        raise BadEvent("bad-request")
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    claim = ledger.standing(asked.device, valid)
+    if (
+        claim is not None
+        and claim.member == asked.identity
+        and ledger.role(claim.member, valid) >= Role.GUEST
+    ):
+        return _welcome(ctx, asked)  # the last answer was lost
+    made = invite.find(ctx, asked.invite)
+    if made is None:
+        return WAIT  # made on a device that this one has not heard of yet
+    assert isinstance(made.change, Invite)
+    slug = "banned" if ledger.role(asked.identity, valid) == Role.BANNED else ""
+    slug = slug or may_admit(ledger, made, asked.identity, _latest(ctx), valid)
+    if not slug and not made.change.approve and ledger.removed_since(asked.identity, made, valid):
+        slug = _REMOVED
+    if slug:
+        return REFUSAL + slug.encode()
+    if made.change.approve:
+        request.create(ctx, asked)
+        return WAIT
+    return _admit(ctx, made.event_id, asked)
+
+
+def _latest(ctx: Context) -> int:
+    """The time (ms), also where our clock is behind: what others have written was written before now."""
+    member, home = ctx.member, ctx.home
+    own = home.store.names.device_number(member.space, member.device)
+    return max(ctx.now, home.store.blobs.newest(member.account, member.space, own))
+
+
+def _admit(ctx: Context, made: str, asked: Request) -> bytes:
+    try:
+        with ctx.home.store.transaction():
+            admit.create(ctx, made, asked)
+            key.hand_over(ctx)
+    except Refused:
+        return WAIT  # this identity may not let in (a guest, or removed): others may
+    return _welcome(ctx, asked)
+
+
+def _welcome(ctx: Context, asked: Request) -> bytes:
+    """The space's present key, sealed for a newcomer who has been let in.
+
+    Where newcomers do not get what was written before, it must have been made for them: else somebody else's is.
+    """
+    current = current_key(ctx.graph, "")
+    if ctx.member.from_join and current is not None and asked.device not in holders(ctx.graph, current):
+        return WAIT
+    name = current.change.name if current is not None else ""  # type: ignore[union-attr]
+    content = keyring.held_key(ctx.home, ctx.member, "", name)
+    sealer = keyring.sealer_of(ctx.home, ctx.member, current) if current is not None else None
+    if content is None or sealer is None:
+        return WAIT
+    data = msgspec.msgpack.encode(Welcome(ctx.member.name, content, sealer.key, sealer.name))
+    context = _WELCOME_DOMAIN + ctx.member.raw_space_id + from_text(asked.device)
+    return WELCOME + seal_to(from_text(asked.wrap), data, ctx.home.entropy(32), context)
+
+
+def _enter(ctx: Context, device: str, body: bytes) -> None:
+    """Take the key from a welcome: from now on this device reads and writes."""
+    member = ctx.member
+    context = _WELCOME_DOMAIN + member.raw_space_id + from_text(member.device)
+    welcome = admit_letter.unpack_welcome(open_from(body, WrapKey(member.device_key.seed), context))
+    if not len(welcome.key) == len(welcome.sealer) == 32:
+        raise BadEvent("bad-letter")
+    memberships = ctx.home.store.memberships
+    with ctx.home.store.transaction():
+        memberships.set_kind(member, INVITED, member.name)
+        held = HeldKey(CONTENT, keyring.name_of(welcome.key), welcome.key)
+        sealer = HeldKey(CONTROL, welcome.sealer_name, welcome.sealer)
+        keyring.hold(ctx.home, member, ctx.graph, [held, sealer])
+        fresh = (welcome.key, keyring.control_key(welcome.key))
+        epochs = [memberships.add_key(member, key, held.name) for key in fresh]
+        memberships.seal_under(member, *epochs)
+        _note_told(ctx, "")
+        ctx.view("joining").write(
+            "UPDATE joining SET inviter = ? WHERE account = ? AND space = ?",
+            [(device, member.account, member.space)],
+        )
+        if is_asking(ctx):
+            _note(ctx, _WELCOMED)
+            if not peer.has_introduced(ctx, member.identity_name):
+                peer.create(ctx, member.identity_name)
+
+
+def _note(ctx: Context, reason: str) -> None:
+    with ctx.home.store.transaction():
+        ctx.view("joining").write(
+            "UPDATE joining SET reason = ? WHERE account = ? AND space = ?",
+            [(reason, ctx.member.account, ctx.member.space)],
+        )
+
+
+def refusal(ctx: Context) -> str:
+    """The rule by which a member refused to let this identity in; "" when none has."""
+    reason = _ticket(ctx)[2]
+    return "" if not is_asking(ctx) or reason == _ASKED else reason
+
+
+def state(ctx: Context) -> str:
+    """Where joining stands, in words; "" for who is in."""
+    if not is_asking(ctx):
+        return ""
+    if refused := refusal(ctx):
+        return f"not let in: {_REASONS.get(refused, refused)}"
+    asked = _ticket(ctx)[2] == _ASKED
+    return "waiting for a member to let you in" + (": a member has been asked" if asked else "")
+
+
+HANDLER = Handler(
+    type="joining",
+    local=True,
+    tables=("joining",),
+    schema="""
+CREATE TABLE joining (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, secret BLOB NOT NULL, inviter TEXT NOT NULL,
+    reason TEXT NOT NULL, told TEXT NOT NULL, PRIMARY KEY (account, space)
+) STRICT, WITHOUT ROWID;
+""",
+    greets=greet,
+    answers=answer,
+    operations=(Operation("joinSpace", join, ("join",), ("link",), writes=True, scope="home"),),
+)

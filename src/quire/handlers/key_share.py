@@ -1,0 +1,178 @@
+"""`key-share`: a key that exists already, wrapped to devices that lack it."""
+
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+
+from quire.core.encoding import from_text, to_text
+from quire.core.sealing import KEY_ID_BYTES
+from quire.core.wrapping import wrap
+from quire.errors import Refused
+from quire.events import keyring
+from quire.events.context import Context
+from quire.events.handler import GraphEvent, Handler, Opened
+from quire.events.keyring import KeyBox
+from quire.graph import changes
+from quire.graph.dag import Node
+from quire.graph.state import current_key, entitled, holders, left_behind, members
+from quire.handlers import graph_events
+from quire.limits import HEAL_MS, KEY_BOXES
+
+
+class KeyShareEvent(GraphEvent):
+    """The key `name`, made by event `key`, wrapped to more devices."""
+
+    key: str
+    name: str
+    ephemeral: str
+    boxes: dict[str, str]
+
+
+def change(o: Opened[KeyShareEvent], _: bytes) -> changes.AnyChange:
+    """A key for more devices, if its name is one."""
+    if len(raw(o.event.name)) != KEY_ID_BYTES:
+        return changes.Void()
+    return changes.ShareKey(o.event.key, tuple(o.event.boxes))
+
+
+def box(o: Opened[KeyShareEvent]) -> KeyBox:
+    """The key in its wrappings."""
+    return KeyBox(o.event.name, raw(o.event.ephemeral), raw_boxes(o.event.boxes))
+
+
+def raw(text: str) -> bytes:
+    """Bytes of base64url; nothing for what is none: it opens nothing."""
+    try:
+        return from_text(text)
+    except ValueError:
+        return b""
+
+
+def raw_boxes(boxes: Mapping[str, str]) -> dict[str, bytes]:
+    """Wrapped keys by device."""
+    return {device: raw(text) for device, text in boxes.items()}
+
+
+def wrapped(ctx: Context, content: bytes, devices: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """A key wrapped to devices: the ephemeral public key, and the boxes by device."""
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    claims = [claim for device in devices if (claim := ledger.standing(device, valid)) is not None]
+    keys = [from_text(claim.wrap, 32) for claim in claims]
+    context = keyring.wrap_context(ctx.member.raw_space_id, keyring.name_of(content))
+    ephemeral, boxes = wrap(content, keys, ctx.home.entropy(32), context)
+    return to_text(ephemeral), {device: to_text(box) for device, box in zip(devices, boxes, strict=True)}
+
+
+def create(ctx: Context, made: Node, content: bytes, devices: Sequence[str]) -> None:
+    """Wrap the key that an event made to devices, in as many events as it takes.
+
+    They are sealed like the event that made the key: who lacks the key cannot open what is sealed under it.
+    """
+    epoch = keyring.epoch_of(ctx.home, ctx.member, made)
+    for start in range(0, len(devices), KEY_BOXES):
+        ephemeral, boxes = wrapped(ctx, content, devices[start : start + KEY_BOXES])
+        body = {
+            "key": made.event_id,
+            "name": keyring.name_of(content),
+            "ephemeral": ephemeral,
+            "boxes": boxes,
+        }
+        ctx.change("key-share", body, epoch if epoch in ctx.member.epochs else 0)
+
+
+def share_missing(ctx: Context, scope: str = "") -> int:
+    """Hand keys of a scope to devices that are to have them and were left out; how many were handed out.
+
+    That is the present key, and those of the space's past to who came in while they were made elsewhere. Where
+    newcomers do not get what was written before they came, the space's are not handed out like this.
+    """
+    graph = ctx.graph
+    if not scope and ctx.member.from_join:
+        return 0
+    current = current_key(graph, scope)
+    handed = 0
+    for made in list(graph.ledger.keys(scope, graph.valid)):
+        assert isinstance(made.change, changes.NewKey)
+        if made is current:
+            had = holders(graph, made)
+            missing = [device for device in entitled(graph, scope) if device not in had]
+        else:
+            missing = [] if scope else left_behind(graph, made)
+        content = keyring.held_key(ctx.home, ctx.member, scope, made.change.name) if missing else None
+        if content is not None:
+            create(ctx, made, content, missing)
+            handed += len(missing)
+    return handed
+
+
+def missing(ctx: Context) -> list[str]:
+    """The devices that are to have the present key of the space, and were left out."""
+    key = current_key(ctx.graph, "")
+    had = holders(ctx.graph, key) if key is not None else set()
+    return [device for device in entitled(ctx.graph, "") if device not in had]
+
+
+def share_all_held(ctx: Context, device: str) -> int:
+    """Hand every key of the space that this device holds to another one, of the same person; how many.
+
+    For a new device where newcomers do not get what was written before they came: elsewhere the present key
+    brings those before it. A guest, whom the graph does not let, hands out nothing.
+    """
+    if not ctx.member.from_join:
+        return 0
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    shared = 0
+    with contextlib.suppress(Refused):
+        for node in list(ledger.keys("", valid)):
+            assert isinstance(node.change, changes.NewKey)
+            content = keyring.held_key(ctx.home, ctx.member, "", node.change.name)
+            if content is not None and node.change.name not in ctx.graph.ledger.given(device):
+                create(ctx, node, content, [device])
+                shared += 1
+    return shared
+
+
+def _heal(ctx: Context) -> None:
+    """Job: give the present key to members who came in while it was made elsewhere.
+
+    Whoever made the key does it at once; the others wait, the more junior the longer, so that one will do.
+    """
+    if ctx.member.content not in ctx.member.epochs:
+        return
+    ledger = ctx.graph.ledger
+    at = (ctx.member.account, ctx.member.space)
+    if ctx.home.healed.get(at) == len(ledger.dag.nodes):
+        return
+    wait = functools.cache(lambda scope: patience(ctx, scope))
+    waited = ctx.now - ledger.dag.nodes[-1].ts if ledger.dag.nodes else 0
+    scopes = ["", *ledger.audiences_of(ctx.member.account_id)]
+    for scope in scopes:
+        if waited >= wait(scope):
+            with contextlib.suppress(Refused):  # a guest hands out no keys
+                share_missing(ctx, scope)
+    if all(waited >= wait(scope) for scope in scopes):
+        ctx.home.healed[at] = len(ledger.dag.nodes)
+
+
+def patience(ctx: Context, scope: str) -> int:
+    """How long this device waits before handing on a key (ms)."""
+    key = current_key(ctx.graph, scope)
+    return 0 if key is None or key.device == ctx.member.device else turn(ctx)
+
+
+def turn(ctx: Context) -> int:
+    """How long to wait (ms) before doing what any member could: the more junior the longer, so that one will."""
+    seniors = [member.member for member in members(ctx.graph)]
+    place = seniors.index(ctx.member.account_id) if ctx.member.account_id in seniors else len(seniors)
+    return HEAL_MS * (1 + place)
+
+
+HANDLER = Handler(
+    type="key-share",
+    event=KeyShareEvent,
+    change=change,
+    box=box,
+    needs=graph_events.needs,
+    provides=graph_events.provides,
+    jobs=(_heal,),
+)
