@@ -3,21 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+from quire.core.certificate import invite_key
+from quire.core.ticket import decode_link
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.events.settle import release_held
-from quire.handlers import identity, message, peer, space
+from quire.events.ingest import release_held
+from quire.handlers import identity, invite, joining, message, peer, space
 from quire.store.memberships import Membership
-from tests.events.builders import NOW, bodies, make_home, states
+from tests.events.builders import NOW, Author, Invite, Made, Space, bodies, make_home, states
 
 
 class Network:
     """Identities of one home, by name; each is in at most one space."""
 
-    def __init__(self, path: Path | str = ":memory:") -> None:
-        self.home: Home = make_home(path)
+    def __init__(self, path: Path | str = ":memory:", seed: str = "home") -> None:
+        self.home: Home = make_home(path, seed=seed)
         self.now = NOW
         self.addresses: tuple[str, ...] = ()
+        self._spaces: dict[str, Space] = {}
 
     def ctx(self, name: str = "") -> Context:
         self.now += 1
@@ -34,15 +37,30 @@ class Network:
         for name in names:
             identity.create(self.ctx(), name)
 
-    def found(self, name: str, space_name: str = "garden") -> None:
+    def found(self, name: str, space_name: str = "garden", history: str = space.HISTORY_ALL) -> None:
         self.create(name)
-        space.create(self.ctx(name), space_name)
+        space.create(self.ctx(name), space_name, history)
 
-    def link(self, inviter: str) -> str:
-        return identity.invite(self.ctx(inviter)).link
+    def link(self, inviter: str, **limits: Any) -> str:
+        return invite.create(self.ctx(inviter), **limits).link
 
-    def join(self, inviter: str, name: str) -> identity.Joined:
-        return identity.join(self.ctx(), self.link(inviter), name)
+    def join(self, inviter: str, name: str, **limits: Any) -> joining.Joined:
+        return joining.join(self.ctx(), self.link(inviter, **limits), name)
+
+    def space(self, holder: str) -> Space:
+        """A holder's space for authors on devices elsewhere: whoever introduces itself is let in by the holder."""
+        if holder not in self._spaces:
+            member = self.member(holder)
+            secret = decode_link(self.link(holder, uses=1_000)).secret
+            made = invite.find(self.ctx(holder), invite_key(secret).text)
+            assert made is not None
+            there = self._spaces[holder] = Space()
+            there.id, there.raw_id = member.space_id, member.raw_space_id
+            there.key = member.epochs[member.content][0]
+            there.founder.key, there.founder.id = member.device_key, member.device
+            there.invite = Invite(Made(made.event_id, b"", b""), secret)
+            there.opened = made.ts + 1
+        return self._spaces[holder]
 
     def send(self, name: str, target: str, text: str) -> message.Message:
         return message.create(self.ctx(name), target, text)
@@ -85,3 +103,10 @@ class Network:
 
     def rows(self, sql: str, *bindings: Any) -> list[tuple[Any, ...]]:
         return self.home.store.db.all(sql, bindings)
+
+
+def author_in(net: Network, holder: str, name: str) -> Author:
+    """A device elsewhere that writes into a holder's space."""
+    author = Author(net.space(holder), name)
+    author.ts = net.now
+    return author

@@ -11,7 +11,7 @@ def test_more_than_a_batch_is_taken_in_and_counted_as_a_whole() -> None:
     report = incoming.receive(home, alice, sealed, "peer", NOW)
     assert len(bodies(home, alice)) == INGEST_BATCH + 10
     assert (report.valid, report.known) == (len(made), 1)
-    assert report.rejected == rejected(home, alice) == {"unknown-key": 2}
+    assert report.rejected == rejected(home, alice) == {"cannot-open": 2}
     assert {opened.event_id for opened in report.arrived} == {one.event_id for one in made}
     assert {opened.received_by for opened in report.arrived} == {alice.account_id}
     home.close()

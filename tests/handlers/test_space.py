@@ -6,8 +6,7 @@ from quire.events.rebuild import rebuild
 from quire.handlers import space
 from quire.limits import MAX_NAME_CHARS
 from tests.events.builders import NOW, give, state_of
-from tests.handlers.network import Network
-from tests.handlers.test_message import author_in
+from tests.handlers.network import Network, author_in
 
 
 def graph(net: Network, name: str) -> list[tuple[str, str, str]]:
@@ -25,19 +24,27 @@ def test_create(net: Network) -> None:
     assert space.list_(net.ctx("alice")) == [made]
     assert (made.name, made.identity, made.kind) == ("garden", "alice", "founder")
     alice = net.member("alice").account_id
-    assert graph(net, "alice") == [("found", made.space_id, alice), ("introduce", alice, alice)]
+    assert graph(net, "alice") == [("found", made.space_id, alice), ("newkey", "", alice)]
     rebuild(net.home, NOW)
-    assert graph(net, "alice") == [("found", made.space_id, alice), ("introduce", alice, alice)]
+    assert graph(net, "alice") == [("found", made.space_id, alice), ("newkey", "", alice)]
 
 
-def test_the_id_follows_from_founder_and_salt(net: Network) -> None:
+def test_the_id_follows_from_founder_salt_and_promise(net: Network) -> None:
     net.found("alice")
-    founder, space_id, name = net.rows("SELECT founder, space_id, name FROM space_rows")[0]
+    founder, space_id, name = net.rows(
+        "SELECT founder, space_id, name FROM space_rows JOIN spaces ON n = space"
+    )[0]
     assert founder == net.member("alice").account_id
     assert name == "garden"
     salt = to_text(bytes(16))
-    assert space.space_id_of(founder, salt) != space_id == net.member("alice").space_id
-    for bad in (("x", salt), (founder, "x"), (founder, to_text(bytes(17)))):
+    assert space.space_id_of(founder, salt, "all") != space_id == net.member("alice").space_id
+    assert space.space_id_of(founder, salt, "all") != space.space_id_of(founder, salt, "from-join")
+    for bad in (
+        ("x", salt, "all"),
+        (founder, "x", "all"),
+        (founder, to_text(bytes(17)), "all"),
+        (founder, salt, "never"),
+    ):
         with pytest.raises(ValueError):
             space.space_id_of(*bad)
 
@@ -47,12 +54,15 @@ def test_nobody_else_can_claim_to_have_founded_it(net: Network) -> None:
     mallory = author_in(net, "alice", "mallory")
     made = [mallory.introduce()]
     made += [
-        mallory.write("space", {"name": "mine", "salt": salt})
+        mallory.act("space", {**who.introduction(), "name": "mine", "salt": salt, "history": history})
         for salt in (to_text(bytes(16)), "", "?", "A" * 50)
+        for history in ("all", "never")
+        for who in (mallory, mallory.space.founder)
     ]
     give(net.home, net.member("alice"), *made, now=net.now)
     assert {state_of(net.home, net.member("alice"), one) for one in made} == {"valid"}
     assert [row[2] for row in graph(net, "alice") if row[0] == "found"] == [net.member("alice").account_id]
+    assert net.knows("alice") == ["alice", "mallory"]
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * (MAX_NAME_CHARS + 1), "\u202e"])
@@ -83,4 +93,4 @@ def test_spaces_are_each_identitys_own(pair: Network) -> None:
 def test_the_founding_reaches_everyone(pair: Network) -> None:
     pair.settle()
     assert graph(pair, "bob") == graph(pair, "alice")
-    assert [row[0] for row in graph(pair, "bob")].count("introduce") == 2
+    assert [row[0] for row in graph(pair, "bob")] == ["found", "newkey", "invite", "admit", "sharekey"]

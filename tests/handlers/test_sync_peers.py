@@ -2,8 +2,7 @@ import pytest
 
 from quire.handlers import outgoing, sync_peers
 from tests.events.builders import Author, give, rejected
-from tests.handlers.network import Network
-from tests.handlers.test_message import author_in
+from tests.handlers.network import Network, author_in
 
 IN_MOTION = {"outgoing", "sync_requests", "sync_answers"}
 
@@ -19,12 +18,12 @@ def test_create_makes_a_request_that_is_no_event(pair: Network) -> None:
     before = pair.sizes()
     sealed = sync_peers.create(pair.ctx("alice"), pair.member("bob").account_id)
     assert pair.sizes() == before
-    head = pair.home.store.blobs.head(pair.home.store.names.device_number(1, pair.member("alice").account_id))
     assert len(sealed) > 200
+    alice = pair.member("alice")
+    device = pair.home.store.names.device_number(alice.space, alice.device)
+    head = pair.home.store.blobs.head(device)
     pair.send("alice", "general", "the log goes on")
-    assert head == pair.home.store.blobs.head(
-        pair.home.store.names.device_number(1, pair.member("alice").account_id)
-    )
+    assert pair.home.store.blobs.head(device)[0] == head[0] + 1
 
 
 def test_send_puts_it_into_an_envelope(pair: Network) -> None:
@@ -45,12 +44,18 @@ def test_the_projector_keeps_each_askers_latest_request(pair: Network) -> None:
     for one in (made[0], made[2], made[1]):
         give(pair.home, alice, one, now=pair.now + 10)
     assert requests(pair, "alice") == [(carol.id, 4)], "the latest by its time, not by its arrival"
-    give(pair.home, alice, carol.write("sync-peers", {**body, "to": carol.id, "count": 9}), now=pair.now + 10)
+    give(
+        pair.home,
+        alice,
+        carol.write("sync-peers", {**body, "to": carol.identity, "count": 9}),
+        now=pair.now + 10,
+    )
     assert requests(pair, "alice") == [(carol.id, 4)], "what is asked of someone else is no business of ours"
 
 
 def test_strangers_may_not_ask(pair: Network) -> None:
     alice = pair.member("alice")
+    pair.space("alice")
     before = pair.sizes()
     for number in range(20):
         stranger = author_in(pair, "alice", f"stranger {number}")
@@ -87,7 +92,6 @@ def test_a_difference_is_answered_with_everything_and_equality_with_nothing(pair
 def test_blocked_and_unsupported_events_are_synced_on(pair: Network) -> None:
     pair.settle()
     carol = author_in(pair, "alice", "carol")
-    carol.introduce()
     made = [
         carol.say("of a stranger"),
         carol.write("poll", {"question": "?"}),
@@ -145,7 +149,7 @@ def test_odd_requests_do_no_harm(pair: Network, count: int) -> None:
     alice, bob = pair.member("alice"), pair.member("bob")
     pair.settle()
     asking = Author(author_in(pair, "alice", "x").space, "x")
-    asking.key, asking.id = bob.device_key, bob.account_id
+    asking.key, asking.id = bob.device_key, bob.device
     asking.ts = pair.now + 60_000
     body = {"to": alice.account_id, "count": count, "fingerprint": "\x00" * 100}
     give(pair.home, alice, asking.write("sync-peers", body, seq=1, prev=None), now=pair.now)
