@@ -4,13 +4,14 @@ from random import Random
 
 import pytest
 
+from quire.core.certificate import certify, consent, invite_key, prove
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
-from quire.core.sealing import NONCE_BYTES, seal
+from quire.core.ticket import decode_link
 from quire.events import ingest as ingest_module
-from quire.events.append import make_event
-from quire.events.ingest import ingest
-from quire.handlers import REGISTRY
+from quire.events.context import Context
+from quire.handlers import admit, identity, invite
+from quire.handlers.admit import Request
 from quire.limits import (
     ARRIVALS_PAGE,
     MALFORMED_PER_MINUTE,
@@ -292,14 +293,10 @@ def test_no_more_peers_are_dialled_than_there_may_be_sessions(
 ) -> None:
     alice, bob = pair
     member = alice.home.store.memberships.all()[0]
-    sealed = []
-    for number in range(MAX_SESSIONS + 10):
-        key = DeviceKey(number.to_bytes(32, "big"))
-        sealed.append(_introduction(alice, key, f"peer {number}"))
+    for number, device in enumerate(_let_in(alice, MAX_SESSIONS + 10)):
         alice.home.store.memberships.remember_address(
-            member.account, member.space, key.text, "10.6.6.6:6", number
+            member.account, member.space, device, "10.6.6.6:6", number
         )
-    assert ingest(alice.home, member, sealed, "", alice.now()).valid == len(sealed)
     world.run(2 * REDIAL_MS)
     assert len(alice.running.sessions(member)) == min(MAX_SESSIONS, MAX_ADDRESSES_KEPT - 1), (
         "one address is our own"
@@ -309,16 +306,31 @@ def test_no_more_peers_are_dialled_than_there_may_be_sessions(
     world.until(lambda: alice.texts() == ["still here"])
 
 
-def _introduction(station: Station, key: DeviceKey, name: str) -> bytes:
-    from quire.core import event as core_event
-
+def _let_in(station: Station, count: int) -> list[str]:
+    """Devices of so many people whom a station lets in, without any node of theirs."""
+    secret = decode_link(station.ask("createInvite", uses=count)["link"]).secret
     member = station.home.store.memberships.all()[0]
-    body = {"pubkey": key.text, "name": name}
-    event = make_event(REGISTRY.get("peer"), station.now(), key.text, 1, None, body)
-    core_event.sign(event, member.raw_space_id, key)
-    space_key, context = member.epochs[member.current_epoch]
-    blob = seal(space_key, key.seed[-NONCE_BYTES:], core_event.encode(event), context)
-    return station.home.store.names.key_id(member.current_epoch) + blob
+    ctx = Context(station.home, station.now(), member.account, member)
+    made = invite.find(ctx, invite_key(secret).text)
+    assert made is not None
+    devices = []
+    for number in range(count):
+        root, device = (DeviceKey((2 * number + one).to_bytes(32, "big")) for one in range(2))
+        wrap = identity.wrap_text(device)
+        asked = Request(
+            identity=root.text,
+            device=device.text,
+            wrap=wrap,
+            chain=[certify(root, root.text, device.text, wrap)],
+            consent=consent(device, root.text, wrap),
+            invite=invite_key(secret).text,
+            proof=prove(secret, member.space_id, device.text),
+            name=f"peer {number}",
+            seq=0,
+        )
+        admit.create(ctx, made.event_id, asked)
+        devices.append(device.text)
+    return devices
 
 
 def test_noise_is_counted(world: World, pair: tuple[Station, Station]) -> None:

@@ -18,11 +18,17 @@ from typing import cast
 
 from quire.core.address import HostPort, format_address, parse_address
 from quire.core.encoding import from_text, to_text
-from quire.errors import QuireError, UserError
+from quire.errors import BadEvent, QuireError, UserError
 from quire.events.context import Context
+from quire.events.handler import Handler
+from quire.events.history import index_for
 from quire.events.home import Home
-from quire.events.settle import release_held
-from quire.handlers import incoming, peer
+from quire.events.ingest import release_held
+from quire.events.standing import graph_of
+from quire.graph.roles import Role
+from quire.graph.state import open_invites
+from quire.handlers import incoming, joining
+from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
     MAX_ADDRESSES,
@@ -31,9 +37,20 @@ from quire.limits import (
     TICK_MS,
 )
 from quire.net.endpoint import Endpoint, SessionId
-from quire.net.notices import Address, AddressesLearned, BlobsReceived, Connected, Notice, Status
+from quire.net.notices import (
+    Address,
+    AddressesLearned,
+    BlobsReceived,
+    Connected,
+    LetterReceived,
+    Notice,
+    Refused,
+    Status,
+)
 from quire.net.session import Session
-from quire.store.memberships import Membership
+from quire.net.standing import Refusal, Standing
+from quire.store.memberships import DOORS, JOINING, Membership
+from quire.sync.index import EventIndex
 
 #: Reasons for refusing an event that say nothing against who gave it.
 _NO_FAULT = frozenset({"waiting-list-full"})
@@ -66,6 +83,9 @@ class Node:
         self._endpoint = Endpoint(home.entropy, strategy)
         self._members: dict[tuple[bytes, bytes], Membership] = {}
         self._known: list[Membership] = []
+        self._inviting: dict[tuple[int, int], None] = {}
+        self._asking: set[tuple[bytes, bytes]] = set()
+        self._doors: list[Membership] = []
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now
         self._next_dial = now
@@ -73,6 +93,7 @@ class Node:
         self._rest_until = now
         self._events: deque[Arrived | Trouble] = deque()
         self._join_spaces()
+        self._note_invites(now)
 
     def wall(self, now: int) -> int:
         """The time of day (ms) at `now`."""
@@ -109,6 +130,11 @@ class Node:
     def committed(self, now: int) -> None:
         """After a commit by anyone: push what this node's identities wrote, and tell of what arrived."""
         self._join_spaces()
+        moved, self.home.moved = self.home.moved, {}
+        if moved:
+            self._note_invites(now)
+        for space in moved:
+            self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
         rows = self.home.store.blobs.arrivals_by_own_devices(start)
@@ -161,13 +187,14 @@ class Node:
     def _tick(self, now: int) -> None:
         store = self.home.store
         for member in self._known:
-            ctx = Context(self.home, self.wall(now), member.account, member, self.addresses)
+            ctx = self._context(member, now)
             if store.waiting.count(member.account, member.space):
                 release_held(self.home, member, self.wall(now))
-            with store.transaction():
-                for handler in self.home.registry.handlers:
-                    for job in handler.jobs:
-                        job(ctx)
+            self._run_jobs(ctx, member)
+        for door in self._doors:
+            self._run_jobs(self._context(door, now), door)
+        self._join_spaces()  # jobs open doors, and close them
+        self._ask_again(now)
         self.committed(now)
         if not self._own_noted:
             self._note_own_addresses(now)
@@ -175,21 +202,93 @@ class Node:
         if now >= self._next_dial:
             self._dial(now)
 
+    def _run_jobs(self, ctx: Context, member: Membership) -> None:
+        with self.home.store.transaction():
+            for handler in self._serving(member):
+                for job in handler.jobs:
+                    job(ctx)
+
+    def _serving(self, member: Membership) -> list[Handler]:
+        """The handlers that have to do with a space, or with a door that is none."""
+        every = self.home.registry.handlers
+        return [h for h in every if member.kind not in DOORS or member.kind in h.doors]
+
+    def _ask_again(self, now: int) -> None:
+        """Greet again where one of our identities has a link to show, and for handlers that remind."""
+        asking = {
+            (member.raw_space_id, member.device_key.public)
+            for member in self._known
+            if joining.is_unsure(self._context(member, now))
+        }
+        if asking - self._asking:
+            self._next_dial = now
+        self._asking = asking
+        for session_id, session in self._endpoint.sessions():
+            key = (session_id.space_id, session_id.local)
+            if session.connected:
+                self._greet(self._members[key], session_id, now, again=key not in asking)
+
     def _join_spaces(self) -> None:
-        """Open a door for each identity in each space."""
-        members = self.home.store.memberships.all()
-        if members is self._known:
+        """Open a door for each identity in each space, and those where its devices meet."""
+        memberships = self.home.store.memberships
+        members, doors = memberships.all(), memberships.doors()
+        if members is self._known and doors is self._doors:
             return
-        self._known = members
-        for member in members:
+        self._known, self._doors = members, doors
+        open_now = {(one.raw_space_id, one.device_key.public) for one in (*members, *doors)}
+        for key in [key for key in self._members if key not in open_now]:
+            del self._members[key]
+            self._endpoint.remove(*key)
+        for member in (*members, *doors):
             key = (member.raw_space_id, member.device_key.public)
-            if key not in self._members:
-                self._members[key] = member
-                space_key, _ = member.epochs[member.current_epoch]
-                index = self.home.store.index(member.account, member.space)
-                self._endpoint.add(member.raw_space_id, space_key, member.device_key, index)
+            known = key in self._members
+            self._members[key] = member
+            if not known:
+                self._endpoint.add(
+                    member.raw_space_id,
+                    member.link_key,
+                    member.device_key,
+                    partial(self._index_for, member.account, member.space),
+                    partial(self._standing, member.account, member.space),
+                )
                 self._next_dial = 0
                 self._own_noted = False
+
+    def _index_for(self, account: int, space: int, device: bytes) -> EventIndex:
+        return index_for(self.home, account, space, to_text(device))
+
+    def _note_invites(self, now: int) -> None:
+        """Which spaces have an invite that still lets somebody in."""
+        wall = self.wall(now)
+        self._inviting = {
+            (member.account, member.space): None
+            for member in self._known
+            for invite in open_invites(graph_of(self.home, member), wall)
+            if invite.is_open
+        }
+
+    def _standing(self, account: int, space: int, device: bytes) -> Standing:
+        """How a device stands to one of our identities, by the membership graph.
+
+        Who was let in a moment ago knows nobody but whoever let it in, and gives to nobody else what it is given.
+        At doors that are no spaces there is nothing to have but letters.
+        """
+        member = self.home.store.memberships.get(account, space)
+        if member.kind in DOORS:
+            return Standing.UNKNOWN
+        graph = graph_of(self.home, member)
+        if not graph.valid:
+            known = joining.inviter(Context(self.home, 0, account, member))
+            return Standing.MEMBER if known in ("", to_text(device)) else Standing.UNKNOWN
+        name = to_text(device)
+        if not graph.ledger.claims(name, graph.valid):
+            return Standing.UNKNOWN
+        claim = graph.ledger.standing(name, graph.valid)
+        if claim is not None and graph.ledger.role(claim.member, graph.valid) >= Role.GUEST:
+            return Standing.MEMBER
+        # Whoever was removed may hold a new invite, and has to be heard to show it.
+        may_ask = (account, space) in self._inviting and not graph.ledger.revocations(name) & graph.valid
+        return Standing.UNKNOWN if may_ask else Standing.REMOVED
 
     def _take_in(self, now: int) -> None:
         """Act on what sessions tell; ingest what they received."""
@@ -206,9 +305,15 @@ class Node:
     def _act(self, session_id: SessionId, session: Session, notice: Notice, now: int) -> None:
         member = self._members[session_id.space_id, session_id.local]
         if isinstance(notice, BlobsReceived):
-            self._ingest(member, session_id, session, notice.records, now)
+            if member.kind not in DOORS:  # where no event has any business
+                self._ingest(member, session_id, session, notice.records, now)
         elif isinstance(notice, Connected):
             self._reached(member, session_id, session, notice.address, now)
+            self._greet(member, session_id, now)
+        elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
+            self._endpoint.send_letter(session_id, WHY)
+        elif isinstance(notice, LetterReceived):
+            self._answer(member, session_id, session, notice.data, now)
         elif isinstance(notice, AddressesLearned):
             self._learn(member, notice.known)
 
@@ -231,11 +336,45 @@ class Node:
         host, port = cast(HostPort, address)
         device = to_text(session_id.peer)
         self._remember(member, device, format_address(host, port), self.wall(now))
+        if member.kind != JOINING:  # whoever is not known as a member is not listened to
+            self._share(member, session_id, session)
+
+    def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
+        """Tell a peer where the others are, and this node."""
+        device = to_text(session_id.peer)
         known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
         housemates = [m.device_key.public for m in self._known if m.space == member.space]
         own = [(key, address) for key in housemates for address in self.addresses[:MAX_ADDRESSES]]
         others = [(from_text(name), text) for name, text, reached in known if reached and name != device]
         session.share([*own, *others])
+
+    def _greet(self, member: Membership, session_id: SessionId, now: int, again: bool = False) -> None:
+        """Say by letter what there is to say to a device that was reached."""
+        ctx = self._context(member, now)
+        for handler in self._serving(member):
+            if handler.greets is not None and (handler.reminds or not again):
+                for letter in handler.greets(ctx, to_text(session_id.peer)):
+                    self._endpoint.send_letter(session_id, letter)
+
+    def _answer(
+        self, member: Membership, session_id: SessionId, session: Session, letter: bytes, now: int
+    ) -> None:
+        ctx = self._context(member, now)
+        for handler in self._serving(member):
+            if handler.answers is not None:
+                try:
+                    replies = handler.answers(ctx, to_text(session_id.peer), letter)
+                except BadEvent as error:
+                    session.blame(error.reason, now)
+                    continue
+                for reply in replies:
+                    self._endpoint.send_letter(session_id, reply)
+        now_in = self.home.store.memberships.get(member.account, member.space)
+        if member.kind == JOINING != now_in.kind:
+            self._share(now_in, session_id, session)
+
+    def _context(self, member: Membership, now: int) -> Context:
+        return Context(self.home, self.wall(now), member.account, member, self.addresses)
 
     def _learn(self, member: Membership, known: list[tuple[bytes, str]]) -> None:
         """Note where a peer says that others can be reached: hints to try, never facts."""
@@ -254,12 +393,13 @@ class Node:
     def _dial(self, now: int) -> None:
         """Greet the peers of every space at the addresses known for them, the latest reached first."""
         self._next_dial = now + REDIAL_MS
-        here = {(m.space, m.account_id) for m in self._known}
-        for member in self._known:
-            ctx = Context(self.home, self.wall(now), member.account, member)
-            for other in peer.list_(ctx):
-                if (member.space, other.pubkey) not in here:
-                    self._dial_one(member, other.pubkey, now)
+        self._note_invites(now)  # some may have expired
+        here = {(m.space, m.device) for m in self._known}
+        for member in (*self._known, *self._doors):
+            known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
+            for device in dict.fromkeys(device for device, _, _ in known):
+                if (member.space, device) not in here:
+                    self._dial_one(member, device, now)
 
     def _dial_one(self, member: Membership, pubkey: str, now: int) -> None:
         session_id = SessionId(member.raw_space_id, member.device_key.public, from_text(pubkey))
@@ -278,7 +418,7 @@ class Node:
         with self.home.store.transaction():
             for member in self._known:
                 for address in self.addresses[:MAX_ADDRESSES]:
-                    self._remember(member, member.account_id, address, self.wall(now))
+                    self._remember(member, member.device, address, self.wall(now))
 
 
 def _usable(texts: list[str]) -> list[HostPort]:

@@ -9,11 +9,15 @@ import msgspec
 
 from quire.api.host import Health, PeerStatus
 from quire.api.operations import call
+from quire.core.vault import Vault
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.handlers import REGISTRY
+from quire.handlers import REGISTRY, incoming, joining
+from quire.limits import INGEST_BATCH
 
 NOW = 1_790_000_000_000
+#: What seals the private keys of every home made here.
+VAULT = Vault(bytes(range(32)))
 
 
 class FakeHost:
@@ -23,7 +27,7 @@ class FakeHost:
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._count = 0
-        self.home = Home(folder / "quire.db", REGISTRY, self._entropy)
+        self.home = Home(folder / "quire.db", REGISTRY, self._entropy, VAULT)
         self.time = NOW
         self.own: tuple[str, ...] = ()
         self.sessions: list[PeerStatus] = []
@@ -61,6 +65,12 @@ class FakeHost:
         """An operation's result in plain JSON types."""
         return msgspec.to_builtins(call(self, operation, params, _as, _space))
 
+    def context(self, name: str = "") -> Context:
+        """Of an identity in its first space; of the first identity when none is named."""
+        members = self.home.store.memberships.all()
+        member = next(one for one in members if name in ("", one.identity_name))
+        return Context(self.home, self.now(), member.account, member, self.own)
+
     def tick(self, times: int = 3) -> None:
         """Let the identities of this node exchange what they have."""
         for _ in range(times):
@@ -69,3 +79,22 @@ class FakeHost:
                     for job in handler.jobs:
                         job(Context(self.home, self.now(), member.account, member))
         self.committed()
+
+
+def give_all(source: FakeHost, target: FakeHost) -> None:
+    """Everything that one home's first identity holds in its space, for the other's."""
+    giver, taker = source.context().member, target.context().member
+    rows = source.home.store.blobs.held_after(giver.account, giver.space, 0, INGEST_BATCH)
+    records = [source.home.store.names.key_id(row.epoch) + row.sealed for row, _ in rows]
+    incoming.receive(target.home, taker, records, giver.device, target.now())
+
+
+def let_in(host: FakeHost, newcomer: FakeHost, name: str) -> None:
+    """Another home joins by letters, and both hold the same after."""
+    newcomer.ask("joinSpace", link=host.ask("createInvite")["link"], name=name)
+    here, there = host.context(), newcomer.context()
+    for letter in joining.greet(there, here.member.device):
+        for reply in joining.answer(here, there.member.device, letter):
+            joining.answer(there, here.member.device, reply)
+    give_all(host, newcomer)
+    give_all(newcomer, host)

@@ -1,8 +1,7 @@
 from pathlib import Path
 
 from quire.api.host import PeerStatus
-from quire.handlers import incoming
-from tests.api.hosts import NOW, FakeHost
+from tests.api.hosts import FakeHost, let_in
 
 
 def states(host: FakeHost, name: str) -> dict[str, str]:
@@ -16,34 +15,42 @@ def test_peers_of_this_node_and_of_others(host: FakeHost) -> None:
     assert states(host, "alice") == {"alice": "self", "bob": "local"}
     assert states(host, "bob") == {"alice": "local", "bob": "self"}
     host.own = ("127.0.0.1:4000",)
+    bob = host.context("bob").member.device
     host.sessions = [
         PeerStatus(
-            pubkey="Zed", state="syncing", address="127.0.0.1:5000", pending=7, last_heard_ts=5, rtt_ms=1.5
-        )
+            device=bob, state="syncing", address="127.0.0.1:5000", pending=7, last_heard_ts=5, rtt_ms=1.5
+        ),
+        PeerStatus(device="a stranger's", state="in-sync"),
     ]
-    stranger = host.ask("getPeers", "alice")[-1]
-    assert stranger == {
-        "pubkey": "Zed", "name": "", "state": "syncing", "address": "127.0.0.1:5000", "last_heard_ts": 5,
+    met = host.ask("getPeers", "alice")
+    assert [peer["name"] for peer in met] == ["alice", "bob"]
+    assert met[1] == {
+        "pubkey": host.context("bob").member.account_id, "name": "bob", "role": "member", "devices": 1,
+        "state": "syncing", "address": "127.0.0.1:5000", "last_heard_ts": 5,
         "held": 0, "theirs": None, "pending": 7, "rtt_ms": 1.5, "loss": 0.0,
     }  # fmt: skip
 
 
 def test_a_peer_elsewhere_is_offline_while_no_node_runs(host: FakeHost, tmp_path: Path) -> None:
     away = FakeHost(tmp_path / "away")
-    away.ask("joinSpace", link=host.ask("createInvite")["link"], name="bob")
-    [here], [bob] = host.home.store.memberships.all(), away.home.store.memberships.all()
-    index = away.home.store.index(bob.account, bob.space)
-    events = index.blobs([event_id for _, event_id in index.page((0, b""), (1 << 60, b""), 10)])
-    incoming.receive(host.home, here, events, bob.account_id, NOW)
+    let_in(host, away, "bob")
+    here, device = host.context().member, away.context().member.device
     for address, reached in (("10.0.0.9:4000", 0), ("10.0.0.8:4000", 99)):
-        host.home.store.memberships.remember_address(
-            here.account, here.space, bob.account_id, address, reached
-        )
+        host.home.store.memberships.remember_address(here.account, here.space, device, address, reached)
     met = {peer["name"]: peer for peer in host.ask("getPeers")}
     assert (met["bob"]["state"], met["bob"]["address"]) == ("offline", "10.0.0.8:4000")
     host.own = ("127.0.0.1:4000",)
     assert states(host, "alice")["bob"] == "waiting"
     away.home.close()
+
+
+def test_who_was_removed_is_no_peer_any_more(host: FakeHost) -> None:
+    host.ask("joinSpace", link=host.ask("createInvite")["link"], name="bob")
+    host.tick()
+    host.ask("grantRole", "alice", name="bob", role="admin")
+    assert [peer["role"] for peer in host.ask("getPeers", "alice")] == ["founder", "admin"]
+    host.ask("removeMember", "alice", name="bob")
+    assert list(states(host, "alice")) == ["alice"]
 
 
 def test_rebuild_gives_the_same_views(host: FakeHost) -> None:

@@ -36,7 +36,7 @@ def test_parameters_and_defaults_follow_the_signature(host: FakeHost) -> None:
         ({"target": "general", "limit": 0}, "A page has 1 to"),
         ({"target": "general", "lmit": 5}, "it takes no parameter `lmit`"),
         ({"target": "general\ud800"}, "not valid Unicode"),
-        ({"target": "general", "before": "9" * 40 + ":1:x"}, "`before` takes the `position`"),
+        ({"target": "general", "before": "9" * 40 + ":1:x"}, "the `position` of a message"),
         ({"target": "#"}, "no channel name"),
         ({"target": DEEP}, "target: expected `str`, got `object`"),
         ({"target": "general", "x": DEEP}, "it takes no parameter `x`"),

@@ -194,7 +194,7 @@ async def test_a_stream_ends_when_the_node_stops(host: FakeHost) -> None:
     stream = Stream(app, "cursor=0", {})
     await stream.status()
     blocks = stream.blocks()
-    assert [await anext(blocks) for _ in range(3)]
+    assert [await anext(blocks) for _ in range(5)]
     app.state.closing.set()
     assert [block async for block in blocks] == []
     await stream.task

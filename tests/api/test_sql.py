@@ -38,6 +38,8 @@ def test_columns_of_one_name_are_told_apart(ask) -> None:
     "statement",
     [
         "SELECT seed FROM device_keys",
+        "PRAGMA key = 'x'",
+        "PRAGMA rekey = 'x'",
         "SELECT * FROM space_keys",
         "SELECT count(*) FROM DEVICE_KEYS",
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM device_keys WHERE seed > x'80')",
@@ -70,6 +72,8 @@ def test_it_reads_and_shows_no_keys(ask, statement: str) -> None:
         ("-- nothing", "no question in that"),
         ("VACUUM INTO '/tmp/copy.db'", "no question in that"),
         ("SELECT load_extension('x')", "not authorized to use function"),
+        ("SELECT sqlite3mc_codec_data('cipher_salt')", "not authorized to use function"),
+        ("SELECT sqlite3mc_config('cipher', 'rc4')", "not authorized to use function"),
         ("SELECT 'a\0'", "unrecognized token"),
         ("SELECT ?", "SQLite does not understand that"),
     ],

@@ -1,4 +1,6 @@
 import asyncio
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from quire.api import subscriptions
 from quire.api.subscriptions import HEARTBEAT, stream
 from quire.events.context import Context
 from quire.limits import SUBSCRIBER_PAGE
-from tests.api.hosts import FakeHost
+from tests.api.hosts import FakeHost, give_all, let_in
 
 
 def context(host: FakeHost, place: int = 0) -> Context:
@@ -34,13 +36,13 @@ def bodies(parts: list[bytes]) -> list[Any]:
 def test_more_than_a_page_comes_whole_and_in_order(host: FakeHost) -> None:
     count = SUBSCRIBER_PAGE + 20
     host.ask("sendMessages", target="general", texts=[str(n) for n in range(count)])
-    parts = read(host, context(host), 0, 3 + count)
-    for n, part in enumerate(parts[3:]):
+    parts = read(host, context(host), 0, 4 + count)
+    for n, part in enumerate(parts[4:]):
         assert b'"body_text":"%d"' % n in part
 
 
 def test_other_spaces_and_hidden_messages_are_left_out(host: FakeHost) -> None:
-    link = host.ask("createInvite")["link"]
+    link = host.ask("createInvite", uses=2)["link"]
     for name in ("bob", "carol"):
         host.ask("joinSpace", link=link, name=name)
     host.tick(6)
@@ -55,6 +57,27 @@ def test_other_spaces_and_hidden_messages_are_left_out(host: FakeHost) -> None:
     whole = b"".join(read_until(host, carol, b"all of you"))
     assert b"between us" not in whole
     assert b"soup" not in whole
+
+
+def test_who_wrote_is_told_by_identity_and_what_a_removed_one_writes_is_not(
+    host: FakeHost, tmp_path: Path
+) -> None:
+    bob = FakeHost(tmp_path / "bob")
+    let_in(host, bob, "bob")
+    bob.ask("sendMessage", target="general", text="good morning")
+    bob.ask("sendMessage", target="@alice", text="for alice")
+    give_all(bob, host)
+    host.ask("removeMember", name="bob")
+    bob.ask("sendMessage", target="general", text="still here")
+    give_all(bob, host)
+    host.ask("sendMessage", target="general", text="all of you")
+    parts = [part for part in read_until(host, context(host), b"all of you") if b'"type":"message"' in part]
+    told = [json.loads(part.split(b"data: ")[1]) for part in parts]
+    assert [one["body_text"] for one in told] == ["good morning", "for alice", "all of you"]
+    key = bob.context().member.account_id
+    assert [(one["sender"], one["sender_name"]) for one in told[:2]] == [(key, "bob")] * 2
+    assert told[1]["channel_id"] == key
+    bob.home.close()
 
 
 def test_messages_that_no_listing_shows_are_left_out(host: FakeHost) -> None:

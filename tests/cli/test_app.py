@@ -4,6 +4,7 @@ import pytest
 
 from quire.api.operations import OPERATIONS
 from quire.errors import HomeError
+from quire.runtime import open_offline
 from tests.cli.conftest import Quire
 
 
@@ -12,7 +13,8 @@ def test_every_operation_with_words_is_a_command(quire: Quire) -> None:
         if found.operation.cli:
             told = quire(*found.operation.cli, "--help")
             assert told.code == 0
-            assert " ".join(found.doc.split("\n", maxsplit=1)[0].split()[:4]) in told.out
+            first = found.doc.split("\n", maxsplit=1)[0].split()
+            assert " ".join(first[:4]) in told.out
             for parameter in found.parameters:
                 if parameter.name not in found.operation.positional:
                     assert f"--{parameter.name}" in told.out
@@ -35,10 +37,11 @@ def test_version(quire: Quire) -> None:
     ("words", "text"),
     [
         (["messages", "general"], "There is no identity here yet"),
+        (["device", "confirm", "528", "918"], "There is no identity here yet"),
         (["messages"], "Missing argument 'TARGET'"),
         (["fly"], "No such command 'fly'"),
         (["messages", "general", "--limit", "x"], "Invalid value for '--limit'"),
-        (["join", "quire://nonsense", "--name", "bob"], "not an invite link"),
+        (["join", "quire://nonsense", "--name", "bob"], "not a Quire link"),
         (["join", "quire://join#AAAA", "--name", "bob"], "incomplete or mistyped"),
         (["identity", "create", ""], "A name has 1 to 80"),
         (["sql", "DROP", "TABLE", "blobs"], "That is not allowed"),
@@ -51,7 +54,8 @@ def test_version(quire: Quire) -> None:
 def test_a_users_mistake_is_2_and_no_traceback(
     quire: Quire, tmp_path: Path, words: list[str], text: str
 ) -> None:
-    (tmp_path / "home").mkdir()
+    with open_offline(tmp_path / "home"):
+        pass
     ran = quire(*words)
     assert ran.code == 2
     assert text in ran.err
@@ -59,8 +63,13 @@ def test_a_users_mistake_is_2_and_no_traceback(
     assert "Traceback" not in ran.err
 
 
-def test_looking_makes_no_home(quire: Quire, tmp_path: Path) -> None:
-    ran = quire("messages", "general")
+@pytest.mark.parametrize(
+    "words",
+    [("messages", "general"), ("send", "general", "hello"), ("space", "create", "garden"), ("invite",)],
+)
+def test_what_needs_an_identity_makes_no_home(quire: Quire, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Else a mistyped --home would make one without the passphrase that was meant for it."""
+    ran = quire(*words)
     assert (ran.code, ran.out) == (2, "")
     assert "There is no home at" in ran.err
     assert not (tmp_path / "home").exists()

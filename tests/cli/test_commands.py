@@ -4,7 +4,17 @@ import apsw
 
 from tests.cli.conftest import Quire
 
-MESSAGE = {"event_id", "channel_id", "sender", "sender_name", "ts", "body_text", "position"}
+MESSAGE = {
+    "event_id",
+    "channel_id",
+    "sender",
+    "sender_name",
+    "ts",
+    "body_text",
+    "position",
+    "kind",
+    "channel_name",
+}
 
 
 def test_a_conversation_of_several_words(alice: Quire) -> None:
@@ -49,6 +59,81 @@ def test_invite_prints_the_link_alone_and_join_takes_it(alice: Quire) -> None:
     assert again.out == "bob is in the space 'garden' now.\n"
 
 
+def test_an_invite_tells_its_limits_beside_the_link(alice: Quire) -> None:
+    told = alice("invite", "--uses", "3", "--expires", "2w", "--role", "guest")
+    assert told.out.count("\n") == 1
+    assert "For 3 people, until 20" in told.err
+    assert "no address in it" in told.err
+    for words, text in (
+        (("--uses", "0"), "An invite is for 1 to"),
+        (("--expires", "soon"), "no length of time"),
+        (("--role", "king"), "not 'king'"),
+    ):
+        refused = alice("invite", *words)
+        assert (refused.code, refused.out) == (2, "")
+        assert text in refused.err
+
+
+def test_join_without_a_node_is_kept(alice: Quire, tmp_path: Path) -> None:
+    bob = ("--home", str(tmp_path / "bob"))
+    joined = alice("join", alice("invite").out, "--name", "bob", *bob)
+    assert joined.code == 0
+    assert joined.out == "bob is waiting for a member of 'garden' to let them in: `quire status` tells.\n"
+    assert "goes out when `quire up` runs" in joined.err
+    assert "joining: waiting for a member to let you in" in alice("status", *bob).out
+    early = alice("send", "general", "hello", *bob)
+    assert (early.code, early.out) == (2, "")
+    assert "a member has to let it in first" in early.err
+    assert alice("messages", "general", *bob).code == 0
+
+
+def test_roles_and_removal(alice: Quire) -> None:
+    alice("join", alice("invite").out, "--name", "bob")
+    boss = ("--as", "alice")
+    assert alice("member", "grant", "bob", "guest", *boss).out == "bob is a guest, who can only read now.\n"
+    assert [p["role"] for p in alice("peers", "--json", *boss).json()] == ["founder", "guest"]
+    assert alice("member", "grant", "bob", "admin", *boss).out == "bob is an admin now.\n"
+    refused = alice("member", "remove", "alice", "--as", "bob")
+    assert (refused.code, refused.out) == (2, "")
+    assert "(rule `admin`)" in refused.err
+    removed = alice("member", "remove", "bob", *boss)
+    assert removed.out == "bob is removed. What is written from now on is sealed with a new key.\n"
+    assert [p["name"] for p in alice("peers", "--json", *boss).json()] == ["alice"]
+    assert "no invite lets them in again" in alice("member", "ban", "bob", *boss).out
+    assert alice("member", "unban", "bob", *boss).out == "bob can be invited again.\n"
+    assert "use `quire space leave`" in alice("member", "remove", "alice", *boss).err
+    key = alice("space", "rekey", *boss).out
+    assert key == "Key 3 of this space is in use now, on 1 device.\n"
+
+
+def test_requests_wait_for_a_word(alice: Quire) -> None:
+    assert "Nobody waits to be let in." in alice("member", "requests").err
+    waiting = alice("join", alice("invite", "--approve").out, "--name", "bob")
+    assert waiting.out == "bob is waiting for a member of 'garden' to let them in: `quire status` tells.\n"
+    boss = ("--as", "alice")
+    assert alice("member", "requests", *boss).out.split()[:4] == ["NAME", "ASKED", "PUBLIC", "KEY"]
+    assert [r["name"] for r in alice("member", "requests", "--json", *boss).json()] == ["bob"]
+    assert alice("member", "approve", "bob", *boss).out == "bob is let in.\n"
+    assert "Nobody called 'bob' waits" in alice("member", "approve", "bob", *boss).err
+    assert [p["name"] for p in alice("peers", "--json", *boss).json()] == ["alice", "bob"]
+
+
+def test_leaving(alice: Quire) -> None:
+    alice("join", alice("invite").out, "--name", "bob")
+    left = alice("space", "leave", "--as", "bob")
+    assert left.out == "You have left this space. What was synced so far stays readable here.\n"
+    refused = alice("send", "general", "x", "--as", "bob")
+    assert (refused.code, refused.out) == (2, "")
+    assert "you are no member of this space any more (rule `device`)" in refused.err
+
+
+def test_a_phrase_is_shown_with_a_warning(alice: Quire) -> None:
+    shown = alice("identity", "phrase")
+    assert len(shown.out.split()) == 24
+    assert "show them to nobody" in shown.err
+    assert alice("identity", "phrase", "--json").json() == {"phrase": shown.out.strip()}
+
+
 def test_as_and_space_choose(alice: Quire) -> None:
     alice("identity", "create", "bob")
     assert "Say which one with `--as NAME`" in alice("send", "general", "x").err
@@ -68,7 +153,7 @@ def test_direct_messages(alice: Quire) -> None:
     assert (unknown.code, unknown.out) == (2, "")
     assert "Nobody called 'dave' is known here" in unknown.err
     assert alice("send", "@alice", "psst", "--as", "bob").out == "Sent to @alice.\n"
-    assert "(direct)  bob: psst" in alice("search", "psst", "--as", "bob").out
+    assert "@alice  bob: psst" in alice("search", "psst", "--as", "bob").out
 
 
 def test_sql(alice: Quire) -> None:
@@ -85,10 +170,10 @@ def test_sql(alice: Quire) -> None:
 def test_status_peers_channels_and_rebuild(alice: Quire) -> None:
     alice("send", "tools", "spade")
     status = alice("status", "--json").json()
-    assert status["identities"][0]["spaces"][0]["held"] == 3
-    assert "garden: 3 events held, 3 valid" in alice("status").out
+    assert status["identities"][0]["spaces"][0]["held"] == 4
+    assert "garden: 4 events held, 4 valid" in alice("status").out
     assert alice("peers", "--json").json()[0]["state"] == "self"
-    assert alice("peers").out.split()[:2] == ["NAME", "STATE"]
+    assert alice("peers").out.split()[:2] == ["NAME", "ROLE"]
     assert "#tools" in alice("channels").out
     assert alice("rebuild").out == "All views were made anew from 5 events.\n"
     assert alice("rebuild", "--json").json() == {"events": 5, "set_aside": 0}
@@ -112,3 +197,27 @@ def test_verify_with_damage_exits_1(alice: Quire, tmp_path: Path) -> None:
     as_json = alice("verify", "--json")
     assert as_json.code == 1
     assert len(as_json.json()["damage"]) == 1
+
+
+def test_channels_and_blocks_are_told_of_in_words(alice: Quire) -> None:
+    alice("join", alice("invite").out.strip(), "--name", "bob")
+
+    def said(*words: str) -> str:
+        ran = alice(*words, "--as", "alice")
+        assert ran.code == 0
+        return ran.out + ran.err
+
+    assert said("channel", "create", "all").startswith("The channel #all is there, for everybody")
+    assert said("channel", "create", "plans", "--private").startswith("The private channel #plans is there")
+    for words in (("add", "plans", "bob"), ("members", "plans"), ("remove", "plans", "bob")):
+        assert said("channel", *words).split()[:4] == ["NAME", "ROLE", "SINCE", "PUBLIC"]
+    assert said("channel", "leave", "plans").startswith("You have left #plans.")
+    assert said("member", "blocked") == "Nobody is blocked.\n"
+    assert said("member", "block", "bob").startswith("bob is blocked")
+    assert "bob" in said("member", "blocked")
+    assert said("member", "unblock", "bob") == "bob is not blocked.\n"
+    said("send", "all", "hello")
+    assert said("read", "all") == "Read: #all.\n"
+    assert said("identity", "rename", "ann").split()[:2] == ["NAME", "PUBLIC"]
+    ran = alice("space", "rename", "yard", "--as", "ann")
+    assert ran.out.split()[:3] == ["NAME", "KIND", "SPACE"]

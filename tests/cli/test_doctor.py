@@ -10,16 +10,30 @@ def test_a_sound_home(alice: Quire) -> None:
     ran = alice("doctor", "--json")
     assert ran.code == 0
     found = {finding["check"]: finding for finding in ran.json()}
-    assert {"version", "sqlite", "clock", "udp", "home", "disk", "node", "database"} <= found.keys()
+    assert {
+        "version",
+        "sqlite",
+        "clock",
+        "udp",
+        "home",
+        "disk",
+        "node",
+        "database",
+        "encryption",
+    } <= found.keys()
     assert {name for name, finding in found.items() if finding["state"] != "ok"} == {"keys"}
-    assert "unencrypted" in found["keys"]["detail"]
+    assert "whoever can read the folder can open everything" in found["keys"]["detail"]
+    assert "readable" in found["encryption"]["detail"]
     assert "not running" in alice("doctor").out
 
 
-def test_no_home_yet(quire: Quire) -> None:
-    ran = quire("doctor")
-    assert ran.code == 0
-    assert "does not exist yet" in ran.out
+def test_no_home_yet(quire: Quire, tmp_path: Path) -> None:
+    for _ in range(2):
+        ran = quire("doctor")
+        assert ran.code == 0
+        assert "There is no home at" in ran.out
+        (tmp_path / "home").mkdir(exist_ok=True)
+        (tmp_path / "home" / "lock").touch()  # a creation that was broken off
 
 
 def test_a_home_that_others_can_read(alice: Quire, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quire.cli import joining
 from tests.cli.conftest import Quire
 
 PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
@@ -111,6 +112,29 @@ def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running],
     states = {peer["name"]: peer["state"] for peer in alice("peers", "--json").json()}
     assert states["alice"] == "self"
     wait_for(lambda: {p["name"]: p["state"] for p in alice("peers", "--json").json()}["bob"] == "in-sync")
+
+
+def test_join_waits_for_the_answer_of_a_member(
+    alice: Quire, up: Callable[..., Running], tmp_path: Path
+) -> None:
+    up(tmp_path / "home")
+    up(tmp_path / "bob")
+    bob = ("--home", str(tmp_path / "bob"))
+    link = alice("invite").out
+    assert alice("join", link, "--name", "bob", *bob).out == "bob is in the space 'garden' now.\n"
+    alice("send", "general", "hello")
+    wait_for(lambda: "alice: hello" in alice("messages", "general", *bob).out)
+    spent = alice("join", link, "--name", "carol", *bob)
+    assert (spent.code, spent.out) == (2, "")
+    assert "every seat of the invite is taken (rule `invite-used`)" in spent.err
+    approve = alice("invite", "--approve").out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joining, "PATIENCE_S", 1.0)
+        waiting = alice("join", approve, "--name", "dora", *bob)
+    assert waiting.code == 0
+    assert "dora is waiting for a member of 'garden'" in waiting.out
+    assert alice("member", "approve", "dora").code == 0
+    wait_for(lambda: "joining" not in alice("status", "--as", "dora", *bob).out)
 
 
 def test_a_reader_that_leaves_early_is_no_error(alice: Quire, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from quire.sim import run
@@ -35,3 +37,12 @@ def test_an_unknown_scenario(quire: Quire) -> None:
     told = quire("sim", "moon")
     assert (told.code, told.out) == (2, "")
     assert "two-peers" in told.err
+
+
+def test_kept_homes_open(quire: Quire, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    told = quire("sim", "two-peers", "--keep", str(kept), "--json")
+    assert told.code == 0
+    for device in told.json()["devices"]:
+        listed = quire("--home", str(kept / device["device"]), "identity", "list", "--json").json()
+        assert [one["name"] for one in listed] == device["people"]

@@ -15,12 +15,15 @@ STATUS = {
             "spaces": [
                 {
                     "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
+                    "revoked": True, "joining": "not let in: the invite has expired",
+                    "refused": "invite-expired", "locked": 5,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9}],
                     "peers": [
                         {
                             "pubkey": "B", "name": "bob", "state": "syncing", "address": "10.0.0.2:5", "theirs": None,
                             "pending": 7, "last_heard_ts": 0, "rejected": {"bad-frame": 2},
+                            "standing": "does not know this device yet",
                         }
                     ],
                 }
@@ -38,14 +41,31 @@ def test_everything_that_is_known_is_told() -> None:
         "run `quire rebuild`",
         "alice  KEY",
         "gar\\x1bden: 1,234 events held, 1,200 valid",
+        "revoked: this device was taken away",
+        "joining: not let in: the invite has expired",
+        "locked: 5 events under a key that has not come yet",
         "waiting: 30 events, unknown-peer",
         "unsupported: 4 events",
         "fork: D wrote two different events at place 9",
         "outgoing: 2 events",
-        "bob: syncing at 10.0.0.2:5, they hold unknown, 7 to send, last heard never, refused: bad-frame × 2",
+        "bob: syncing at 10.0.0.2:5, they hold unknown, 7 to send, last heard never,"
+        " does not know this device yet, refused: bad-frame × 2",
         "rejected: 3 events from MALLORY, forged (bad-signature), last 2026-09-2",
     ):
         assert text in told
+
+
+def test_a_peer_that_nobody_knows_is_named_by_its_key() -> None:
+    stranger = {
+        "pubkey": "", "name": "", "device": "hbheup_vEIk6eYKg", "state": "syncing", "address": "", "theirs": 0,
+        "pending": 0, "last_heard_ts": 0, "rejected": {}, "standing": "",
+    }  # fmt: skip
+    identity = {
+        **STATUS["identities"][0],
+        "spaces": [{**STATUS["identities"][0]["spaces"][0], "peers": [stranger]}],
+    }
+    told = "\n".join(status_lines({**STATUS, "identities": [identity]}))
+    assert "    a device unknown here (hbheup_v…): syncing, they hold 0" in told
 
 
 def test_a_home_at_rest() -> None:

@@ -11,12 +11,16 @@ import msgspec
 from quire.api.host import Health, PeerStatus
 from quire.api.operations import call
 from quire.core.address import HostPort, format_address
+from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.node import Arrived, Node, Trouble
+from quire.store.memberships import JOINING
 
 #: The time of day at the start (ms).
 MORNING = 1_790_000_000_000
+#: What seals the private keys of every home made here.
+VAULT = Vault(bytes(range(32)))
 
 
 class Station:
@@ -32,7 +36,7 @@ class Station:
         self.told: list[Arrived | Trouble] = []
         self._count = 0
         self._runs = 0
-        self.home = Home(self.path, REGISTRY, self._entropy)
+        self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
         self.node: Node | None = None
 
     def _entropy(self, size: int) -> bytes:
@@ -58,7 +62,7 @@ class Station:
         self.world.stations.pop(self.address, None)
         self.node = None
         self.home.close()
-        self.home = Home(self.path, REGISTRY, self._entropy)
+        self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
 
     def move(self, address: HostPort) -> None:
         """Be at another address from now on, without knowing it."""
@@ -96,6 +100,19 @@ class Station:
     def troubles(self) -> list[str]:
         return [event.text for event in self.told if isinstance(event, Trouble)]
 
+    def is_in(self) -> bool:
+        """Whether the first identity has the key of its first space, and has heard of its own admission."""
+        member = self.home.store.memberships.all()[0]
+        return member.kind != JOINING and any(p["pubkey"] == member.account_id for p in self.ask("getPeers"))
+
+    def joining(self) -> str:
+        """Where joining stands, in words."""
+        return str(self.space()["joining"])
+
+    def space(self) -> Any:
+        """The status of the first identity's first space."""
+        return self.ask("getStatus")["identities"][0]["spaces"][0]
+
     def connected(self) -> int:
         """To how many peers, in the first space of the first identity."""
         members = self.home.store.memberships.all()
@@ -103,15 +120,16 @@ class Station:
 
 
 class World:
-    """Delays each datagram by 5 ms and loses a share of them."""
+    """Delays each datagram by 5 ms and loses a share of them; nothing goes from one end of a wall to the other."""
 
-    def __init__(self, folder: Path, loss: float = 0.0) -> None:
+    def __init__(self, folder: Path, loss: float = 0.0, seed: int = 1) -> None:
         self.folder = folder
         self.loss = loss
         self.now = 1_000
+        self.walls: set[frozenset[HostPort]] = set()
         self.stations: dict[HostPort, Station] = {}
         self.log: list[tuple[int, HostPort, HostPort, bytes]] = []
-        self._random = Random(1)
+        self._random = Random(seed)
         self._transit: list[tuple[int, int, bytes, HostPort, HostPort]] = []
 
     def station(self, name: str) -> Station:
@@ -125,10 +143,17 @@ class World:
         station.up()
         return station
 
-    def guest(self, name: str, host: Station) -> Station:
+    def newcomer(self, name: str, host: Station, **invite: Any) -> Station:
+        """A station that has a link, and runs; nobody has let it in yet."""
         station = self.station(name)
-        station.ask("joinSpace", link=host.ask("createInvite")["link"], name=name)
+        station.ask("joinSpace", link=host.ask("createInvite", **invite)["link"], name=name)
         station.up()
+        return station
+
+    def guest(self, name: str, host: Station) -> Station:
+        """A station that was let in, and knows it."""
+        station = self.newcomer(name, host)
+        self.until(station.is_in)
         return station
 
     def run(self, duration: int) -> None:
@@ -162,7 +187,7 @@ class World:
     def _pump(self, station: Station) -> None:
         for data, target in station.running.datagrams_to_send(self.now):
             self.log.append((self.now, station.address, target, data))
-            if self._random.random() >= self.loss:
+            if self._random.random() >= self.loss and {station.address, target} not in self.walls:
                 self.send(data, station.address, target)
         while (event := station.running.next_event()) is not None:
             station.told.append(event)

@@ -140,6 +140,14 @@ class Person:
         """What the node wrote to standard error."""
         return self.errors.read_text() if self.errors.exists() else ""
 
+    def comes_in(self) -> None:
+        """Wait until the node has been let into its first space, and has heard of it."""
+        wait_until(lambda: self.peer(self.names()[0])["state"] == "self", f"{self.name} being let in")
+
+    def names(self) -> list[str]:
+        """What the identities of this home are called."""
+        return [identity["name"] for identity in self.ask("listIdentities")]
+
     def peer(self, name: str) -> dict[str, Any]:
         """How the sync with someone stands, as `quire peers` tells."""
         found = [entry for entry in self.ask("getPeers") if entry["name"] == name]
@@ -166,10 +174,13 @@ class Lab:
         person.ask("createSpace", name=space)
         return person
 
-    def guest(self, name: str, host: Person) -> Person:
-        """Someone who has joined the space of a person whose node runs; their own does not."""
+    def guest(self, name: str, host: Person, listen: str = "127.0.0.1:0") -> Person:
+        """Someone whom the node of a member has let in; their own has stopped again."""
         person = self.person(name)
         person.ask("joinSpace", link=host.ask("createInvite")["link"], name=name)
+        person.up(listen=listen)
+        person.comes_in()
+        person.stop()
         return person
 
     def close(self) -> None:
@@ -204,8 +215,9 @@ def run_quire(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; a traceback is always a failure."""
     done = subprocess.run(
-        [QUIRE, *words], env=variables, capture_output=True, text=True, timeout=seconds, check=False
-    )
+        [QUIRE, *words], env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=seconds, check=False,
+    )  # fmt: skip
     assert not any(mistake in done.stderr for mistake in _MISTAKES), done.stderr
     return done
 

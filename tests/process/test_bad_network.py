@@ -1,15 +1,15 @@
 """Two processes with a bad network between them, and somebody who listens to it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from threading import Thread
 
-import msgspec
 import pytest
 
 from quire.core.address import parse_address
 from quire.core.encoding import from_text
-from quire.handlers.invite_link import Invite, decode_link, encode_link
+from quire.core.ticket import Ticket, decode_link, encode_link
 from quire.limits import MAX_DATAGRAM
 from tests.process.harness import Lab, Person, wait_until
 from tests.process.lossy_proxy import Conditions, LossyProxy, has_ipv6
@@ -33,8 +33,11 @@ class Crossing:
         self.proxy.start()
         self.invite = decode_link(self.alice.ask("createInvite")["link"])
         self.bob = lab.person("bob")
-        link = encode_link(msgspec.structs.replace(self.invite, addresses=[self.proxy.address]))
+        link = encode_link(replace(self.invite, addresses=[self.proxy.address]))
         self.bob.ask("joinSpace", link=link, name=SECRETS["bob"])
+        self.bob_up()
+        self.bob.comes_in()
+        self.bob.stop()
 
     def bob_up(self) -> None:
         self.bob.up(listen=f"[{self.bobs_host}]:0")
@@ -140,14 +143,14 @@ def test_who_listens_learns_sizes_and_times_alone(crossing: Crossing) -> None:
 
 def _known(crossing: Crossing, words: list[str]) -> list[bytes]:
     """Everything that the two know and the listener must not: as text, and where it has bytes, as bytes."""
-    invite: Invite = crossing.invite
+    invite: Ticket = crossing.invite
     listed = [
         m for target in ("general", "secretgarden") for m in crossing.alice.ask("getMessages", target=target)
     ]
     names = [m[field] for m in listed for field in ("event_id", "sender")]
     rows = crossing.alice.ask("query", statement="SELECT hex(key_id) AS k FROM epochs")["rows"]
     raw = [bytes.fromhex(row["k"]) for row in rows]
-    raw += [invite.space_id, invite.space_key, invite.inviter, invite.introduction[:24]]
+    raw += [invite.space_id, invite.link_key, invite.inviter, invite.secret]
     raw += [from_text(name) for name in names]
     texts = [*words, *SECRETS.values(), *names, "secretgarden", "general", "message", "sendMessage", "bloom"]
     texts += ["127.0.0.1", "ZZZZZZZZ", '"body"', "quire"]

@@ -88,6 +88,7 @@ def test_many_identities_share_a_node_and_keep_apart(lab: Lab) -> None:
         home.ask("joinSpace", link=home.ask("createInvite", names[0])["link"], name=name)
     bob.ask("joinSpace", link=home.ask("createInvite", names[2])["link"], name="bob")
     bob.up()
+    bob.comes_in()
     home.ask("sendMessage", names[4], target="general", text="from the fifth")
     home.ask("sendMessage", "outsider", target="general", text="nobody else's business")
     bob.ask("sendMessage", target="general", text="from outside")
@@ -132,7 +133,7 @@ def _names(person: Person) -> list[str]:
 def test_a_node_that_serves_ipv6_and_one_on_every_address(lab: Lab) -> None:
     alice = lab.founder("alice")
     alice.up("--api", "[::1]:0", listen="[::]:0")
-    bob = lab.guest("bob", alice)
+    bob = lab.guest("bob", alice, listen="[::1]:0")
     bob.up(listen="[::1]:0")
     bob.cli("send", "general", "over IPv6")
     alice.sees({"over IPv6"})

@@ -52,7 +52,8 @@ def test_what_is_no_address_is_told(lab: Lab, option: str, text: str) -> None:
 )
 def test_a_malformed_link_is_told(lab: Lab, link: str) -> None:
     bob = lab.person("bob")
-    assert "invite link" in fails(bob, "join", link, "--name", "bob", code=2)
+    said = fails(bob, "join", link, "--name", "bob", code=2)
+    assert "is not a Quire link" in said or "incomplete or mistyped" in said
     assert bob.ask("listIdentities") == []
 
 

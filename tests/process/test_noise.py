@@ -3,16 +3,16 @@
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
-import msgspec
 import pytest
 
 from quire.api.client import call_node
 from quire.core.address import parse_address
+from quire.core.ticket import decode_link, encode_link
 from quire.errors import QuireError
-from quire.handlers.invite_link import decode_link, encode_link
 from quire.limits import MAX_DATAGRAM
 from tests.process.crash import examine, examine_whole
 from tests.process.harness import Lab, Person, wait_until
@@ -28,7 +28,7 @@ def overheard(lab: Lab) -> Iterator[tuple[Person, Person, LossyProxy]]:
     proxy.start()
     bob = lab.person("bob")
     invite = decode_link(alice.ask("createInvite")["link"])
-    link = encode_link(msgspec.structs.replace(invite, addresses=[proxy.address]))
+    link = encode_link(replace(invite, addresses=[proxy.address]))
     bob.ask("joinSpace", link=link, name="bob")
     bob.up()
     alice.ask("sendMessages", target="general", texts=[f"overheard {n}" for n in range(200)])

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import apsw
 import pytest
+from msgspec import structs
 
+from quire.events.ingest import ingest
+from quire.sim import checker as checker_module
 from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Device
 from quire.sim.entitled import work_out
@@ -39,9 +42,9 @@ class Finished(NamedTuple):
             self.devices[device].home.store.db.execute(statement).fetchall()
 
 
-def run_it(folder: Path) -> Finished:
+def run_it(folder: Path, scenario: Scenario = SMALL) -> Finished:
     ground = GroundTruth()
-    write_plan(ground, SMALL, 1)
+    write_plan(ground, scenario, 1)
     world = World(ground, folder, 1, "bloom", lambda _: None)
     checker = Checker(ground, world.devices)
     world.run(world.last_step + 500)
@@ -78,6 +81,7 @@ def finished(untouched: Finished) -> Iterator[Finished]:
         kept.close()
     for device in untouched.devices.values():
         device.troubles.clear()
+        device.home.forget_graphs()
 
 
 def test_a_healthy_run_passes(finished: Finished) -> None:
@@ -85,8 +89,10 @@ def test_a_healthy_run_passes(finished: Finished) -> None:
     assert all(finished.checker.settled(device) for device in finished.devices.values())
 
 
-FOREIGN = "(SELECT m.n FROM message_rows AS m JOIN devices AS d ON d.n = m.sender WHERE d.device <> (SELECT account_id"
-ONE_FOREIGN = f"{FOREIGN} FROM accounts) LIMIT 1)"
+FOREIGN = (
+    "(SELECT m.n FROM message_rows AS m JOIN devices AS d ON d.n = m.sender WHERE d.device <> (SELECT device"
+)
+ONE_FOREIGN = f"{FOREIGN} FROM device_keys) LIMIT 1)"
 ONE_OWN = ONE_FOREIGN.replace("<>", "=")
 LAST_OWN = ONE_OWN.replace(" LIMIT 1", " ORDER BY m.ts DESC LIMIT 1")
 FORGET = "DELETE FROM received WHERE event = (SELECT event FROM message_rows WHERE n = {})"
@@ -109,9 +115,9 @@ BROKEN_STORES = {
     "an event is blocked": ("UPDATE received SET state = 1", "events that are not valid"),
     "another order": (f"UPDATE message_rows SET ts = 1 WHERE n = {LAST_OWN}", "another order"),
     "something refused": ("INSERT INTO rejections VALUES (1, 'x', 'bad-signature', 3, 1)", "refused 3 honest"),
-    "a view is wrong": ("DELETE FROM space_rows", "other views after a rebuild"),
-    "a view depends on order": ("DELETE FROM space_rows", "had the events come backwards"),
-    "a view too many": ("UPDATE peer_rows SET name = name, pubkey = 'x' || pubkey", "had the events come shuffled"),
+    "a view is wrong": ("DELETE FROM graph_events WHERE place = 1", "other views after a rebuild"),
+    "a view depends on order": ("DELETE FROM graph_events WHERE place = 1", "had the events come backwards"),
+    "a view too many": ("UPDATE graph_events SET counts = 1 - counts", "had the events come shuffled"),
 }  # fmt: skip
 
 
@@ -166,8 +172,8 @@ def _torn(finished: Finished) -> None:
     finished.ground.add(4_000, str(detail["actor"]), "write", detail)
     finished.sql(
         "device2",
-        "INSERT INTO channel_rows (n, account, space, channel_id)"
-        " SELECT 99, 1, space, 'general' FROM channel_rows WHERE channel_id <> 'general' LIMIT 1"
+        "INSERT INTO channel_rows (n, account, space, channel_id, kind)"
+        " SELECT 99, 1, space, 'general', 'public' FROM channel_rows WHERE channel_id <> 'general' LIMIT 1"
         " ON CONFLICT DO NOTHING",
         "INSERT INTO message_rows (account, space, channel, ts, seq, event, sender, body_text)"
         " SELECT m.account, m.space, c.n, ts, 999, event, sender, 'new one' FROM message_rows AS m"
@@ -219,6 +225,44 @@ def test_faults_of_one_kind_are_told_in_a_bounded_number(finished: Finished) -> 
     lines = finished.judge().splitlines()
     assert sum("lacks" in line for line in lines) == MAX_TOLD
     assert any("more of this kind" in line for line in lines)
+
+
+def test_removed_people_who_know_more_are_seen(tmp_path: Path) -> None:
+    people = People(count=3, join_within_s=1, removals=1)
+    run = run_it(tmp_path, structs.replace(SMALL, people=people, writing=Writing(writes=60, within_s=30)))
+    assert run.judge() == ""
+    truth = work_out(run.ground)
+    [(removed, gone)] = truth.removed.items()
+    founders, theirs = (run.devices[truth.devices[who]].home for who in (gone.by, removed))
+    later = next(w for w in truth.writes if w.writer == gone.by and w.at_ms > gone.at_ms and w.event_ids)
+    (member,), (boss,) = theirs.store.memberships.all(), founders.store.memberships.all()
+    theirs.store.memberships.add_key(member, boss.epochs[boss.content][0], "later")
+    assert "was removed and holds 1 keys that were made later" in run.judge()
+    blob = founders.store.db.one("SELECT sealed FROM blobs WHERE event_id = ?", (later.event_ids[0],))
+    assert blob is not None
+    record = founders.store.names.key_id(boss.content) + blob[0]
+    ingest(theirs, theirs.store.memberships.get(member.account, member.space), [record], "x", 1 << 42)
+    assert "was removed and sees 1 messages under later keys" in run.judge()
+    assert "is under an old key" in _under_old_key(run, later.event_ids[0])
+    for device in run.devices.values():
+        device.stop()
+    run.ground.close()
+
+
+def _under_old_key(run: Finished, event_id: str) -> str:
+    """The verdict when the remover's write is sealed under a key that was there before."""
+    home = run.devices["device1"].home
+    home.store.db.execute(
+        "UPDATE blobs SET epoch = (SELECT min(epoch) FROM blobs WHERE space ="
+        " (SELECT space FROM blobs WHERE event_id = ?1)) WHERE event_id = ?1",
+        (event_id,),
+    )
+    return "\n".join(checker_module._removed_know_more(_case(run)))
+
+
+def _case(run: Finished) -> "checker_module._Case":
+    devices = list(run.devices.values())
+    return checker_module._Case(work_out(run.ground), {}, devices, devices)
 
 
 def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:

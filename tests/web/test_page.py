@@ -145,6 +145,18 @@ def test_messages_come_live_and_after_a_pause(node: Node, opened: Callable[..., 
     expect(page.locator("#messages .body")).to_have_text(["spade"])
 
 
+def test_a_private_channel_goes_by_its_name(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    node("channel", "create", "plans", "--private")
+    node("send", "plans", "a cake")
+    page.locator("#channels button", has_text="#plans").click()
+    expect(page.locator("#messages .body")).to_have_text(["a cake"])
+    expect(page.locator("#where")).to_have_text("#plans")
+    say(page, "with cherries")
+    assert "alice: with cherries" in node("messages", "plans")
+
+
 def test_a_broken_stream_resumes_where_it_was(node: Node, opened: Callable[..., Page]) -> None:
     page = opened(node.page_address)
     begin(page)
@@ -228,3 +240,41 @@ def test_a_narrow_window(node: Node, opened: Callable[..., Page], scheme: str) -
     page.press("#channel-name", "Enter")
     expect(page.locator("#where")).to_have_text("#tools")
     assert not page.locator("#side").is_visible()
+
+
+def test_joining_waits_for_a_member_and_a_spent_link_is_told(
+    node: Node, tmp_path: Path, opened: Callable[..., Page]
+) -> None:
+    node("identity", "create", "alice")
+    node("space", "create", "Garden club")
+    node("send", "general", "Welcome to the garden")
+    link = node("invite").strip()
+    node.stop()
+    other = Node(tmp_path / "bob")
+    try:
+        page = opened(other.page_address)
+        page.fill("#join [name=link]", link)
+        page.fill("#join [name=person]", "bob")
+        page.click("#join button")
+        expect(page.locator("#start-error")).to_contain_text(
+            "Garden club: waiting for a member to let you in"
+        )
+        node.start()
+        expect(page.locator("#where")).to_have_text("#general", timeout=30_000)
+        expect(page.locator("#messages")).to_contain_text("Welcome to the garden")
+        again = opened(other.page_address)
+        node("send", "general", "Both hear this")
+        expect(again.locator("#messages")).to_contain_text("Both hear this")
+    finally:
+        other.stop()
+    late = Node(tmp_path / "carol")
+    try:
+        page = opened(late.page_address)
+        page.fill("#join [name=link]", link)
+        page.fill("#join [name=person]", "carol")
+        page.click("#join button")
+        expect(page.locator("#start-error")).to_contain_text(
+            "You were not let in: every seat of the invite is taken"
+        )
+    finally:
+        late.stop()

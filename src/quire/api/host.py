@@ -15,18 +15,22 @@ from quire.events.home import Home
 #: `in-sync`: both hold the same; `syncing`: events are under way; `unreachable`: it does not answer;
 #: `waiting`: not tried yet.
 SyncState = Literal["in-sync", "syncing", "unreachable", "waiting"]
+#: Why a peer gives us nothing: it does not know us as a member (yet), or knows that we were removed.
+RefusedAs = Literal["not-admitted", "removed"]
 
 
 class PeerStatus(msgspec.Struct, kw_only=True):
     """How the sync with one peer stands, as its session knows it."""
 
-    pubkey: str
-    #: Filled in by the API, for whoever is known by name.
+    #: The peer's device key; whose it is, and what they are called, is filled in by the API.
+    device: str
+    pubkey: str = ""
     name: str = ""
     #: `host:port`, or "" while none is known.
     address: str = ""
     state: SyncState = "waiting"
-    #: Events that we hold, that they hold (as far as they told), and that we have still to send.
+    #: Events that we hold, that they hold (as far as they told), and that we have still to send. Where newcomers do
+    #: not get what was written before they came: of those that both can open.
     held: int = 0
     theirs: int | None = None
     pending: int = 0
@@ -39,6 +43,11 @@ class PeerStatus(msgspec.Struct, kw_only=True):
     bytes_out: int = 0
     #: Reason → events or datagrams of theirs that were refused.
     rejected: dict[str, int] = {}
+    #: Whether it is not known here as a member, and given nothing.
+    restricted: bool = False
+    refused: RefusedAs | None = None
+    #: Both in words for a person, filled in by the API; "" when there is nothing to say.
+    standing: str = ""
 
 
 class Health(msgspec.Struct, kw_only=True):
@@ -83,6 +92,6 @@ class NodeContext(Context):
     host: Host | None = None
 
     def sessions(self, account: int, space: int) -> dict[str, PeerStatus]:
-        """Public key → sync state, of an identity's sessions in a space."""
+        """Device → sync state, of an identity's sessions in a space."""
         found = self.host.peers(account, space) if self.host is not None else []
-        return {peer.pubkey: peer for peer in found}
+        return {peer.device: peer for peer in found}

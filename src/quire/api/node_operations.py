@@ -16,12 +16,13 @@ from quire.events.rebuild import Rebuilt
 from quire.events.rebuild import rebuild as rebuild_views
 from quire.events.verify import Verification
 from quire.events.verify import verify as verify_events
+from quire.graph import state
 from quire.handlers import outgoing, peer
 from quire.limits import MAX_ADDRESSES_KEPT
 
 
 class PeerEntry(msgspec.Struct, kw_only=True):
-    """Someone in this space, with how the sync with them stands.
+    """A member of this space, with how the sync with them stands: that of the device that stands best.
 
     `state` is `self` for the identity asking and else what the sync session says; while the node is not
     running it is `local` for another identity of this same home, and `offline` for the others.
@@ -29,6 +30,8 @@ class PeerEntry(msgspec.Struct, kw_only=True):
 
     pubkey: str
     name: str
+    role: str
+    devices: int
     state: Literal["self", "local", "offline", "in-sync", "syncing", "unreachable", "waiting"]
     address: str
     last_heard_ts: int
@@ -39,45 +42,42 @@ class PeerEntry(msgspec.Struct, kw_only=True):
     loss: float
 
 
+#: Sync states, the best first.
+_STATES = ("in-sync", "syncing", "waiting", "unreachable")
+
+
 def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     """Everyone in this space: who is in sync, who is reachable where, and what is still to send."""
+    return [_entry(ctx, person) for person in peer.list_(ctx)]
+
+
+def _entry(ctx: NodeContext, person: peer.Peer) -> PeerEntry:
     member = ctx.member
+    known = ctx.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
+    places = {device: address for device, address, _ in reversed(known)}
     sessions = ctx.sessions(member.account, member.space)
-    local = set(outgoing.local_peers(ctx))
-    known = {
-        device: address
-        for device, address, _ in reversed(
-            ctx.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
-        )
-    }
-    introduced = peer.list_(ctx)
-    strangers = [peer.Peer(pubkey, "", 0) for pubkey in sessions.keys() - {p.pubkey for p in introduced}]
-    entries = []
-    for person in (*introduced, *sorted(strangers, key=lambda p: p.pubkey)):
-        state = sessions.get(person.pubkey) or PeerStatus(pubkey=person.pubkey)
-        entry = _entry(person, state)
-        entry.address = state.address or known.get(person.pubkey, "")
-        if person.pubkey == member.account_id:
-            entry.state = "self"
-        elif person.pubkey not in sessions and not ctx.addresses:
-            entry.state = "local" if person.pubkey in local else "offline"
-        entries.append(entry)
-    return entries
-
-
-def _entry(person: peer.Peer, state: PeerStatus) -> PeerEntry:
-    return PeerEntry(
+    devices = state.devices(ctx.graph, person.pubkey)
+    found = [sessions[device] for device in devices if device in sessions]
+    best = min(found, key=lambda one: _STATES.index(one.state), default=PeerStatus(device=""))
+    entry = PeerEntry(
         pubkey=person.pubkey,
         name=person.name,
-        state=state.state,
-        address=state.address,
-        last_heard_ts=state.last_heard_ts,
-        held=state.held,
-        theirs=state.theirs,
-        pending=state.pending,
-        rtt_ms=state.rtt_ms,
-        loss=state.loss,
+        role=person.role,
+        devices=len(devices),
+        state=best.state,
+        address=best.address or next((places[device] for device in devices if device in places), ""),
+        last_heard_ts=best.last_heard_ts,
+        held=best.held,
+        theirs=best.theirs,
+        pending=best.pending,
+        rtt_ms=best.rtt_ms,
+        loss=best.loss,
     )
+    if person.pubkey == member.account_id:
+        entry.state = "self"
+    elif not found and not ctx.addresses:
+        entry.state = "local" if person.pubkey in outgoing.local_peers(ctx) else "offline"
+    return entry
 
 
 def query(ctx: NodeContext, statement: str) -> sql.SqlAnswer:
@@ -85,7 +85,7 @@ def query(ctx: NodeContext, statement: str) -> sql.SqlAnswer:
 
     The documented relations are events, message_index and auth_graph. Nothing can be changed.
     """
-    return sql.run(ctx.home.store.db.path, statement)
+    return sql.run(ctx.home.store.db, statement)
 
 
 def verify(ctx: NodeContext) -> Verification:

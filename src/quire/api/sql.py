@@ -7,8 +7,7 @@ Must not know: identities, the node.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Any
 
 import apsw
@@ -28,6 +27,8 @@ _PRAGMAS = frozenset(
     | {"function_list", "module_list", "collation_list", "compile_options", "schema_version", "data_version"}
 )
 _ACTIONS = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE})
+#: Functions that load code, or tell of the file's encryption and change it.
+_FUNCTIONS_REFUSED = ("load_extension", "sqlite3mc_")
 _PROGRESS_STEPS = 10_000
 
 
@@ -43,14 +44,10 @@ class SqlAnswer(msgspec.Struct):
     note: str
 
 
-def run(path: Path | str, statement: str) -> SqlAnswer:
+def run(home: Database, statement: str) -> SqlAnswer:
     """The rows of one reading statement. Raises UserError, with SQLite's own words, for anything else."""
-    database = Database(path, read_only=True)
-    try:
-        with _plain_sql_errors(), _watched(database.connection):
-            return _answer(database.connection, statement)
-    finally:
-        database.close()
+    with closing(home.beside(read_only=True)) as database, _plain_sql_errors(), _watched(database.connection):
+        return _answer(database.connection, statement)
 
 
 def _answer(connection: apsw.Connection, statement: str) -> SqlAnswer:
@@ -103,7 +100,7 @@ def _authorize(action: int, first: str | None, second: str | None, _: str | None
     elif action == apsw.SQLITE_PRAGMA:
         allowed = (first or "").lower() in _PRAGMAS
     else:
-        allowed = action in _ACTIONS and (second or "").lower() != "load_extension"
+        allowed = action in _ACTIONS and not (second or "").lower().startswith(_FUNCTIONS_REFUSED)
     return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
 
 

@@ -5,26 +5,34 @@ Owns: the answer of `status`. Must not know: how sync works.
 
 import msgspec
 
-from quire.api.host import Health, NodeContext, PeerStatus
+from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs
+from quire.events.context import Context
 from quire.handlers import identity as identities
-from quire.handlers import outgoing, peer
+from quire.handlers import joining, outgoing, peer, recovering
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
 
 #: Kind of need → why an event waits.
 BLOCKED_REASONS = {
-    "peer": "unknown-peer: its author has not been introduced here yet",
+    "device": "unknown-device: its author is not known here as a member's device yet",
+    "graph": "builds on a change of membership that has not come yet",
     "vouch": "unsigned, waiting for its signed successor",
     "time": "clock too far ahead: held until its time comes",
     "damaged": "damaged on this disk: `quire verify` tells which",
 }
 #: Reason slug → what it means.
 REJECTED_REASONS = {
-    "unknown-key": "sealed with a key that is not known here",
     "bad-signature": "the signature does not match: forged or altered",
     "not-canonical": "not in canonical form",
+    "wrong-key": "a change of membership that newcomers could not open",
     "clock-ahead": "a request dated too far in the future",
     "waiting-list-full": "too many events wait already",
+}
+
+#: What a peer says of us → what it means.
+REFUSED_REASONS: dict[RefusedAs, str] = {
+    "not-admitted": "does not take this device for a member's (not yet, or no longer)",
+    "removed": "says that this device was removed from the space",
 }
 
 
@@ -65,6 +73,14 @@ class SpaceStatus(msgspec.Struct):
     unsupported: int
     forks: list[Fork]
     outgoing_waiting: int
+    #: Blobs that cannot be opened before their key comes.
+    locked: int
+    #: Waiting to be let in, and what a member said of it; "" for who is in.
+    joining: str
+    #: The rule by which a member refused to let this identity in; "" when none has.
+    refused: str
+    #: Whether this device was revoked by another one of the identity: it can show what it holds, and nothing more.
+    revoked: bool
     peers: list[PeerStatus]
 
 
@@ -112,10 +128,20 @@ def _identity(ctx: NodeContext, account: int, identity: identities.Identity) -> 
         blocked.setdefault(space, []).append(Waiting(BLOCKED_REASONS.get(kind, kind), count))
     members = ctx.home.store.memberships.of_account(account)
     names: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for member in members:
-        names |= peer.names(ctx.within(member))
+        here = ctx.within(member)
+        names |= peer.names(here)
+        owners |= {source: peer.owner(here, source) for source, *_ in ctx.home.store.rejections.of(account)}
     rejected = [
-        Rejection(source, names.get(source, ""), reason, REJECTED_REASONS.get(reason, reason), count, last)
+        Rejection(
+            source,
+            names.get(owners.get(source, ""), ""),
+            reason,
+            REJECTED_REASONS.get(reason, reason),
+            count,
+            last,
+        )
         for source, reason, count, last in ctx.home.store.rejections.of(account)
     ]
     spaces = [_space(ctx, member, blocked.get(member.space, []), names) for member in members]
@@ -125,6 +151,7 @@ def _identity(ctx: NodeContext, account: int, identity: identities.Identity) -> 
 def _space(
     ctx: NodeContext, member: Membership, blocked: list[Waiting], names: dict[str, str]
 ) -> SpaceStatus:
+    here = ctx.within(member)
     held = ctx.home.store.index(member.account, member.space).whole().count
     unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
     return SpaceStatus(
@@ -135,14 +162,36 @@ def _space(
         blocked=blocked,
         unsupported=unsupported,
         forks=_forks(ctx, member, names),
-        outgoing_waiting=outgoing.count(ctx.within(member)),
+        outgoing_waiting=outgoing.count(here),
+        locked=ctx.home.store.locked.count(member.account, member.space),
+        revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
+        joining=recovering.state(here) or joining.state(here) or _told(ctx, here),
+        refused=joining.refusal(here),
         peers=[
-            msgspec.structs.replace(session, name=names.get(pubkey, ""))
-            for pubkey, session in ctx.sessions(member.account, member.space).items()
+            msgspec.structs.replace(
+                session, pubkey=owner, name=names.get(owner, ""), standing=_standing(session)
+            )
+            for device, session in ctx.sessions(member.account, member.space).items()
+            for owner in (peer.owner(here, device),)
         ],
     )
 
 
+def _told(ctx: NodeContext, here: Context) -> str:
+    """What a member whom one is in touch with said of why one is out."""
+    member = here.member
+    refused = any(session.refused for session in ctx.sessions(member.account, member.space).values())
+    why = joining.told(here) if refused else ""
+    return f"no member any more, a member says: {why}" if why else ""
+
+
+def _standing(session: PeerStatus) -> str:
+    ours = ["is no member's device here (not yet, or no longer)"] if session.restricted else []
+    theirs = [REFUSED_REASONS[session.refused]] if session.refused else []
+    return " and ".join(ours + theirs)
+
+
 def _forks(ctx: NodeContext, member: Membership, names: dict[str, str]) -> list[Fork]:
     found = ctx.home.store.blobs.forks_held(member.account, member.space, MAX_FORKS_SHOWN)
-    return [Fork(device, names.get(device, ""), seq) for device, seq in found]
+    here = ctx.within(member)
+    return [Fork(device, names.get(peer.owner(here, device), ""), seq) for device, seq in found]

@@ -5,7 +5,7 @@ so nothing that comes late is skipped. Must not know: how arrivals come about.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,8 +13,8 @@ import msgspec
 
 from quire.api.host import Host
 from quire.events.context import Context
-from quire.events.opening import envelope, open_stored
-from quire.handlers import message, peer
+from quire.events.opening import open_stored
+from quire.handlers import message
 from quire.limits import STREAM_HEARTBEAT_S, SUBSCRIBER_PAGE
 from quire.store.blobs import BlobRow
 
@@ -31,9 +31,8 @@ async def stream(
     yield f'event: ready\nid: {cursor}\ndata: {{"cursor":{cursor}}}\n\n'.encode()
     while not closing.is_set():
         page = host.home.store.blobs.arrived_after(ctx.member.account, cursor, SUBSCRIBER_PAGE)
-        names = peer.names(ctx) if page else {}
         for cursor, row in page:
-            body = describe(ctx, cursor, row, names)
+            body = describe(ctx, cursor, row)
             if body is not None:
                 yield b"id: %d\ndata: %s\n\n" % (cursor, msgspec.json.encode(body))
         if not page:
@@ -42,29 +41,29 @@ async def stream(
                 yield HEARTBEAT
 
 
-def describe(ctx: Context, cursor: int, row: BlobRow, names: Mapping[str, str]) -> dict[str, Any] | None:
-    """One event for a subscriber; None where it belongs to another space or is not shown to this identity.
-
-    `names` are those of peers by public key.
-    """
+def describe(ctx: Context, cursor: int, row: BlobRow) -> dict[str, Any] | None:
+    """One event for a subscriber; None where it belongs to another space or is not shown to this identity."""
     member = ctx.member
-    if row.space != member.space:
+    if row.space != member.space or ctx.home.store.graph.is_hidden(
+        member.account, member.space, row.device, row.seq
+    ):
         return None
     found = open_stored(ctx.home, member, row)
     if found is None:
-        return None  # damaged since it arrived: `quire verify` tells of it
+        return None  # of another space, or damaged since it arrived: `quire verify` tells of it
     event, handler = found
+    shown = message.of_event(ctx, row) if handler is message.HANDLER else None
+    if handler is message.HANDLER and shown is None:
+        return None
+    sender = ctx.home.sender(member.account, member.space, row.device)
     body = {
         "cursor": cursor,
         "type": event.type,
         "event_id": row.event_id,
-        "sender": event.author,
+        "sender": sender,
         "ts": event.ts,
     }
-    if handler is message.HANDLER:
-        shown = message.describe(envelope(member, row, event), names.get(event.author, ""))
-        return body | msgspec.structs.asdict(shown) if shown.channel_id else None
-    return body
+    return body if shown is None else body | msgspec.structs.asdict(shown)
 
 
 async def _change(host: Host, cursor: int, closing: asyncio.Event) -> bool:

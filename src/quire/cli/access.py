@@ -11,8 +11,11 @@ import msgspec
 
 from quire import runtime
 from quire.api.client import NotRunning, call_node
-from quire.api.operations import OPERATIONS, call
+from quire.api.operations import call
 from quire.errors import NotFound
+
+#: Operations that make a home where there is none.
+MAKES_HOME = frozenset({"createIdentity", "joinSpace", "recoverIdentity"})
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ class Outcome:
     online: bool
 
 
-def perform(options: Options, name: str, params: Mapping[str, Any]) -> Outcome:
+def perform(options: Options, name: str, params: Mapping[str, Any], unlocking: runtime.Unlocking) -> Outcome:
     """Run an operation on the home that the options name."""
     folder = runtime.home_folder(options.home)
-    if not runtime.is_there(folder) and not OPERATIONS[name].operation.writes:
+    if runtime.is_there(folder):
+        if unlocking.encrypt or unlocking.passphrase:
+            runtime.refuse_too_late(folder, unlocking)
+    elif name not in MAKES_HOME:
         raise NotFound(
             f"There is no home at {folder} yet. `quire up` makes one, or choose another with --home."
         )
@@ -56,5 +62,5 @@ def perform(options: Options, name: str, params: Mapping[str, Any]) -> Outcome:
             return Outcome(result, True)
         except NotRunning:
             pass  # it stopped a moment ago: whoever holds the home now, open_offline says so
-    with runtime.open_offline(folder) as host:
+    with runtime.open_offline(folder, unlocking) as host:
         return Outcome(msgspec.to_builtins(call(host, name, params, options.identity, options.space)), False)

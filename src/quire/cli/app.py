@@ -11,17 +11,28 @@ from typing import Annotated
 import typer
 
 from quire.api.operations import OPERATIONS
+from quire.cli import devices, recovery
 from quire.cli.access import Options
-from quire.cli.commands import _As, _Home, _Json, _Space, command
+from quire.cli.commands import _As, _Home, _Json, _Space, alone, command
 from quire.cli.doctor import doctor
 from quire.cli.node import up
+from quire.cli.passphrase import ask
+from quire.cli.protect import protect
 from quire.cli.simulation import sim
 from quire.errors import QuireError, UserError
 
 #: Exit codes: the user's mistake, and every other failure.
 MISTAKE, FAILURE = 2, 1
 
-_GROUPS = {"identity": "The identities of this home.", "space": "The spaces that an identity is in."}
+_GROUPS = {
+    "home": "The home itself.",
+    "identity": "The identities of this home.",
+    "device": "The devices of an identity.",
+    "space": "The spaces that an identity is in.",
+    "invite": "Links by which others join.",
+    "channel": "Channels: for everybody in a space, or private.",
+    "member": "The members of a space, and what they may do.",
+}
 
 
 def _version(wanted: bool) -> None:
@@ -53,12 +64,20 @@ def build() -> typer.Typer:
     app.callback()(_root)
     app.command("up")(up())
     groups = {name: typer.Typer(help=text, **settings) for name, text in _GROUPS.items()}  # type: ignore[arg-type]
+    groups["invite"].info.no_args_is_help = False  # `quire invite` by itself makes one
     for name, group in groups.items():
         app.add_typer(group, name=name)
     for found in OPERATIONS.values():
         words = found.operation.cli
-        if words:
+        if len(words) == 1 and words[0] in groups:
+            groups[words[0]].callback(invoke_without_command=True, help=found.doc)(alone(command(found)))
+        elif words:
             (groups[words[0]] if len(words) > 1 else app).command(words[-1])(command(found))
+    groups["home"].command("protect")(protect())
+    groups["device"].command("link")(devices.link())
+    groups["device"].command("join")(devices.join())
+    groups["identity"].command("recover")(recovery.recover())
+    groups["identity"].command("export")(recovery.export(ask))
     app.command("sim")(sim())
     app.command("doctor")(doctor())
     return app

@@ -5,16 +5,20 @@ Owns: the step from a signature to typer's. Must not know: any one operation's m
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
 from quire.api.operations import Entry
 from quire.cli import show
-from quire.cli.access import Options, perform
+from quire.cli.access import MAKES_HOME, Options, perform
+from quire.cli.joining import settled
+from quire.cli.passphrase import ask
+from quire.runtime import Unlocking
 
 #: Positional texts that may be several words without quotes.
-SENTENCES = frozenset({"text", "words", "statement"})
+SENTENCES = frozenset({"text", "words", "statement", "code"})
 
 _Home = Annotated[str | None, typer.Option("--home", metavar="DIR", help="Folder of the home to use.")]
 _As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Identity to act for.")]
@@ -31,14 +35,29 @@ def command(found: Entry) -> _Made:
 
     def run(ctx: typer.Context, **given: Any) -> None:
         options = take_options(ctx, given)
+        unlocking = take_unlocking(given)
         params = {name: " ".join(v) if name in SENTENCES else v for name, v in given.items()}
-        done = perform(options, found.name, params)
+        done = perform(options, found.name, params, unlocking)
+        if found.name == "joinSpace":
+            done = settled(options, done, Unlocking(ask))
         show.outcome(found.name, done, options, params)
         if found.name == "verify" and done.result["damage"]:
             raise typer.Exit(1)
 
     parameters = [_parameter(p, found.operation.positional) for p in found.parameters]
+    parameters += unlocking_options() if found.name in MAKES_HOME else []
     return with_options(run, parameters, found.doc)
+
+
+def alone(run: _Made) -> _Made:
+    """The same, for a word that has commands below it: run only when none of those is named."""
+
+    @wraps(run)
+    def unless_named(ctx: typer.Context, **given: Any) -> None:
+        if ctx.invoked_subcommand is None:
+            run(ctx=ctx, **given)
+
+    return unless_named
 
 
 def with_options(run: _Made, parameters: list[inspect.Parameter], doc: str) -> _Made:
@@ -60,6 +79,20 @@ def option(
     """A parameter of a hand-written command, given as an option."""
     annotation = Annotated[kind, typer.Option(flag, help=text, metavar=metavar)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def unlocking_options() -> list[inspect.Parameter]:
+    """The options of commands that make a home where there is none."""
+    locked = "Protect a new home with a passphrase (QUIRE_PASSPHRASE, else asked for)."
+    return [
+        option("_passphrase", False, bool, "--passphrase", locked),
+        option("_encrypt", False, bool, "--encrypt", "Encrypt the whole database of a new home."),
+    ]
+
+
+def take_unlocking(given: dict[str, Any]) -> Unlocking:
+    """Take those options out of what typer gave."""
+    return Unlocking(ask, given.pop("_passphrase", False), given.pop("_encrypt", False))
 
 
 def take_options(ctx: typer.Context, given: dict[str, Any]) -> Options:

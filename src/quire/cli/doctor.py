@@ -19,7 +19,8 @@ from quire import runtime
 from quire.api.version import version
 from quire.cli.access import Options, perform
 from quire.cli.commands import take_options, with_options
-from quire.cli.show import console, table
+from quire.cli.passphrase import ask
+from quire.cli.tables import console, table
 from quire.cli.text import json_text
 from quire.errors import QuireError
 
@@ -40,6 +41,19 @@ class Finding(NamedTuple):
     state: str
     check: str
     detail: str
+
+
+_KEPT = {
+    "keyring": Finding(OK, "keys", "Private keys are sealed; their key is in the system's keyring."),
+    "passphrase": Finding(OK, "keys", "Private keys are sealed with a passphrase."),
+    "file": Finding(
+        WARNING,
+        "keys",
+        "The key to the private keys lies in the home (home.key), for its owner alone: whoever can read the folder "
+        "can open everything. `quire home protect passphrase`, or `keyring`, mends that.",
+    ),
+}
+_PLAIN = "Private keys are sealed; messages and space keys lie readable in the database (--encrypt, for a new home)."
 
 
 def doctor() -> Callable[..., None]:
@@ -65,16 +79,22 @@ def examine(options: Options) -> Iterator[Finding]:
     yield _sqlite()
     yield _clock()
     yield _port()
-    if not folder.is_dir():
-        yield Finding(WARNING, "home", f"{folder} does not exist yet. `quire up` makes it.")
+    if not (folder.is_dir() and _is_used(folder)):
+        yield Finding(WARNING, "home", f"There is no home at {folder} yet. `quire up` makes it.")
         return
     yield from _rights(folder)
     yield _space(folder)
     yield _holder(folder)
+    yield from _keys(folder)
     yield from _state(options)
-    yield Finding(
-        WARNING, "keys", "Private keys lie unencrypted in the home: whoever can read the folder can read all."
-    )
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether there is a home in a folder, or something that is to be looked at."""
+    try:
+        return runtime.is_there(folder)
+    except QuireError:
+        return True
 
 
 def _sqlite() -> Finding:
@@ -135,11 +155,28 @@ def _holder(folder: Path) -> Finding:
     )
 
 
+def _keys(folder: Path) -> Iterator[Finding]:
+    """How private keys are protected at rest, and whether the database is encrypted as a whole."""
+    try:
+        found = runtime.protection(folder)
+    except QuireError as error:
+        yield Finding(PROBLEM, "keys", str(error))
+        return
+    if found is None:
+        return  # the check of the database says what is missing
+    yield _KEPT[found.kind]
+    encrypted = "The whole database is encrypted." if found.encrypted else _PLAIN
+    yield Finding(OK, "encryption", encrypted)
+
+
 def _state(options: Options) -> Iterator[Finding]:
     """What the home itself says; a home that cannot be opened is a problem, and the error says why."""
+    unlocking = runtime.Unlocking(ask)
     try:
-        status = perform(options, "getStatus", {}).result
-        counted = perform(options, "query", {"statement": "SELECT count(*) AS events FROM events"}).result
+        status = perform(options, "getStatus", {}, unlocking).result
+        counted = perform(
+            options, "query", {"statement": "SELECT count(*) AS events FROM events"}, unlocking
+        ).result
     except QuireError as error:
         yield Finding(PROBLEM, "database", str(error))
         return

@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from quire import runtime
-from quire.cli.commands import option, take_options, with_options
-from quire.cli.show import note
+from quire.cli.commands import option, take_options, take_unlocking, unlocking_options, with_options
+from quire.cli.tables import note
 from quire.cli.text import json_text
 from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN
 
@@ -27,6 +27,7 @@ def up() -> Callable[..., None]:
         from quire.runtime.run import run_node
 
         options = take_options(ctx, given)
+        unlocking = take_unlocking(given)
 
         def ready(node: runtime.NodeInfo) -> None:
             page = f"http://{node.api}/#token={node.token}"
@@ -38,11 +39,12 @@ def up() -> Callable[..., None]:
                 note("Press Ctrl-C to stop.")
             sys.stdout.flush()
 
-        run_node(runtime.home_folder(options.home), ready=ready, **given)
+        run_node(runtime.home_folder(options.home), ready=ready, unlocking=unlocking, **given)
 
     parameters = [
         option("listen", DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
         option("api", DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
         option("strategy", "bloom", str, "--strategy", "How to sync: bloom or full.", "NAME"),
+        *unlocking_options(),
     ]
     return with_options(run, parameters, _UP)

@@ -3,35 +3,21 @@
 Owns: one presentation for each operation that needs its own. Must not know: how results come about.
 """
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quire.cli.access import Options, Outcome
+from quire.cli.show_devices import DEVICE_PRESENTATIONS
+from quire.cli.show_members import MEMBER_PRESENTATIONS
 from quire.cli.status_text import status_lines
+from quire.cli.tables import Params, Present, console, line, note, table
 from quire.cli.text import clean, clean_lines, json_text, local_time, plural
-from quire.core.encoding import is_key
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Params = Mapping[str, Any]
-#: Columns of a pipe, where nobody's terminal limits a line.
-_PIPE_WIDTH = 100_000
 _LONGEST_CELL = 60
-
-
-def console() -> "Console":
-    """Standard output; without colours and with lines of any length when it is not a terminal."""
-    from rich.console import Console  # 20 ms that `--json` need not wait for
-
-    is_terminal = sys.stdout.isatty()
-    return Console(highlight=False, emoji=False, width=None if is_terminal else _PIPE_WIDTH)
-
-
-def note(text: str) -> None:
-    """Something beside the result, on standard error."""
-    print(text, file=sys.stderr)
+_ROLES = {"guest": "a guest, who can only read", "member": "a member", "admin": "an admin"}
 
 
 def outcome(name: str, done: Outcome, options: Options, params: Params) -> None:
@@ -44,30 +30,8 @@ def outcome(name: str, done: Outcome, options: Options, params: Params) -> None:
         return
     present = _PRESENTATIONS.get(name, _anything)
     present(console(), result, params)
-    if name in ("sendMessage", "joinSpace") and not done.online:
+    if not done.online and (name == "sendMessage" or (name == "joinSpace" and result["waiting"])):
         note("No node is running here: it goes out when `quire up` runs.")
-
-
-def _line(out: "Console", text: str) -> None:
-    from rich.text import Text
-
-    out.print(Text(text), soft_wrap=True)
-
-
-def table(out: "Console", headings: list[str], rows: list[list[Any]], nothing: str) -> None:
-    """A plain table, or `nothing` on standard error."""
-    if not rows:
-        note(nothing)
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        grid.add_column(heading, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(clean("" if cell is None else cell)) for cell in row))
-    out.print(grid)
 
 
 def _messages(out: "Console", result: Any, params: Params) -> None:
@@ -85,13 +49,12 @@ def _messages(out: "Console", result: Any, params: Params) -> None:
 
 
 def _place(message: Mapping[str, Any]) -> str:
-    channel = clean(message["channel_id"])
-    return "(direct)" if is_key(channel) else f"#{channel}"
+    return ("@" if message["kind"] == "direct" else "#") + clean(message["channel_name"])
 
 
 def _sent(out: "Console", result: Any, params: Params) -> None:
     target = clean(params["target"])
-    _line(out, f"Sent to {target if target[:1] in '@#' else '#' + target}.")
+    line(out, f"Sent to {target if target[:1] in '@#' else '#' + target}.")
 
 
 def _identities(out: "Console", result: Any, _: Params) -> None:
@@ -106,14 +69,23 @@ def _spaces(out: "Console", result: Any, _: Params) -> None:
 
 
 def _channels(out: "Console", result: Any, _: Params) -> None:
-    rows = [[("@" if c["direct"] else "#") + c["name"], local_time(c["last_ts"])] for c in result]
-    table(out, ["CHANNEL", "LAST MESSAGE"], rows, "No messages yet.")
+    rows = [
+        [
+            ("@" if c["direct"] else "#") + c["name"],
+            "private" if c["private"] else "",
+            c["unread"] or "",
+            local_time(c["last_ts"]) if c["last_ts"] else "",
+        ]
+        for c in result
+    ]
+    table(out, ["CHANNEL", "", "UNREAD", "LAST MESSAGE"], rows, "No channels yet.")
 
 
 def _peers(out: "Console", result: Any, _: Params) -> None:
     rows = [
         [
             p["name"] or "?",
+            p["role"],
             p["state"],
             p["address"],
             local_time(p["last_heard_ts"]),
@@ -122,26 +94,61 @@ def _peers(out: "Console", result: Any, _: Params) -> None:
         ]
         for p in result
     ]
-    headings = ["NAME", "STATE", "ADDRESS", "LAST HEARD", "TO SEND", "PUBLIC KEY"]
+    headings = ["NAME", "ROLE", "STATE", "ADDRESS", "LAST HEARD", "TO SEND", "PUBLIC KEY"]
     table(out, headings, rows, "Nobody is known here yet. `quire invite` makes a link to hand on.")
 
 
-def _link(_: "Console", result: Any, __: Params) -> None:
-    print(result["link"])
-    if not result["addresses"]:
-        note(
-            "No node has run here yet, so the link has no address in it: whoever joins cannot find you. "
-            "Start `quire up`, then invite again."
-        )
-
-
 def _joined(out: "Console", result: Any, _: Params) -> None:
-    _line(out, f"{clean(result['identity'])} is in the space {clean(result['name'])!r} now.")
+    who, where = clean(result["identity"]), repr(clean(result["name"]))
+    if result["waiting"]:
+        line(out, f"{who} is waiting for a member of {where} to let them in: `quire status` tells.")
+    else:
+        line(out, f"{who} is in the space {where} now.")
+
+
+def _granted(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"{_who(result)} is {_ROLES[result['role']]} now.")
+
+
+def _removed(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"{_who(result)} is removed. What is written from now on is sealed with a new key.")
+
+
+def _banned(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"{_who(result)} is removed, and no invite lets them in again, until `quire member unban`.")
+
+
+def _unbanned(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"{_who(result)} can be invited again.")
+
+
+def _left(out: "Console", _: Any, __: Params) -> None:
+    line(out, "You have left this space. What was synced so far stays readable here.")
+
+
+def _requests(out: "Console", result: Any, _: Params) -> None:
+    rows = [[r["name"], local_time(r["ts"]), r["pubkey"]] for r in result]
+    table(out, ["NAME", "ASKED", "PUBLIC KEY"], rows, "Nobody waits to be let in.")
+
+
+def _approved(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"{_who(result)} is let in.")
+
+
+def _phrase(out: "Console", result: Any, _: Params) -> None:
+    line(out, result["phrase"])
+    note(
+        "Whoever has these words is you, for ever and on every device. Write them on paper, and show them to nobody."
+    )
+
+
+def _who(result: Any) -> str:
+    return clean(result["name"] or result.get("member") or result.get("pubkey"))
 
 
 def _status(out: "Console", result: Any, _: Params) -> None:
-    for line in status_lines(result):
-        _line(out, line)
+    for text in status_lines(result):
+        line(out, text)
 
 
 def _sql(out: "Console", result: Any, _: Params) -> None:
@@ -160,14 +167,14 @@ def _short(value: Any) -> Any:
 def _verified(out: "Console", result: Any, _: Params) -> None:
     damage = result["damage"]
     if not damage:
-        _line(out, f"All is well: {plural(result['events'], 'event')} checked, nothing is damaged.")
+        line(out, f"All is well: {plural(result['events'], 'event')} checked, nothing is damaged.")
         return
-    _line(out, f"{plural(result['damaged'], 'fault')} in {plural(result['events'], 'event')}:")
+    line(out, f"{plural(result['damaged'], 'fault')} in {plural(result['events'], 'event')}:")
     table(out, ["WHAT", "EVENT", "DETAIL"], [[d["what"], d["event_id"], d["detail"]] for d in damage], "")
 
 
 def _rebuilt(out: "Console", result: Any, _: Params) -> None:
-    _line(out, f"All views were made anew from {plural(result['events'], 'event')}.")
+    line(out, f"All views were made anew from {plural(result['events'], 'event')}.")
     if result["set_aside"]:
         count = plural(result["set_aside"], "damaged event")
         note(f"{count} set aside: they come back from any peer that has them whole.")
@@ -178,27 +185,38 @@ def _anything(out: "Console", result: Any, _: Params) -> None:
     if rows and isinstance(rows[0], dict):
         table(out, [key.upper() for key in rows[0]], [list(row.values()) for row in rows], "")
     else:
-        _line(out, clean(result))
+        line(out, clean(result))
 
 
 def _as_list(result: Any) -> list[Any]:
     return result if isinstance(result, list) else [result]
 
 
-_PRESENTATIONS: dict[str, Callable[["Console", Any, Params], None]] = {
+_PRESENTATIONS: dict[str, Present] = {
     "sendMessage": _sent,
     "getMessages": _messages,
     "searchMessages": _messages,
     "listChannels": _channels,
     "createIdentity": _identities,
     "listIdentities": _identities,
+    "renameIdentity": _identities,
     "createSpace": _spaces,
     "listSpaces": _spaces,
-    "createInvite": _link,
+    "renameSpace": _spaces,
     "joinSpace": _joined,
+    "grantRole": _granted,
+    "removeMember": _removed,
+    "banMember": _banned,
+    "unbanMember": _unbanned,
+    "leaveSpace": _left,
+    "listRequests": _requests,
+    "approveRequest": _approved,
+    "showPhrase": _phrase,
     "getPeers": _peers,
     "getStatus": _status,
     "query": _sql,
     "verify": _verified,
     "rebuild": _rebuilt,
+    **MEMBER_PRESENTATIONS,
+    **DEVICE_PRESENTATIONS,
 }

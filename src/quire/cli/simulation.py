@@ -12,8 +12,9 @@ import typer
 
 from quire.cli.access import Options
 from quire.cli.commands import option, take_options, with_options
-from quire.cli.show import console, note, table
+from quire.cli.tables import console, note, table
 from quire.cli.text import json_text, plural
+from quire.runtime import keep_in_file
 
 if TYPE_CHECKING:
     from quire.sim.run import DeviceResult, Result
@@ -34,6 +35,7 @@ def sim() -> Callable[..., None]:
     """The command `sim`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.sim.device import home_key
         from quire.sim.run import simulate
         from quire.sim.scenario import DEFAULT
 
@@ -42,6 +44,8 @@ def sim() -> Callable[..., None]:
             _list(options)
             return
         result = simulate(given["scenario"] or DEFAULT, given["seed"], given["keep"])
+        for device in result.devices if given["keep"] else []:
+            keep_in_file(given["keep"] / device.device, home_key(given["seed"], device.device))
         if options.json:
             print(json_text(result))
         else:

@@ -8,6 +8,9 @@ from typing import Any
 
 from quire.cli.text import clean, local_time, plural
 
+#: So much of a key tells devices apart.
+_SHORT = 8
+
 
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
     """The whole status, one line after the other."""
@@ -43,6 +46,12 @@ def _health(health: dict[str, Any]) -> Iterator[str]:
 
 def _space(space: dict[str, Any]) -> Iterator[str]:
     yield f"  {clean(space['name'])}: {plural(space['held'], 'event')} held, {space['valid']:,} valid"
+    if space["revoked"]:
+        yield "    revoked: this device was taken away by another one of the identity; nobody takes anything from it"
+    if space["joining"]:
+        yield f"    joining: {clean(space['joining'])}"
+    if space["locked"]:
+        yield f"    locked: {plural(space['locked'], 'event')} under a key that has not come yet"
     for waiting in space["blocked"]:
         yield f"    waiting: {plural(waiting['count'], 'event')}, {clean(waiting['reason'])}"
     if space["unsupported"]:
@@ -58,7 +67,7 @@ def _space(space: dict[str, Any]) -> Iterator[str]:
 
 
 def _peer(peer: dict[str, Any]) -> str:
-    name = clean(peer["name"] or peer["pubkey"])
+    name = clean(peer["name"] or peer["pubkey"] or f"a device unknown here ({peer['device'][:_SHORT]}…)")
     theirs = "unknown" if peer["theirs"] is None else f"{peer['theirs']:,}"
     text = f"{name}: {peer['state']}"
     if peer["address"]:
@@ -66,6 +75,8 @@ def _peer(peer: dict[str, Any]) -> str:
     text += (
         f", they hold {theirs}, {peer['pending']:,} to send, last heard {local_time(peer['last_heard_ts'])}"
     )
+    if peer["standing"]:
+        text += f", {clean(peer['standing'])}"
     if "other-strategy" in peer["rejected"]:
         text += ", it syncs by another strategy: start both with the same --strategy"
     if peer["rejected"]:

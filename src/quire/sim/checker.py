@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from quire.errors import NotFound
+from quire.errors import NotFound, NotIn, Refused
 from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -98,6 +98,11 @@ def _identities(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Devic
                 yield device, identity, f"{name} on {device.name}"
 
 
+def _staying(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Device, str, str]]:
+    """The same without those who were removed."""
+    return (found for found in _identities(truth, devices) if found[1] not in truth.removed)
+
+
 def _acknowledged_lost(truth: Truth, devices: Sequence[Device]) -> list[str]:
     faults = []
     for device, identity, who in _identities(truth, devices):
@@ -113,7 +118,7 @@ def _acknowledged_lost(truth: Truth, devices: Sequence[Device]) -> list[str]:
 
 def _differs(case: _Case) -> Iterator[str]:
     """Messages that someone should see and does not, should not and does, or sees twice."""
-    for device, identity, who in _identities(case.truth, case.devices):
+    for device, identity, who in _staying(case.truth, case.devices):
         seen = evidence.messages(device.home, identity)
         for shown in sorted((case.expected[identity] - seen).elements()):
             yield f"{who} lacks {shown.body_text[:40]!r} by {case.truth.names[shown.sender]}"
@@ -127,7 +132,7 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
     held = {
         who: evidence.held(device.home, who) for device, who, _name in _identities(case.truth, case.everyone)
     }
-    for _device, identity, who in _identities(case.truth, case.devices):
+    for _device, identity, who in _staying(case.truth, case.devices):
         if foreign := held[identity].keys() - set(case.truth.spaces_of(identity)):
             yield f"{who} holds events of {len(foreign)} spaces that it is not in"
         for space in case.truth.spaces_of(identity):
@@ -148,14 +153,16 @@ def _out_of_sync(case: _Case) -> Iterator[str]:
     for device in case.devices:
         met: dict[tuple[str, str], None] = {}
         for member in device.home.store.memberships.all():
-            for peer, status in device.node.sessions(member).items():
+            for device_key, status in device.node.sessions(member).items():
                 if status.connected:
+                    peer = case.truth.owners[device_key]
                     met[member.space_id, case.truth.devices[peer]] = None
-                    if not status.in_sync:
+                    if not status.in_sync and not {peer, member.account_id} & case.truth.removed.keys():
                         who = f"{case.truth.names[member.account_id]} on {device.name}"
                         yield f"{who} does not know itself to be in sync with {case.truth.names[peer]}"
         for space, members in case.truth.members.items():
-            lives_on = dict.fromkeys(case.truth.devices[member] for member in members)
+            staying = [member for member in members if member not in case.truth.removed]
+            lives_on = dict.fromkeys(case.truth.devices[member] for member in staying)
             if device.name in lives_on:
                 for other in lives_on:
                     if other != device.name and (space, other) not in met:
@@ -173,9 +180,13 @@ def _writes_torn(case: _Case) -> Iterator[str]:
 
 
 def _wrongly_refused(case: _Case) -> Iterator[str]:
-    """Writes refused for any reason but a device that is down, or an addressee who is not known there yet."""
+    """Writes refused for any reason but a device that is down, a writer who is not let in yet, or an addressee
+    who is not known there yet."""
     for write in case.truth.writes:
-        if write.why and write.why not in (DOWN, NotFound.code):
+        gone = case.truth.removed.get(write.writer)
+        if gone is not None and gone.at_ms <= write.at_ms and write.why == Refused.code:
+            continue
+        if write.why and write.why not in (DOWN, NotIn.code, NotFound.code):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 
 
@@ -203,6 +214,24 @@ def _honest_refused(case: _Case) -> Iterator[str]:
             yield f"{device.name} was in trouble: {text}"
         if found := evidence.damage(device.home):
             yield f"{device.name} has a damaged database: {found}"
+
+
+def _removed_know_more(case: _Case) -> Iterator[str]:
+    """Removed people who hold a key that was made after, or see what was sealed under one."""
+    homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
+    for device, identity, who in _identities(case.truth, case.devices):
+        gone = case.truth.removed.get(identity)
+        if gone is None:
+            continue
+        if more := evidence.keys(device.home, identity, gone.space_id) - gone.keys:
+            yield f"{who} was removed and holds {len(more)} keys that were made later"
+        under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
+        later = {event_id for event_id, key in under.items() if key not in gone.keys}
+        if seen := later & evidence.shown_ids(device.home, identity):
+            yield f"{who} was removed and sees {len(seen)} messages under later keys"
+        for write in case.truth.writes:
+            if write.writer == gone.by and write.at_ms > gone.at_ms and not later.issuperset(write.event_ids):
+                yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
 
 
 def _order_matters(case: _Case) -> Iterator[str]:
@@ -233,6 +262,7 @@ _CHECKS: tuple[_Check, ...] = (
     _writes_torn,
     _wrongly_refused,
     _out_of_order,
+    _removed_know_more,
     _honest_refused,
     _order_matters,
 )

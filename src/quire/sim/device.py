@@ -10,6 +10,8 @@ from pathlib import Path
 import apsw
 
 from quire.core.address import HostPort, format_address
+from quire.core.keys import KEY_BYTES
+from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.node import Arrived, Node, Trouble
@@ -19,6 +21,11 @@ PORT = 7700
 #: Virtual time 0 as a time of day: 2026-01-01 00:00 UTC (ms).
 EPOCH_MS = 1_767_225_600_000
 _FILES = ("quire.db", "quire.db-wal")
+
+
+def home_key(seed: int, name: str) -> bytes:
+    """The 32-byte key of a device's home: whoever keeps the home needs it to open it."""
+    return Stream(f"{seed} device {name} home key")(KEY_BYTES)
 
 
 class Crashed(BaseException):
@@ -38,6 +45,7 @@ class Device:
         self._folder = folder
         self._seed = seed
         self._strategy = strategy
+        self._vault = Vault(home_key(seed, name))
         self._home: Home | None = None
         self._node: Node | None = None
         self._steady = 0
@@ -73,7 +81,7 @@ class Device:
         """Start the node from what the disk holds."""
         entropy = Stream(f"{self._seed} device {self.name} run {self.crashes}")
         self._steady = int.from_bytes(entropy(3), "big")
-        self._home = Home(self._folder / "quire.db", REGISTRY, entropy)
+        self._home = Home(self._folder / "quire.db", REGISTRY, entropy, self._vault)
         addresses = (format_address(*self.address),)
         steady = now + self._steady
         self._node = Node(self._home, self._strategy, steady, self.wall(now) - steady, addresses)

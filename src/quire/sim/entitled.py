@@ -3,7 +3,8 @@
 Owns: the step from `sim_events` to expected messages. Must not know: devices, stores, how it is compared.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from quire.sim.ground import DONE, GroundTruth, SimEvent
@@ -43,6 +44,15 @@ class Write:
         return [Shown(self.space_id, self.seen_by[identity], self.writer, text) for text in self.texts]
 
 
+class Removal(NamedTuple):
+    """`by` removed somebody from a space, when its keys were `keys` (ids)."""
+
+    at_ms: int
+    by: str
+    space_id: str
+    keys: frozenset[str]
+
+
 @dataclass
 class Truth:
     """What `sim_events` says came of the plan so far."""
@@ -50,10 +60,14 @@ class Truth:
     #: Of each identity: its name, and the device it lives on.
     names: dict[str, str] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+    #: Device key → the identity that it signs for.
+    owners: dict[str, str] = field(default_factory=dict)
     #: Space id → identities, in order of joining.
     members: dict[str, list[str]] = field(default_factory=dict)
+    #: Who was removed: its view is what it had until then, and some of what came before the others knew.
+    removed: dict[str, Removal] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
-    #: People who could not found, invite or join, and why.
+    #: People who could not found, invite, join or remove, and why.
     shut_out: list[str] = field(default_factory=list)
 
     def spaces_of(self, identity: str) -> list[str]:
@@ -68,7 +82,7 @@ def work_out(ground: GroundTruth) -> Truth:
     keys: dict[str, str] = {}
     spaces: dict[str, str] = {}
     for event in plan:
-        if event.action not in ("found", "invite", "join"):
+        if event.action not in ("found", "invite", "join", "remove"):
             continue
         outcome = outcomes.get(event.n)
         if outcome is None or outcome.action != DONE:
@@ -76,16 +90,31 @@ def work_out(ground: GroundTruth) -> Truth:
             truth.shut_out.append(
                 f"{event.actor} could not {event.action} at {event.at_ms / 1000:.1f} s: {why}"
             )
+        elif event.action == "remove":
+            space, by = spaces[event.detail["space"]], keys[event.actor]
+            truth.removed[outcome.detail["pubkey"]] = Removal(
+                outcome.at_ms, by, space, frozenset(outcome.detail["keys"])
+            )
         elif event.action != "invite":
             key, space = outcome.detail["pubkey"], outcome.detail["space_id"]
             keys[event.actor], spaces[event.detail["space"]] = key, space
             truth.names[key], truth.devices[key] = event.actor, event.detail["device"]
+            truth.owners[outcome.detail["device_key"]] = key
             truth.members.setdefault(space, []).append(key)
     for event in plan:
         if event.action == "write" and event.actor in keys and event.detail["space"] in spaces:
             space = spaces[event.detail["space"]]
-            truth.writes.append(_write(event, outcomes.get(event.n), keys, space, truth.members[space]))
+            write = _write(event, outcomes.get(event.n), keys, space, truth.members[space])
+            truth.writes.append(_as_removed(write, truth.removed))
     return truth
+
+
+def _as_removed(write: Write, removed: Mapping[str, Removal]) -> Write:
+    """What was removed people's, from then on, is for themselves; and others' is not for them."""
+    gone = {who for who, removal in removed.items() if removal.at_ms <= write.at_ms}
+    if write.writer in gone:
+        return replace(write, seen_by={write.writer: write.seen_by[write.writer]})
+    return replace(write, seen_by={who: where for who, where in write.seen_by.items() if who not in gone})
 
 
 def _write(

@@ -7,6 +7,9 @@ ground truth.
 from collections import Counter
 from random import Random
 
+from quire.core.keys import KEY_BYTES
+from quire.core.sealing import NONCE_BYTES
+from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
@@ -17,9 +20,15 @@ from quire.store.memberships import Membership
 
 #: A time of day at which no event is held for being too far ahead (ms).
 _FAR_FUTURE = 1 << 42
+_WHOSE = "JOIN accounts AS a ON a.n = x.account JOIN spaces AS s ON s.n = x.space"
 _VIEWS = (
     "SELECT event_id, channel_id, sender, ts, body_text, account_id, space_id FROM message_index",
-    "SELECT event_id, subject, action, author_user, ts, account_id, space_id FROM auth_graph",
+    "SELECT event_id, subject, action, author_user, ts, counts, account_id, space_id FROM auth_graph",
+    f"SELECT x.member, x.role, x.since, a.account_id, s.space_id FROM members AS x {_WHOSE}",
+    "SELECT d.device, x.member, x.wrap, x.standing, a.account_id, s.space_id"
+    f" FROM member_devices AS x JOIN devices AS d ON d.n = x.device {_WHOSE}",
+    "SELECT d.device, x.first, x.last, a.account_id, s.space_id"
+    f" FROM hidden AS x JOIN devices AS d ON d.n = x.device {_WHOSE}",
 )
 Views = Counter[tuple[object, ...]]
 
@@ -30,6 +39,34 @@ def messages(home: Home, identity: str) -> Counter[Shown]:
         "SELECT space_id, channel_id, sender, body_text FROM message_index WHERE account_id = ?", (identity,)
     )
     return Counter(Shown(*row) for row in rows)
+
+
+def shown_ids(home: Home, identity: str) -> set[str]:
+    """The ids of the messages that an identity sees."""
+    rows = home.store.db.all("SELECT event_id FROM message_index WHERE account_id = ?", (identity,))
+    return {event_id for (event_id,) in rows}
+
+
+def keys(home: Home, identity: str, space_id: str) -> set[str]:
+    """The ids, in hexadecimal, of the keys of a space that an identity holds."""
+    rows = home.store.db.all(
+        "SELECT hex(e.key_id) FROM space_keys AS k JOIN epochs AS e ON e.n = k.epoch"
+        " JOIN accounts AS a ON a.n = k.account JOIN spaces AS s ON s.n = e.space"
+        " WHERE a.account_id = ? AND s.space_id = ?",
+        (identity, space_id),
+    )
+    return {key for (key,) in rows}
+
+
+def sealed_under(home: Home, identity: str, space_id: str) -> dict[str, str]:
+    """Event id → id of its key, of everything that an identity holds in a space."""
+    rows = home.store.db.all(
+        "SELECT b.event_id, hex(k.key_id) FROM received AS r JOIN blobs AS b ON b.n = r.event"
+        " JOIN epochs AS k ON k.n = b.epoch JOIN accounts AS a ON a.n = r.account"
+        " JOIN spaces AS s ON s.n = r.space WHERE a.account_id = ? AND s.space_id = ?",
+        (identity, space_id),
+    )
+    return dict(rows)
 
 
 def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str]]:
@@ -91,21 +128,28 @@ def other_orders(home: Home, member: Membership, random: Random) -> dict[str, Vi
     shuffled = list(sealed)
     random.shuffle(shuffled)
     orders = {"backwards": sealed[::-1], "shuffled": shuffled, "twice": [*shuffled, *sealed]}
-    return {name: _take_in(member, order, random) for name, order in orders.items()}
+    return {name: _take_in(home, member, order, random) for name, order in orders.items()}
 
 
-def _take_in(member: Membership, sealed: list[bytes], random: Random) -> Views:
+def _take_in(home: Home, member: Membership, sealed: list[bytes], random: Random) -> Views:
     """Views of a fresh store that is given these events in batches of random size."""
-    fresh = Home(":memory:", REGISTRY, Stream("unused"))
+    entropy = Stream("checker")
+    fresh = Home(":memory:", REGISTRY, entropy, Vault(entropy(KEY_BYTES)))
     try:
         with fresh.store.transaction():
-            account = fresh.store.memberships.add_account(member.device_key)
-            key, _ = member.epochs[member.current_epoch]
-            here = fresh.store.memberships.add(account, member.space_id, key, member.name, member.kind)
+            memberships = fresh.store.memberships
+            account = memberships.add_account(
+                member.account_id, member.device_key, "[]", entropy(2 * NONCE_BYTES)
+            )
+            here = memberships.add(account, member.space_id, member.link_key, member.name, member.kind)
+            for epoch, (key, _) in member.epochs.items():
+                memberships.add_key(here, key, home.store.memberships.key_name(member, epoch))
         at = 0
         while at < len(sealed):
             size = 1 + random.randrange(60)
-            ingest(fresh, here, sealed[at : at + size], "checker", _FAR_FUTURE)
+            ingest(
+                fresh, memberships.get(account, here.space), sealed[at : at + size], "checker", _FAR_FUTURE
+            )
             at += size
         return views(fresh)
     finally:

@@ -7,8 +7,10 @@ Must not know: time beyond `now`, the network, who judges.
 from collections.abc import Callable
 from typing import Any
 
+from quire.errors import NotIn
 from quire.events.context import Context
-from quire.handlers import identity, message, space
+from quire.handlers import identity, invite, joining, message, role, space
+from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.ground import SimEvent
 
@@ -26,23 +28,34 @@ def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any
     me = event.actor
     if me not in known:
         identity.create(ctx, me)
-    made = space.create(_context(device, now, me), event.detail["space"])
-    return {
-        "space_id": made.space_id,
-        "pubkey": _context(device, now, me, event.detail["space"]).member.account_id,
-    }
+    space.create(_context(device, now, me), event.detail["space"])
+    return _who(_context(device, now, me, event.detail["space"]))
 
 
 def _invite(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
-    link = identity.invite(_context(device, now, event.actor, event.detail["space"])).link
+    link = invite.create(_context(device, now, event.actor, event.detail["space"])).link
     links[event.detail["space"], event.detail["guest"]] = link
     return {"link": link}
 
 
 def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
-    joined = identity.join(_context(device, now), links[event.detail["space"], event.actor], event.actor)
-    member = _context(device, now, event.actor, event.detail["space"]).member
-    return {"space_id": joined.space_id, "pubkey": member.account_id}
+    link = links.get((event.detail["space"], event.actor))
+    if link is None:
+        raise NotIn("Nobody has handed on a link yet.")
+    joining.join(_context(device, now), link, event.actor)
+    return _who(_context(device, now, event.actor, event.detail["space"]))
+
+
+def _who(ctx: Context) -> dict[str, Any]:
+    member = ctx.member
+    return {"space_id": member.space_id, "pubkey": member.account_id, "device_key": member.device}
+
+
+def _remove(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
+    ctx = _context(device, now, event.actor, event.detail["space"])
+    before = evidence.keys(device.home, ctx.member.account_id, ctx.member.space_id)
+    gone = role.remove(ctx, event.detail["who"])
+    return {"pubkey": gone.member, "keys": sorted(before)}
 
 
 def _write(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
@@ -66,5 +79,6 @@ ACTIONS: dict[str, Callable[[Device, SimEvent, Links, int], dict[str, Any]]] = {
     "found": _found,
     "invite": _invite,
     "join": _join,
+    "remove": _remove,
     "write": _write,
 }

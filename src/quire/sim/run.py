@@ -104,7 +104,8 @@ class _Run:
     def to_the_end(self) -> list[str]:
         """Carry it out and wait until all have settled, or should have; what is wrong."""
         try:
-            self.world.run(self.world.last_step)
+            while self.world.now < self.world.last_step:
+                self.world.run(self.world.last_step)
             self._checker.expect()
             self._settle()
         except Exception as error:

@@ -26,6 +26,8 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: How many are (also) in a second space.
     second_space: _Count = 0
     join_within_s: int = 5
+    #: How many the founder removes from the first space towards the end; they, and the others, write on.
+    removals: _Count = 0
 
 
 class Writing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 Owns: the plan, as rows of `sim_events`. Must not know: how it is carried out, or judged.
 """
 
+from collections import Counter
 from random import Random
 
 import msgspec
@@ -30,6 +31,8 @@ _WORDS = (
 _SPACES = ("commons", "workshop")
 _LARGE = 12_000
 _MOST_AT_ONCE = 25
+#: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
+_SILENT_MS = 8_000
 
 
 def write_plan(ground: GroundTruth, scenario: Scenario, seed: int) -> None:
@@ -52,8 +55,11 @@ class _Workload:
         self._members: list[tuple[str, str, int]] = []
         self.steps: list[Step] = [Step(0, name, "boot", {"host": host}) for name, host in hosts.items()]
         self.steps.append(Step(0, "network", "conditions", msgspec.to_builtins(scenario.network)))
+        #: Who is removed from the first space, and when.
+        self._removed: dict[str, int] = {}
         self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
         self._gather()
+        self._remove()
         for device in dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite"):
             self._faults.keep_in_place(device)
         self.steps += self._faults.steps
@@ -101,6 +107,28 @@ class _Workload:
         self._do(at, person, "join", space)
         self._members.append((space, person, at))
 
+    def _remove(self) -> None:
+        """The founder removes some of those who live alone, have invited nobody and are in one space."""
+        home_of = Counter(self._device.values())
+        inviters = {step.actor for step in self.steps if step.action == "invite"}
+        places = Counter(person for _, person, _ in self._members)
+        able = [
+            person
+            for person in self._people[1:]
+            if home_of[self._device[person]] == places[person] == 1 and person not in inviters
+        ]
+        founder = self._people[0]
+        for person in able[: self._scenario.people.removals]:
+            at = self._faults.when_up(
+                self._device[founder], self._end * 2 // 3 + self._random.randrange(1_000)
+            )
+            self._removed[person] = at
+            self._do(at, founder, "remove", _SPACES[0], who=person)
+
+    def _silent(self, person: str, at: int) -> bool:
+        removed = self._removed.get(person)
+        return removed is not None and removed - _SILENT_MS <= at <= removed
+
     def _write(self, number: int) -> None:
         """One write; some come just as the device is about to crash."""
         random = self._random
@@ -114,6 +142,7 @@ class _Workload:
             (space, person)
             for space, person, since in self._members
             if since < at
+            and not self._silent(person, at)
             and (self._device[person] == doomed if doomed else self._faults.is_up(self._device[person], at))
         ]
         if able:

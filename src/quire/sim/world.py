@@ -4,13 +4,14 @@ Owns: the order in which things happen, and noting what came of what was planned
 meant to come of it (that is the checker's), where the plan came from.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from quire.errors import UserError
+from quire.errors import NotIn, UserError
 from quire.sim import people
 from quire.sim.device import Crashed, Device
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
@@ -19,6 +20,9 @@ from quire.sim.scenario import Conditions
 
 #: A node that has something to do so often within one millisecond will never be done.
 MAX_TURNS_AT_ONCE = 10_000
+#: Who cannot invite or join yet (it is not let in itself, has no link, its device is down) tries again so often,
+#: for so long (ms).
+TRY_AGAIN_MS, PATIENCE_MS = 1_000, 120_000
 
 
 class Stuck(Exception):
@@ -46,7 +50,7 @@ class World:
 
     @property
     def last_step(self) -> int:
-        """When the last planned thing happens (ms)."""
+        """When the last planned thing happens (ms); later than it was if something has to be tried again."""
         return self._plan[-1].at_ms
 
     def run(self, until: int) -> None:
@@ -116,16 +120,23 @@ class World:
     def _act(self, event: SimEvent) -> None:
         device = self.devices[event.detail["device"]]
         if not device.running:
-            self._note(event, REFUSED, {"why": DOWN, "words": "the device is down"})
+            self._not_done(event, DOWN, "the device is down")
             return
         with self._mortal(device):
             try:
                 done = people.act(device, event, self._links, self.now)
             except UserError as error:
-                self._note(event, REFUSED, {"why": error.code, "words": str(error)})
+                self._not_done(event, error.code, str(error))
                 return
             self._note(event, DONE, done)
             device.committed(self.now)
+
+    def _not_done(self, event: SimEvent, why: str, words: str) -> None:
+        again = event._replace(at_ms=self.now + TRY_AGAIN_MS, tries=event.tries + 1)
+        if event.action != "write" and why in (DOWN, NotIn.code) and again.tries * TRY_AGAIN_MS < PATIENCE_MS:
+            insort(self._plan, again, self._next, key=lambda one: one.at_ms)
+        else:
+            self._note(event, REFUSED, {"why": why, "words": words})
 
     def _note(self, event: SimEvent, outcome: str, detail: dict[str, object]) -> None:
         self._ground.add(self.now, event.actor, outcome, {"of": event.n, **detail})

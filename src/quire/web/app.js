@@ -41,7 +41,8 @@ const target = (channel) => (isPeer(channel) ? `@${channel}` : `#${channel}`);
 
 function title(channel) {
   const peer = now.peers.find((one) => one.pubkey === channel);
-  return peer ? `@${peer.name || peer.pubkey}` : `#${channel}`;
+  const known = now.channels.find((one) => one.channel_id === channel);  // a private one goes by an id
+  return peer ? `@${peer.name || peer.pubkey}` : `#${known?.name ?? channel}`;
 }
 
 async function choose(wanted = {}) {
@@ -123,14 +124,15 @@ function draw() {
   const names = new Set(["general", ...now.channels.filter((c) => !c.direct).map((c) => c.channel_id)]);
   if (!isPeer(now.channel)) names.add(now.channel);
   const current = now.results ? null : now.channel;
-  fill(byId("channels"), JSON.stringify([[...names], current, [...now.unread]]), () => [...names].map(channelItem));
+  const drawn = [...names].map((name) => [name, title(name)]);
+  fill(byId("channels"), JSON.stringify([drawn, current, [...now.unread]]), () => [...names].map(channelItem));
   showPeople(now.peers, current, now.unread, open);
   if (!now.results) byId("where").textContent = title(now.channel);
 }
 
 function channelItem(name) {
   const button = element("button", { type: "button", "data-id": name });
-  button.append(element("bdi", { className: "name", textContent: `#${name}` }));
+  button.append(element("bdi", { className: "name", textContent: title(name) }));
   const unread = now.unread.get(name);
   if (unread) button.append(element("span", { className: "unread", textContent: unread, title: "unread" }));
   if (name === now.channel && !now.results) button.setAttribute("aria-current", "true");

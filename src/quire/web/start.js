@@ -2,6 +2,8 @@
 
 import { byId } from "./elements.js";
 
+const LOOK_MS = 500; // between looks at whether a member has answered
+
 // Show it for `identity` (undefined where the home has none yet); resolves with what to open:
 // `{identity, space}` (public key, id), or null when the person went back.
 export function start(api, identity, canGoBack) {
@@ -55,9 +57,22 @@ async function madeIdentity(api, name) {
   return known.find((one) => one.name === name) ?? (await api.call("createIdentity", { name }, {}));
 }
 
+// Wait until a member's node has let us in; the node asks by itself, also when this page is closed.
+async function letIn(api, name, joined) {
+  while (!byId("start").hidden) {
+    const status = await api.call("getStatus", {}, { as: name });
+    const space = status.identities[0].spaces.find((one) => one.space_id === joined.space_id);
+    if (space.refused) throw new Error(`You were ${space.joining}. Ask whoever gave you the link for a new one.`);
+    if (!space.joining) return;
+    byId("start-error").textContent = `${joined.name}: ${space.joining}…`;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
 async function join(api, form) {
   const name = form.get("person").trim();
   const joined = await api.call("joinSpace", { link: form.get("link"), name }, {});
+  if (joined.waiting) await letIn(api, name, joined);
   const identities = await api.call("listIdentities", {}, {});
   return { identity: identities.find((one) => one.name === name)?.pubkey, space: joined.space_id };
 }

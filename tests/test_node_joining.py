@@ -1,0 +1,238 @@
+"""Nodes that let each other in by letters, and cut each other off, on a network in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quire.errors import Refused
+from quire.events.context import Context
+from quire.graph.rules import REASONS
+from quire.handlers import joining
+from quire.limits import REDIAL_MS
+from quire.net.standing import Refusal
+from tests.node.world import Station, World
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def _same(*stations: Station) -> bool:
+    return len({tuple(sorted(station.texts())) for station in stations}) == 1
+
+
+def _names(station: Station) -> list[str]:
+    return [peer["name"] for peer in station.ask("getPeers")]
+
+
+def _refusals(station: Station) -> list[Refusal | None]:
+    member = station.home.store.memberships.all()[0]
+    return [status.refused for status in station.running.sessions(member).values()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_newcomers_are_let_in_under_loss(tmp_path: Path, seed: int) -> None:
+    world = World(tmp_path, loss=0.4, seed=seed)
+    alice = world.founder()
+    alice.ask("sendMessage", target="general", text="before anybody came")
+    guests = [world.newcomer(name, alice) for name in ("bob", "carol", "dora")]
+    world.until(lambda: all(guest.is_in() for guest in guests), most=120_000)
+    for guest in guests:
+        guest.ask("sendMessage", target="general", text=f"{guest.name} is here")
+    world.until(lambda: _same(alice, *guests) and len(alice.texts()) == 4, most=120_000)
+    assert all(_names(station) == ["alice", "bob", "carol", "dora"] for station in (alice, *guests))
+    world.close()
+
+
+def test_who_waits_says_so_and_writes_nothing(world: World) -> None:
+    alice = world.founder()
+    world.run(2_000)
+    alice.down()
+    bob = world.newcomer("bob", alice)
+    world.run(10_000)
+    assert bob.joining() == "waiting for a member to let you in"
+    with pytest.raises(Refused, match="a member has to let it in first"):
+        bob.ask("sendMessage", target="general", text="too early")
+    alice.up()
+    world.until(bob.is_in, most=3 * REDIAL_MS)
+    assert bob.joining() == ""
+    assert bob.troubles() == []
+
+
+def test_a_member_lets_in_while_the_inviter_is_away(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    link = alice.ask("createInvite")["link"]
+    world.until(lambda: _same(alice, bob))
+    world.run(5_000)
+    alice.down()
+    # Carol has heard where Bob is, as a later link of the inviter's would tell.
+    carol = world.station("carol")
+    carol.ask("joinSpace", link=link, name="carol")
+    member = carol.home.store.memberships.all()[0]
+    device = bob.home.store.memberships.all()[0].device
+    carol.home.store.memberships.remember_address(
+        member.account, member.space, device, "{}:{}".format(*bob.address), 0
+    )
+    carol.up()
+    world.until(carol.is_in, most=3 * REDIAL_MS)
+    carol.ask("sendMessage", target="general", text="let in by bob")
+    world.until(lambda: bob.texts() == ["let in by bob"])
+    alice.up()
+    world.until(lambda: alice.texts() == ["let in by bob"], most=3 * REDIAL_MS)
+    assert _names(alice) == ["alice", "bob", "carol"]
+
+
+@pytest.mark.parametrize("who", ["inviter", "newcomer", "both"])
+@pytest.mark.parametrize("after", [0, 8, 12, 16, 20, 30])
+def test_joining_goes_on_across_restarts(world: World, who: str, after: int) -> None:
+    alice = world.founder()
+    bob = world.newcomer("bob", alice)
+    world.run(after)
+    for station, name in ((alice, "inviter"), (bob, "newcomer")):
+        if who in (name, "both"):
+            station.down()
+    world.run(2_000)
+    for station in (alice, bob):
+        if station.node is None:
+            station.up()
+    world.until(bob.is_in, most=3 * REDIAL_MS)
+    bob.ask("sendMessage", target="general", text="here at last")
+    world.until(lambda: alice.texts() == ["here at last"])
+    assert alice.ask("query", statement="SELECT count(*) AS n FROM auth_graph WHERE action = 'admit'")[
+        "rows"
+    ] == [{"n": 1}]
+
+
+def test_a_refusal_is_told_with_its_rule(world: World) -> None:
+    alice = world.founder()
+    late = world.newcomer("late", alice, expires="30m")
+    late.down()
+    world.now += DAY_MS
+    late.up()
+    world.until(lambda: late.space()["refused"] == "invite-expired")
+    assert late.joining() == "not let in: the invite has expired"
+    again = alice.ask("createInvite")["link"]
+    late.ask("joinSpace", link=again, name="late")
+    late.committed()
+    world.until(late.is_in)
+    assert late.space()["refused"] == ""
+
+
+def test_who_needs_a_word_waits_for_it_from_any_member(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    carol = world.newcomer("carol", alice, approve=True)
+    world.until(lambda: [one["name"] for one in bob.ask("listRequests")] == ["carol"])
+    assert carol.joining() == "waiting for a member to let you in: a member has been asked"
+    bob.ask("approveRequest", name="carol")
+    world.until(carol.is_in, most=3 * REDIAL_MS)
+    assert bob.ask("listRequests") == []
+
+
+def test_who_is_removed_is_cut_off_and_told(world: World) -> None:
+    alice = world.founder()
+    bob, carol = (world.guest(name, alice) for name in ("bob", "carol"))
+    alice.ask("sendMessage", target="general", text="with bob")
+    world.until(lambda: _same(alice, bob, carol) and alice.texts() == ["with bob"])
+    alice.ask("removeMember", name="bob")
+    alice.ask("sendMessage", target="general", text="without bob")
+    bob.ask("sendMessage", target="general", text="bob shouts")
+    world.until(lambda: carol.texts() == ["with bob", "without bob"])
+    world.until(lambda: Refusal.REMOVED in _refusals(bob))
+    world.run(60_000)
+    assert "without bob" not in bob.texts()
+    assert alice.texts() == carol.texts() == ["with bob", "without bob"]
+    assert _names(alice) == _names(carol) == ["alice", "carol"]
+    assert bob.connected() == 0
+    present = alice.home.store.names.key_id(alice.home.store.memberships.all()[0].content)
+    epochs = bob.home.store.memberships.all()[0].epochs
+    assert present not in [bob.home.store.names.key_id(epoch) for epoch in epochs]
+    carol.ask("sendMessage", target="general", text="under the new key")
+    world.until(lambda: "under the new key" in alice.texts())
+
+
+def test_who_was_away_learns_of_a_removal_before_it_writes(world: World) -> None:
+    alice = world.founder()
+    bob, carol = (world.guest(name, alice) for name in ("bob", "carol"))
+    world.until(lambda: carol.connected() == 2)
+    carol.down()
+    alice.ask("removeMember", name="bob")
+    world.run(5_000)
+    alice.down()
+    carol.up()
+    world.until(lambda: carol.connected() == 1, most=3 * REDIAL_MS)
+    carol.ask("sendMessage", target="general", text="not knowing better")
+    world.until(lambda: bob.texts() == ["not knowing better"])
+    alice.up()
+    world.until(lambda: _names(carol) == ["alice", "carol"], most=3 * REDIAL_MS)
+    carol.ask("sendMessage", target="general", text="knowing better")
+    world.until(lambda: alice.texts() == ["not knowing better", "knowing better"])
+    world.run(30_000)
+    assert bob.texts() == ["not knowing better"]
+
+
+def test_members_who_never_met_share_everything(world: World) -> None:
+    """Bob stands between the others."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    carol = world.newcomer("carol", bob)
+    world.walls = {frozenset((alice.address, carol.address))}
+    world.until(carol.is_in, most=3 * REDIAL_MS)
+    for number, station in enumerate((alice, bob, carol)):
+        station.ask("sendMessage", target="general", text=str(number))
+    alice.ask("sendMessage", target="@carol", text="past bob")
+    world.until(lambda: sorted(alice.texts()) == sorted(carol.texts()) == ["0", "1", "2"])
+    world.until(lambda: carol.texts("@alice") == ["past bob"])
+    alice.ask("rekeySpace")
+    alice.ask("sendMessage", target="general", text="under a new key")
+    world.until(lambda: "under a new key" in carol.texts())
+    assert (alice.connected(), carol.connected()) == (1, 1)
+    assert bob.texts("@alice") == []
+
+
+def _told(station: Station) -> str:
+    member = station.home.store.memberships.all()[0]
+    return joining.told(Context(station.home, station.now(), member.account, member))
+
+
+def test_who_is_removed_while_an_invite_is_open_is_told_why(world: World) -> None:
+    """It could hold that invite, so it is heard, and given nothing but the reason."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    alice.ask("createInvite")
+    alice.ask("removeMember", name="bob")
+    world.until(lambda: _told(bob) != "", most=3 * REDIAL_MS)
+    assert _told(bob) == "you were removed"
+    assert _told(alice) == ""
+
+
+def test_of_two_who_take_the_last_seat_apart_the_other_is_told_why(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    link = alice.ask("createInvite", uses=1)["link"]
+    world.run(5_000)
+    carol, dan = world.station("carol"), world.station("dan")
+    world.walls = {frozenset((one.address, other.address)) for one in (alice, carol) for other in (bob, dan)}
+    for newcomer, host in ((carol, alice), (dan, bob)):
+        newcomer.ask("joinSpace", link=link, name=newcomer.name)
+        member = newcomer.home.store.memberships.all()[0]
+        device = host.home.store.memberships.all()[0].device
+        place = "{}:{}".format(*host.address)
+        newcomer.home.store.memberships.remember_address(member.account, member.space, device, place, 0)
+        newcomer.up()
+    world.until(lambda: carol.is_in() and dan.is_in(), most=6 * REDIAL_MS)
+    world.walls = set()
+    world.until(lambda: _told(carol) != "" or _told(dan) != "", most=12 * REDIAL_MS)
+    world.run(3 * REDIAL_MS)
+    assert sorted((_told(carol), _told(dan))) == ["", REASONS["invite-used"]]
+    assert _names(alice) == _names(bob)
+    assert len(_names(alice)) == 3
