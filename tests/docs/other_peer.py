@@ -1,7 +1,7 @@
 """A peer written from docs/protocol.md alone: nothing of quire is imported here.
 
-It joins by an invite link, introduces itself, says one thing, and answers what it is asked until both sides
-hold the same. It holds few events, so what is lost is simply said again when it is asked for.
+It asks to be let in by the secret of an invite link, introduces itself, says one thing, and answers what it is
+asked until both sides hold the same. It holds few events, so what is lost is simply said again when it is asked for.
 """
 
 import json
@@ -11,13 +11,14 @@ import struct
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b, sha256
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING = range(1, 8)
+HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED = range(1, 10)
 
 
 def text(raw: bytes) -> str:
@@ -51,50 +52,82 @@ class OtherPeer:
     def __init__(self, link: str, name: str, said: str) -> None:
         body = raw(link.strip().removeprefix("quire://join#"))
         assert sha256(body[:-4]).digest()[:4] == body[-4:]
-        assert body[0] == 1
-        self.space, self.key, _, self.inviter, self.addresses, introduction = msgspec.msgpack.decode(
-            body[1:-4]
-        )
-        self.public, self.secret = bindings.crypto_sign_seed_keypair(os.urandom(32))
-        self.key_id = derive(self.key, "quire key id", b"", 8)
-        self.blob_context = b"quire blob 1" + self.space + self.key_id
-        self.header_key = derive(self.key, "quire header", self.space)
-        self.sync_key = derive(self.key, "quire sync key", self.space)
+        assert body[0] == 2
+        _, keys, _, self.addresses, _ = msgspec.msgpack.decode(body[1:-4])
+        self.space, link_key, self.invite, self.inviter = (keys[at : at + 32] for at in (0, 32, 64, 96))
+        self.name, self.said = name, said
+        self.root, self.root_secret = bindings.crypto_sign_seed_keypair(os.urandom(32))
+        seed = os.urandom(32)
+        self.public, self.secret = bindings.crypto_sign_seed_keypair(seed)
+        self.wrap_secret = derive(seed, "quire wrap key", b"")
+        self.wrap = bindings.crypto_scalarmult_base(self.wrap_secret)
+        self.header_key = derive(link_key, "quire header", self.space)
+        self.sync_key = derive(link_key, "quire sync key", self.space)
         agreed = bindings.crypto_scalarmult(
             bindings.crypto_sign_ed25519_sk_to_curve25519(self.secret),
             bindings.crypto_sign_ed25519_pk_to_curve25519(self.inviter),
         )
-        self.pair_key = derive(agreed, "quire link key", self.key + self.space)
+        self.pair_key = derive(agreed, "quire link key", link_key + self.space)
         self.held: dict[bytes, dict[str, Any]] = {}
         self.pieces: dict[bytes, dict[int, bytes]] = {}
         self.cid, self.echo, self.counter = os.urandom(8), bytes(8), 0
         self.seen: set[int] = set()
         self.in_sync = False
-        assert self.take(self.key_id + introduction)["pubkey"] == text(self.inviter)
-        self.records = self.write(name, said)
+        #: Key id → key; none before a member lets us in.
+        self.keys: dict[bytes, bytes] = {}
+        self.records: list[bytes] = []
+
+    # --- joining
+
+    def sign(self, secret: bytes, tag: str, *values: bytes) -> bytes:
+        return bindings.crypto_sign(tag.encode() + b"\0" + b"".join(values), secret)[:64]
+
+    def request(self) -> tuple[int, bytes]:
+        """The letter that asks to be let in."""
+        invite, invite_secret = bindings.crypto_sign_seed_keypair(
+            derive(self.invite, "quire invite key", b"")
+        )
+        chained = self.sign(self.root_secret, "quire device 1", self.root, self.public, self.wrap)
+        consent = self.sign(self.secret, "quire consent 1", self.root, self.wrap)
+        proof = self.sign(invite_secret, "quire invite 1", self.space, self.public)
+        keys = [self.root, self.public, self.wrap, consent, invite, proof]
+        asked = [self.name, 0, keys, [[self.public, self.wrap, chained]]]
+        return LETTER, b"J" + msgspec.msgpack.encode(asked)
+
+    def enter(self, sealed: bytes) -> None:
+        """Take the space's key from a welcome, and write."""
+        ephemeral = sealed[:32]
+        shared = bindings.crypto_scalarmult(self.wrap_secret, ephemeral)
+        context = ephemeral + self.wrap + b"quire welcome 1" + self.space + self.public
+        key = derive(shared, "quire sealed to", context)
+        welcome = self.open(key, bytes(24) + sealed[32:], b"")
+        _, content, _, _ = msgspec.msgpack.decode(welcome)
+        for one in (content, derive(content, "quire control", b"")):
+            self.keys[derive(one, "quire key id", b"", 8)] = one
+        self.records = self.write()
 
     # --- events
 
-    def write(self, name: str, said: str) -> list[bytes]:
+    def write(self) -> list[bytes]:
         """Two events under one signature, the last one's."""
         header = {"v": 1, "ts": time.time_ns() // 1_000_000, "author": text(self.public)}
-        hello = {**header, "type": "peer", "seq": 1, "prev": None, "pubkey": text(self.public), "name": name}
+        hello = {**header, "type": "peer", "seq": 1, "prev": None}
+        hello |= {"pubkey": text(self.root), "name": self.name}
         first = canonical(hello)
         message = {**header, "type": "message", "seq": 2, "prev": text(sha256(first).digest())}
-        message |= {"body": said, "channel": "general"}
+        message |= {"body": self.said, "channel": "general"}
         signed = bindings.crypto_sign(b"quire event 1\0" + self.space + canonical(message), self.secret)
         second = canonical({**message, "sig": text(signed[:64])})
-        seal = self.seal
-        records = [
-            self.key_id + seal(self.key, os.urandom(24), data, self.blob_context) for data in (first, second)
-        ]
+        name, key = next(iter(self.keys.items()))
+        context = b"quire blob 1" + self.space + name
+        records = [name + self.seal(key, os.urandom(24), data, context) for data in (first, second)]
         for record in records:
             self.take(record)
         return records
 
     def take(self, record: bytes) -> dict[str, Any]:
-        assert record[:8] == self.key_id
-        data = self.open(self.key, record[8:], self.blob_context)
+        name = record[:8]
+        data = self.open(self.keys[name], record[8:], b"quire blob 1" + self.space + name)
         event = json.loads(data)
         assert canonical(event) == data
         self.held[sha256(data).digest()] = event
@@ -157,10 +190,10 @@ class OtherPeer:
         while at < len(packet):
             kind, length = struct.unpack_from(">BH", packet, at)
             frames += self.frame(kind, packet[at + 3 : at + 3 + length])
-            asked |= kind in (EVENTS, FRAGMENT, ADDRESSES, PING)
+            asked |= kind in (EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED)
             at += 3 + length
         if first:
-            frames += [self.own(), (SYNC, self.root())]
+            frames += [self.request()] if not self.keys else [self.own(), (SYNC, self.print_of_all())]
         if asked:
             highest = max(self.seen)
             bits = sum(1 << i for i in range(256) if highest - 1 - i in self.seen)
@@ -170,6 +203,15 @@ class OtherPeer:
     def frame(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         if kind == HELLO:
             assert body.rstrip(b"\0") == b"bloom"
+        elif kind == LETTER and body[:1] == b"W" and not self.keys:
+            self.enter(body[1:])
+            return [self.own(), (SYNC, self.print_of_all())]
+        elif kind == LETTER:
+            assert body[:1] in (b"W", b"P"), body
+        elif kind == REFUSED:
+            assert body != b"\1", "removed from the space"
+        elif not self.keys:
+            return []  # nothing is held, and nothing can be opened yet
         elif kind == EVENTS:
             at = 0
             while at < len(body):
@@ -190,7 +232,7 @@ class OtherPeer:
         elif kind == SYNC and body[0] == 0x11:
             salt, told = body[2:10], body[10:18]
             self.in_sync = told == self.print(salt)
-            return [] if self.in_sync else [(SYNC, self.filter()), (SYNC, self.root())]
+            return [] if self.in_sync else [(SYNC, self.filter()), (SYNC, self.print_of_all())]
         return []
 
     def own(self) -> tuple[int, bytes]:
@@ -201,7 +243,7 @@ class OtherPeer:
         data = salt + total.to_bytes(32, "big") + len(self.held).to_bytes(8, "big")
         return blake2b(data, key=self.sync_key, digest_size=8, person=b"quire sync print").digest()
 
-    def root(self) -> bytes:
+    def print_of_all(self) -> bytes:
         salt = os.urandom(8)
         return b"\x11\0" + salt + self.print(salt) + leb(len(self.held))
 
@@ -221,7 +263,7 @@ class OtherPeer:
 
     def talk(self, seconds: float) -> None:
         """Speak with the inviter until both hold the same."""
-        host, _, port = self.addresses[0].rpartition(":")
+        host, port = str(ip_address(self.addresses[0][:-2])), int.from_bytes(self.addresses[0][-2:], "big")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.settimeout(0.5)
             end = time.monotonic() + seconds
@@ -230,7 +272,7 @@ class OtherPeer:
                 try:
                     datagram, address = udp.recvfrom(2_000)
                 except TimeoutError:
-                    answers, address = [self.hello()], (host, int(port))
+                    answers, address = [self.hello()], (host, port)
                 else:
                     try:
                         answers = self.receive(datagram)
@@ -238,4 +280,4 @@ class OtherPeer:
                         continue
                 for answer in answers:
                     udp.sendto(answer, address)
-            udp.sendto(self.datagram((SYNC, self.root())), address)
+            udp.sendto(self.datagram((SYNC, self.print_of_all())), address)

@@ -17,11 +17,13 @@ import pytest
 from quire import limits
 from quire.api.operations import OPERATIONS
 from quire.core.event import Event
+from quire.core.vault import Vault
 from quire.errors import QuireError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.net import session, wire
 from quire.net.link import LINK_OVERHEAD
+from quire.runtime import home_key
 from quire.sync import STRATEGIES
 from tests.docs.other_peer import OtherPeer
 from tests.process import harness
@@ -33,6 +35,8 @@ BIN = Path(sys.executable).parent
 
 #: Seconds that a whole tour may take, and that one of its pauses may.
 TOUR_S, PAUSE_S = 100, 30
+#: Seconds that the chapter after it may take, whose pauses are the written ones, SLOWLY times as long.
+COMMUNITY_S, SLOWLY = 240, 3
 
 
 def text_of(name: str) -> str:
@@ -75,8 +79,9 @@ end = time.monotonic() + {PAUSE_S}
 while time.monotonic() < end:
     nodes = [node for home in Path().iterdir() if (node := running_node(home)) is not None]
     try:
-        held = [call_node(node.api, node.token, "query", {{"statement": HELD}})["rows"] for node in nodes]
-        peers = [peer for node in nodes for peer in call_node(node.api, node.token, "getPeers", {{}})]
+        begun = [node for node in nodes if call_node(node.api, node.token, "listIdentities", {{}})]
+        held = [call_node(node.api, node.token, "query", {{"statement": HELD}})["rows"] for node in begun]
+        peers = [peer for node in begun for peer in call_node(node.api, node.token, "getPeers", {{}})]
     except NotRunning:
         continue
     same = all(one == held[0] for one in held)
@@ -87,7 +92,7 @@ sys.exit("the nodes did not settle")
 """
 
 
-def run_shell(script: str, folder: Path) -> str:
+def run_shell(script: str, folder: Path, seconds: int = TOUR_S) -> str:
     """Run a document's commands; every process that they start ends with them."""
     settled = folder / "settled.py"
     settled.write_text(_SETTLED)
@@ -111,7 +116,7 @@ def run_shell(script: str, folder: Path) -> str:
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(timeout=TOUR_S)
+        said, _ = process.communicate(timeout=seconds)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -138,6 +143,25 @@ def test_the_tour_of_the_readme(tmp_path: Path) -> None:
     assert "alice: in-sync at 127.0.0.1:" in said
     assert "All is well" in said
     assert "Page:    http://127.0.0.1:" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(COMMUNITY_S + 60)
+def test_the_community_of_the_readme(tmp_path: Path) -> None:
+    """It goes on where the tour ended, and nodes no longer hold the same: pauses are pauses."""
+    slowly = f"sleep() {{ command sleep $(($1 * {SLOWLY})); }}"
+    script = "\n".join([*blocks("README.md", "sh"), slowly, *blocks("README.md", "bash")])
+    said = run_shell(script, tmp_path, COMMUNITY_S).split("All is well", 1)[1]
+    assert "carol is in the space 'Garden club' now." in said
+    assert said.count("alice: A cake for Carol, then") == 3  # bob's device, his phone, and the one recovered
+    assert "#plans" not in said.split("alice: A cake for Carol, then", 2)[1]
+    assert re.search(r"bob \(you\) +admin", said)
+    assert re.search(r"^phone +20", said, re.MULTILINE)  # in the list of devices
+    assert "phone is revoked" in said
+    assert "carol is removed" in said
+    assert re.search(r"^carol +no member", said, re.MULTILINE)
+    assert re.search(r"^bob +admin +.* 2 ", said, re.MULTILINE)
+    assert "Carol has moved to the coast" not in said
 
 
 @pytest.mark.slow
@@ -193,7 +217,11 @@ def test_every_field_of_an_answer_is_told_of() -> None:
 
 def test_every_command_is_told_of() -> None:
     told = text_of("docs/operators.md") + text_of("docs/api.md") + text_of("README.md")
-    for words in [e.operation.cli for e in OPERATIONS.values() if e.operation.cli] + [("up",), ("doctor",)]:
+    for words in [e.operation.cli for e in OPERATIONS.values() if e.operation.cli] + [
+        ("up",),
+        ("doctor",),
+        ("home", "protect"),
+    ]:
         assert " ".join(words) in told
     assert "`sim`" in text_of("CHANGELOG.md")
 
@@ -218,6 +246,24 @@ def test_the_local_api_s_bounds() -> None:
     assert f"`limit` = {limits.DEFAULT_PAGE}" in told
     assert f"1 to {limits.MAX_PAGE:,}" in told
     assert f"at most {limits.MAX_BATCH:,}" in told
+
+
+def test_the_bounds_of_protection() -> None:
+    told = " ".join(text_of("docs/operators.md").split())
+    assert (
+        f"{limits.PASSPHRASE_PASSES} passes over {limits.PASSPHRASE_KIB // 1024} MiB for each guess" in told
+    )
+    assert (
+        f"less than {limits.MIN_PASSPHRASE_PASSES} passes over {limits.MIN_PASSPHRASE_KIB // 1024} MiB"
+        in told
+    )
+    assert f"{limits.MIN_PASSPHRASE_CHARS} to {limits.MAX_PASSPHRASE_CHARS:,} characters" in told
+    assert f"tried for {limits.KEYRING_TRIAL_S:.0f} seconds" in told
+    assert f"waited for {limits.KEYRING_WAIT_S:.0f} seconds" in told
+    for kind in home_key.KINDS:
+        assert f"| `{kind}` |" in told
+    for name in (home_key.PASSPHRASE, home_key.NEW_PASSPHRASE, home_key.FILE):
+        assert f"`{name}`" in told
 
 
 def test_every_event_type_and_its_fields() -> None:
@@ -262,7 +308,7 @@ def test_the_golden_bytes_of_the_protocol() -> None:
         assert f"\n{value}\n" in told
     wanted = {
         "net_link.json": ("datagram", {"frames"}),
-        "net_wire.json": ("hex", {"hello", "ack"}),
+        "net_wire.json": ("hex", {"hello", "ack", "refused, without a session"}),
         "sync_messages.json": ("hex", {"root", "empty filter"}),
     }
     for file, (field, names) in wanted.items():
@@ -315,7 +361,7 @@ def test_the_architecture_names_what_exists() -> None:
 
 
 def test_the_architecture_names_every_table() -> None:
-    home = Home(":memory:", REGISTRY, os.urandom)
+    home = Home(":memory:", REGISTRY, os.urandom, Vault(os.urandom(32)))
     tables = home.store.db.all("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
     home.close()
     told = set(re.findall(r"`(\w+)`", text_of("ARCHITECTURE.md")))

@@ -1,0 +1,253 @@
+"""Who comes by keys, and who makes others use theirs."""
+
+import pytest
+
+from quire.core.encoding import to_text
+from quire.core.sealing import key_id
+from quire.core.wrapping import WrapKey, wrap
+from quire.errors import UserError
+from quire.events.keyring import CONTENT, CONTROL, HeldKey, control_key, control_of, seal_older, wrap_context
+from quire.graph import state
+from quire.handlers import key, role
+from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
+from tests.events.builders import Made, digest
+from tests.threats.attacker import Attacker, opened, reads
+from tests.threats.community import Community, Person, agreed
+
+
+def control(person: Person) -> bytes:
+    """The key that the graph is sealed under."""
+    return person.member.epochs[person.member.control][0]
+
+
+def boxes(person: Person, content: bytes, *others: Person) -> dict[str, object]:
+    """A key wrapped to the devices of others."""
+    public = [WrapKey(other.member.device_key.seed).public for other in others]
+    name = to_text(key_id(content))
+    context = wrap_context(person.member.raw_space_id, name)
+    ephemeral, made = wrap(content, public, digest(f"seed {name}"), context)
+    return {
+        "name": name,
+        "ephemeral": to_text(ephemeral),
+        "boxes": {other.device: to_text(box) for other, box in zip(others, made, strict=True)},
+    }
+
+
+def new_key(attacker: Attacker, content: bytes, *others: Person, **body: object) -> Made:
+    """A key event for these, that follows the present key."""
+    graph = attacker.person.ctx.graph
+    current = state.current_key(graph, "")
+    assert current is not None
+    fields = {
+        "scope": "",
+        "generation": current.change.generation + 1,  # type: ignore[union-attr]
+        "before": [node.event_id for node in state.last_keys(graph, "")],
+        "older": [],
+        **boxes(attacker.person, content, *others),
+        **body,
+    }
+    return attacker.change("key", fields, under=control(attacker.person))
+
+
+def test_key_event_by_a_stranger_is_not_used() -> None:
+    """By a device that nobody let in, which has come by a key of the graph; and by a guest."""
+    c = Community("ann", "bob", "carl")
+    c.admit("gus", c.ann, role="guest")
+    c.meet()
+    stranger = Attacker(c.bob, c.person("eve").home.store.memberships.device_key(1))
+    theirs = digest("their key")
+    made = [new_key(liar, theirs, c.ann, c.bob, c.carl, c.gus) for liar in (stranger, Attacker(c.gus))]
+    view = agreed(c, c.ann, c.carl, sealed=[one.sealed for one in made])
+    assert {one.event_id for one in made}.isdisjoint(view["valid"])
+    c.carl.say("under our own key")
+    c.ann.hear(c.carl)
+    assert c.ann.texts() == ["under our own key"]
+    assert theirs not in (c.ann.content(), c.carl.content())
+    assert opened([theirs, control_key(theirs)], c.ann.member.raw_space_id, c.carl.blobs()[-1]) is None
+    assert key.rekey(c.carl.ctx).generation == 2
+
+
+def test_key_event_with_an_inflated_generation_is_not_used() -> None:
+    """The highest number does not win: a key has to follow from the keys that it names."""
+    c = Community("ann", "bob", "carl", "dora")
+    before = c.ann.key()
+    for place, lie in enumerate(
+        (
+            {"generation": 2**53 - 1},
+            {"generation": 7},
+            {"generation": 1},
+            {"before": []},
+            {"generation": 1, "before": []},
+        )
+    ):
+        made = new_key(Attacker(c.bob), digest(f"inflated {place}"), c.ann, c.bob, c.carl, c.dora, **lie)
+        view = agreed(c, c.ann, c.carl, sealed=[made.sealed])
+        assert made.event_id not in view["valid"]
+        assert c.ann.key() == c.carl.key() == view["key"] == before
+    key.rekey(c.ann.ctx)
+    c.meet(c.ann, c.carl, c.dora)
+    assert c.dora.key() == c.ann.key() != before
+
+
+def test_key_event_that_omits_members_silences_nobody() -> None:
+    """Who is left out makes a key of its own before it writes on, and newcomers can still be let in."""
+    c = Community("ann", "bob", "carl", "dora")
+    theirs = digest("for few")
+    made = new_key(Attacker(c.bob), theirs, c.bob)
+    for person in (c.carl, c.ann):
+        person.take([made.sealed])
+        assert person.counts(made.event_id)
+    with pytest.raises(UserError, match="new key"):
+        c.carl.say("not under the old key")
+    c.heal(c.ann, c.carl, c.dora)
+    assert c.person("eve").join(c.carl.invite(), c.carl) == ""
+    c.carl.say("after")
+    c.meet(c.ann, c.carl, c.dora, c.eve)
+    for person in (c.ann, c.dora, c.eve):
+        assert person.texts() == ["after"]
+        person.say(f"{person.name} too")
+    c.meet(c.ann, c.carl, c.dora, c.eve)
+    assert sorted(c.carl.texts()) == ["after", "ann too", "dora too", "eve too"]
+    agreed(c, c.ann, c.carl, c.dora)
+
+
+def test_key_share_to_a_removed_device_counts_for_nothing() -> None:
+    """And has the key replaced before anything is written, since the removed one has it now."""
+    c = Community("ann", "bob", "carl", "eve")
+    role.remove(c.ann.ctx, "eve")
+    c.meet(c.ann, c.bob, c.carl)
+    shared = c.bob.content()
+    current = state.current_key(c.bob.ctx.graph, "")
+    assert current is not None
+    made = Attacker(c.bob).change(
+        "key-share", {"key": current.event_id, **boxes(c.bob, shared, c.eve)}, under=control(c.bob)
+    )
+    view = agreed(c, c.ann, c.carl, sealed=[made.sealed])
+    assert made.event_id not in view["valid"]
+    c.carl.say("not for eve")
+    c.meet(c.ann, c.carl)
+    assert c.ann.texts() == ["not for eve"]
+    c.eve.take([made.sealed])
+    assert reads(c.eve, c.ann, c.carl) == []
+
+
+def test_key_of_the_past_is_not_brought_back() -> None:
+    """A key event that names a key which a removed member holds: nothing is written under it."""
+    c = Community("ann", "bob", "carl", "eve")
+    c.ann.say("with eve")
+    c.meet()
+    old = c.bob.content()
+    role.remove(c.ann.ctx, "eve")
+    c.meet(c.ann, c.bob, c.carl)
+    made = new_key(Attacker(c.bob), old, c.ann, c.bob, c.carl)
+    for person in (c.ann, c.carl):
+        person.take([made.sealed])
+        person.say(f"{person.name} without eve")
+    c.meet(c.ann, c.carl)
+    assert set(c.carl.texts()) == {"with eve", "ann without eve", "carl without eve"}
+    assert reads(c.eve, c.ann, c.carl) == ["with eve"]
+    agreed(c, c.ann, c.carl)
+
+
+def test_who_was_left_out_of_a_new_key_writes_nothing_under_the_old_one() -> None:
+    """dora came in on the other side of a partition from eve's removal; she has heard of it, without a key yet."""
+    c = Community("ann", "bob", "eve")
+    role.remove(c.ann.ctx, "eve")
+    c.admit("dora", c.bob)
+    c.ann.say("the first without eve")
+    c.dora.hear(c.ann)
+    assert "eve" not in c.dora.roles()
+    with pytest.raises(UserError, match="new key"):
+        c.dora.say("under the old key")
+    c.meet(c.ann, c.bob, c.dora)
+    c.heal(c.ann, c.bob, c.dora)
+    c.dora.say("nor is this for eve")
+    c.meet(c.ann, c.bob, c.dora)
+    assert reads(c.eve, c.ann, c.bob, c.dora) == []
+    for person in (c.ann, c.bob, c.dora):
+        assert set(person.texts()) == {"the first without eve", "nor is this for eve"}
+    agreed(c, c.ann, c.bob, c.dora)
+
+
+def test_who_waits_for_a_key_in_vain_makes_one_and_no_key_is_lost() -> None:
+    """Nobody with the new key is met for longer than KEY_WAIT_MS; later all read all, newcomers too."""
+    c = Community("ann", "bob", "eve")
+    role.remove(c.ann.ctx, "eve")
+    c.admit("dora", c.bob)
+    c.ann.say("the first without eve")
+    c.dora.hear(c.ann)
+    c.later(KEY_WAIT_MS)
+    c.dora.say("alone")
+    c.meet(c.ann, c.bob, c.dora)
+    c.heal(c.ann, c.bob, c.dora)
+    c.admit("fay", c.bob)
+    for person in (c.ann, c.bob, c.dora, c.fay):
+        person.hear(c.bob)
+        assert set(person.texts()) == {"the first without eve", "alone"}
+    assert reads(c.eve, c.ann, c.bob, c.dora) == []
+    agreed(c, c.ann, c.bob, c.dora, c.fay)
+
+
+def test_false_keys_of_the_past_keep_no_newcomer_from_the_true_ones() -> None:
+    """A key event whose older keys are made up, under the names of the true ones."""
+    c = Community("ann", "bob", "carl")
+    c.ann.say("long ago")
+    c.meet()
+    liar = Attacker(c.bob)
+    theirs, space_id = digest("liar's key"), c.ann.member.raw_space_id
+    false = HeldKey(CONTROL, c.ann.key(), digest("no key at all"))
+    older = seal_older(control_of(HeldKey(CONTENT, "", theirs)), false, digest("n", 24), space_id)
+    entry = {"kind": "control", "name": older.name, "sealed": to_text(older.sealed)}
+    made = new_key(liar, theirs, c.ann, c.bob, c.carl, older=[entry])
+    for person in (c.ann, c.carl):
+        person.take([made.sealed])
+    c.admit("dora", c.ann)
+    c.heal(c.ann, c.carl, c.dora)
+    for person in (c.admit("eve", c.carl), c.dora):
+        person.hear(c.carl)
+        assert person.texts() == ["long ago"]
+    agreed(c, c.ann, c.carl, c.dora, c.eve)
+
+
+def test_a_key_of_somebody_removed_meanwhile_locks_no_newcomer_out() -> None:
+    """It does not count; but what was sealed under it is handed on, so that newcomers hold what the others hold.
+
+    No more than MAX_VOID_KEYS, or the removed could make the present key's event grow as they like.
+    """
+    c = Community("ann", "bob", "eve")
+    role.remove(c.ann.ctx, "eve")
+    for _ in range(MAX_VOID_KEYS + 2):
+        key.rekey(c.eve.ctx)
+        c.eve.say("under a key that does not count")
+    c.bob.hear(c.eve)
+    c.meet(c.ann, c.bob)
+    c.later(KEY_WAIT_MS)
+    c.heal(c.ann, c.bob)
+    c.admit("dora", c.bob)
+    c.dora.hear(c.bob)
+    member = c.dora.member
+    locked = c.dora.home.store.locked.count(member.account, member.space)
+    assert locked <= 2 * (2 + 1)  # what was under the keys beyond the bound, and the events that made those
+    c.dora.say("hello")
+    c.bob.hear(c.dora)
+    assert c.bob.texts() == c.dora.texts() == ["hello"]
+
+
+def test_keys_made_in_both_halves_of_a_partition_are_merged() -> None:
+    """Both stay readable, and the next writer makes one that follows both."""
+    c = Community("ann", "bob", "carl", "dora", "eve", "fay")
+    role.grant(c.ann.ctx, "bob", "admin")
+    c.meet()
+    role.remove(c.ann.ctx, "eve")
+    role.remove(c.bob.ctx, "fay")
+    c.ann.say("on ann's side")
+    c.bob.say("on bob's side")
+    c.meet(c.ann, c.bob, c.carl, c.dora)
+    c.carl.say("together")
+    c.meet(c.ann, c.bob, c.carl, c.dora)
+    for person in (c.ann, c.bob, c.dora):
+        assert set(person.texts()) == {"on ann's side", "on bob's side", "together"}
+    for removed, side in ((c.eve, "on bob's side"), (c.fay, "on ann's side")):
+        assert reads(removed, c.ann, c.bob, c.carl, c.dora) in ([], [side])
+        assert "together" not in reads(removed, c.ann, c.bob, c.carl, c.dora)
+    agreed(c, c.ann, c.bob, c.carl, c.dora)
