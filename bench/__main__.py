@@ -2,12 +2,13 @@
 
 import argparse
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import local, processes
+from bench import graph, local, members, processes
 from bench.figures import Figure, show, write
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -18,6 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="leave out the million events")
     quick = parser.parse_args().quick
+    os.environ["PYTHON_KEYRING_BACKEND"] = (
+        "keyring.backends.null.Keyring"  # no keys of ours in a person's keyring
+    )
     sizes = [(100_000, "100,000")] + ([] if quick else [(1_000_000, "1,000,000")])
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="quire-bench-") as name:
@@ -25,6 +29,8 @@ def main() -> None:
         runs: list[Callable[[], list[Figure]]] = [
             partial(local.append, folder),
             partial(local.foreign, folder),
+            graph.membership,
+            partial(members.community, folder / "community"),
             partial(processes.sync, folder / "sync"),
         ]
         for count, text in sizes:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.handlers import REGISTRY, identity, message, space
+from quire.handlers import REGISTRY, identity, invite, joining, message, space
 from quire.runtime.checkpoints import Checkpoints
+from quire.runtime.home_key import UNATTENDED, make_vault, open_vault
 from quire.runtime.run import COLLECT
 
 BATCH = 1_000
@@ -31,8 +32,8 @@ def new_home(folder: Path) -> Home:
     """An empty home, with checkpoints beside the writer and the collector set as in every running node."""
     gc.set_threshold(*COLLECT)
     folder.mkdir(parents=True)
-    home = Home(folder / "quire.db", REGISTRY, os.urandom)
-    Checkpoints(folder / "quire.db").__enter__()  # until this process ends
+    home = Home(folder / "quire.db", REGISTRY, os.urandom, make_vault(folder, UNATTENDED))
+    Checkpoints(home.store.db).__enter__()  # until this process ends
     return home
 
 
@@ -46,15 +47,20 @@ def founder(folder: Path) -> Context:
 
 
 def guest(folder: Path, inviter: Context) -> Context:
-    """A new home whose identity joined the inviter's space."""
+    """A new home whose identity was let into the inviter's space, and holds nothing of it yet."""
     home = new_home(folder)
-    identity.join(Context(home, now()), identity.invite(inviter).link, "bob")
+    host = Context(inviter.home, now(), inviter.account, inviter.chosen)
+    joining.join(Context(home, now()), invite.create(host).link, "bob")
+    newcomer = inside(home)
+    for request in joining.greet(newcomer, host.member.device):
+        for welcome in joining.answer(host, newcomer.member.device, request):
+            joining.answer(newcomer, host.member.device, welcome)
     return inside(home)
 
 
 def reopened(folder: Path) -> Context:
     """A home that is there already."""
-    return inside(Home(folder / "quire.db", REGISTRY, os.urandom))
+    return inside(Home(folder / "quire.db", REGISTRY, os.urandom, open_vault(folder, UNATTENDED)))
 
 
 def inside(home: Home) -> Context:
