@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quire.core.certificate import Certificate
@@ -44,6 +44,8 @@ def test_certificates_are_read_as_they_were_written(chain: list[tuple[bytes, byt
 
 
 @given(st.binary(max_size=100))
+@example(b"\x94\xc4\x00\xc4\x00\xc4\x00\xa1\xff")  # a revelation whose name is no UTF-8
+@example(b"\x97\xa1\xff")
 @pytest.mark.parametrize(
     "unpack",
     [

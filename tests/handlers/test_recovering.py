@@ -219,7 +219,15 @@ def test_a_key_that_anybody_sent_first_does_no_harm(town: Town) -> None:
     assert joined(fresh) == ""
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc0", msgspec.msgpack.encode([b"", b"", b"", b"", b"", "x"])])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc0",
+        msgspec.msgpack.encode([b"", b"", b"", b"", b"", "x"]),
+        b"\x96" + b"\xc4\x00" * 5 + b"\xa1\xff",
+    ],
+)
 def test_what_is_no_letter_is_refused(town: Town, body: bytes) -> None:
     mine = member(town.ann)
     ctx = Context(town.ann.home, town.ann.now(), mine.account, mine)

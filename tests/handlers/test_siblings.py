@@ -89,7 +89,16 @@ def test_a_stranger_is_handed_nothing(town: Town) -> None:
     assert siblings.answer(ctx.within(door), member(bob).device, siblings.HAVE) == []
 
 
-@pytest.mark.parametrize("body", [b"", b"\xc0", b"\x95\xc4\x00\xc4\x00\xc0\xa1a\x90"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc0",
+        b"\x95\xc4\x00\xc4\x00\xc0\xa1a\x90",
+        b"\x95\xc4\x00\xc4\x00\xc0\xa1\xff\x90",
+        b"\x84\xa6device\xa1\xff",
+    ],
+)
 def test_what_is_no_letter_is_refused(town: Town, body: bytes) -> None:
     phone = town.linked()
     mine = member(town.ann)

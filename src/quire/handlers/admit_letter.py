@@ -9,6 +9,7 @@ from quire.core.certificate import Certificate
 from quire.core.encoding import from_text, to_text
 from quire.errors import BadEvent
 from quire.handlers.admit import Request
+from quire.handlers.letter import read_letter
 
 REQUEST, WELCOME, REFUSAL, WAIT = b"J", b"W", b"N", b"P"
 #: Asks why one is no member, and answers with the rule.
@@ -37,10 +38,8 @@ def pack_request(asked: Request) -> bytes:
 
 def unpack_request(body: bytes) -> Request:
     """The request in a letter. Raises BadEvent `bad-letter`."""
+    name, seq, keys, links = read_letter(body, tuple[str, int, list[bytes], list[list[bytes]]])
     try:
-        name, seq, keys, links = msgspec.msgpack.decode(
-            body, type=tuple[str, int, list[bytes], list[list[bytes]]]
-        )
         identity, device, wrap, consent, invite, proof = (to_text(key) for key in keys)
         chain: list[Certificate] = []
         signer = identity
@@ -48,14 +47,11 @@ def unpack_request(body: bytes) -> Request:
             of, with_wrap, sig = (to_text(value) for value in link)
             chain.append(Certificate(of, with_wrap, signer, sig))
             signer = of
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         raise BadEvent("bad-letter") from None
     return Request(identity, device, wrap, chain, consent, invite, proof, name, seq)
 
 
 def unpack_welcome(body: bytes) -> Welcome:
     """What was sealed in a welcome. Raises BadEvent `bad-letter`."""
-    try:
-        return msgspec.msgpack.decode(body, type=Welcome)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadEvent("bad-letter") from None
+    return read_letter(body, Welcome)

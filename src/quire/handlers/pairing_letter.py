@@ -11,6 +11,7 @@ import msgspec
 from quire.core.certificate import Certificate
 from quire.core.encoding import from_text, to_text
 from quire.errors import BadEvent
+from quire.handlers.letter import read_letter
 
 #: new → old: a commitment; and what was committed to. old → new: its nonce; the identity; one certificate; no.
 COMMIT, REVEAL, NONCE, IDENTITY, CERTIFICATE, VOID = b"A", b"C", b"B", b"T", b"L", b"V"
@@ -59,40 +60,28 @@ def pack_certificates(chain: Sequence[Certificate]) -> list[bytes]:
 
 def unpack_nonce(body: bytes) -> Nonce:
     """Raises BadEvent `bad-letter`."""
-    try:
-        found = msgspec.msgpack.decode(body, type=Nonce)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    found = read_letter(body, Nonce)
     _check(found.nonce, found.identity)
     return found
 
 
 def unpack_reveal(body: bytes) -> Reveal:
     """Raises BadEvent `bad-letter`."""
-    try:
-        found = msgspec.msgpack.decode(body, type=Reveal)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    found = read_letter(body, Reveal)
     _check(found.nonce, found.wrap)
     return found
 
 
 def unpack_introduction(body: bytes) -> Introduction:
     """Raises BadEvent `bad-letter`."""
-    try:
-        found = msgspec.msgpack.decode(body, type=Introduction)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    found = read_letter(body, Introduction)
     _check(found.door_id, found.door_key, found.wrap)
     return found
 
 
 def unpack_certificate(body: bytes) -> tuple[int, tuple[str, str, str]]:
     """The place of a certificate in its chain, and its device, wrap key and signature. Raises BadEvent `bad-letter`."""
-    try:
-        place, device, wrap, sig = msgspec.msgpack.decode(body, type=tuple[int, bytes, bytes, bytes])
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    place, device, wrap, sig = read_letter(body, tuple[int, bytes, bytes, bytes])
     return place, (to_text(device), to_text(wrap), to_text(sig))
 
 

@@ -27,6 +27,7 @@ from quire.graph.ledger import has
 from quire.graph.roles import Role
 from quire.handlers import device, identity, key_file, recovery, rotation, siblings
 from quire.handlers.device import Sibling
+from quire.handlers.letter import read_letter
 from quire.handlers.siblings import SpaceKey
 from quire.limits import MAX_NAME_CHARS, PAIRING_GAP_MS, RECOVERY_PARENTS
 from quire.store.memberships import DOORS, INVITED, JOINING, Membership
@@ -254,10 +255,7 @@ def answer(ctx: Context, other: str, letter: bytes) -> Sequence[bytes]:
 
 def _answer_ask(ctx: Context, other: str, body: bytes) -> Sequence[bytes]:
     """A key is handed over only once the certificate by the member's present root has been checked."""
-    try:
-        ask = msgspec.msgpack.decode(body, type=Ask)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    ask = read_letter(body, Ask)
     first, root, wrap, sig, agreed = (
         to_text(value) for value in (ask.identity, ask.root, ask.wrap, ask.sig, ask.consent)
     )
@@ -319,10 +317,7 @@ def _enter(ctx: Context, body: bytes) -> None:
     """Take the key, and say in the space's graph that this device is the identity's."""
     member = ctx.member
     context = _DOMAIN + member.raw_space_id + from_text(member.device)
-    try:
-        said = msgspec.msgpack.decode(open_from(body, WrapKey(member.device_key.seed), context), type=Answer)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    said = read_letter(open_from(body, WrapKey(member.device_key.seed), context), Answer)
     if len(said.after) > RECOVERY_PARENTS or any(len(one) != 32 for one in said.after):
         raise BadEvent("bad-letter")
     known = keyring.held_key(ctx.home, member, "", keyring.name_of(said.key.key)) is not None

@@ -25,6 +25,7 @@ from quire.graph.changes import NewKey
 from quire.graph.state import current_key
 from quire.handlers import device, identity, incoming
 from quire.handlers.device import Sibling
+from quire.handlers.letter import read_letter
 from quire.limits import (
     ADDRESSES_HANDED,
     MAX_ADDRESS_CHARS,
@@ -258,10 +259,7 @@ def answer(ctx: Context, other: str, letter: bytes) -> Sequence[bytes]:
 
 def _meet(ctx: Context, other: str, body: bytes) -> None:
     """Note what a sibling says of itself: of those that were not linked here, no event says all of it."""
-    try:
-        said = msgspec.msgpack.decode(body, type=Sibling)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    said = read_letter(body, Sibling)
     if said.device != other or not device.is_sound(device.account_id(ctx), said):
         raise BadEvent("bad-letter")
     if said not in _kept(ctx):
@@ -297,10 +295,7 @@ def _handed(ctx: Context, other: str) -> bytes | None:
 
 
 def _unpack(body: bytes) -> Handed:
-    try:
-        handed = msgspec.msgpack.decode(body, type=Handed)
-    except msgspec.DecodeError:
-        raise BadEvent("bad-letter") from None
+    handed = read_letter(body, Handed)
     sizes = {len(handed.space_id), len(handed.link_key), *(len(key) for key, _ in handed.addresses)}
     if sizes != {32} or not is_name(handed.name, MAX_NAME_CHARS):
         raise BadEvent("bad-letter")
