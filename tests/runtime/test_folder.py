@@ -63,7 +63,7 @@ def test_the_token_stays_the_same(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"7", b"\xff\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"7", b"\xff\xff", b'"\xff"'])
 def test_a_token_that_cannot_be_read_is_made_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "token").write_bytes(content)
     token = token_of(tmp_path)
@@ -95,7 +95,9 @@ def test_a_node_that_was_killed_is_not_running_whoever_has_its_number_now(tmp_pa
         assert running_node(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid":1}', b'{"pid":1e400}', bytes(50)])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"pid":1}', b'{"pid":1e400}', b'{"listen":"\xff"}', bytes(50)]
+)
 def test_a_node_file_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "node.json").write_bytes(content)
     assert running_node(tmp_path) is None

@@ -77,7 +77,7 @@ def hold(folder: Path, doing: str) -> Iterator[None]:
 def _describe_holder(folder: Path) -> str:
     try:
         holder = msgspec.json.decode((folder / "holder.json").read_bytes(), type=_Holder)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return "another process"
     return f"process {holder.pid} ({holder.doing})"
 
@@ -86,7 +86,7 @@ def token_of(folder: Path) -> str:
     """The token that opens this home's API, made at the first run and kept in `token`."""
     try:
         token = str(msgspec.json.decode((folder / "token").read_bytes(), type=str))
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         token = secrets.token_urlsafe(32)
         write_private(folder / "token", token)
     return token
@@ -114,7 +114,7 @@ def running_node(folder: Path) -> NodeInfo | None:
         info = msgspec.json.decode((folder / "node.json").read_bytes(), type=NodeInfo)
         os.kill(info.pid, 0)
         return info if _is_held(folder) else None
-    except (OSError, OverflowError, msgspec.DecodeError):
+    except (OSError, OverflowError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
