@@ -240,9 +240,10 @@ class Author:
         return self.run("message", [{"body": text, "channel": "general"} for text in texts])
 
 
-def make_home(path: Path | str = ":memory:", registry: Registry = REGISTRY, seed: str = "home") -> Home:
-    numbers = count()
-    return Home(path, registry, lambda size: digest(f"{seed} {path} {next(numbers)}", size), VAULT)
+def make_home(path: Path | str = ":memory:", registry: Registry = REGISTRY, seed: str = "") -> Home:
+    """A home whose entropy is counted, beginning with `seed`: by default its path."""
+    numbers, first = count(), seed or f"home {path}"
+    return Home(path, registry, lambda size: digest(f"{first} {next(numbers)}", size), VAULT)
 
 
 def registry_with(*handlers: Handler) -> Registry:

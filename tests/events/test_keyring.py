@@ -11,12 +11,12 @@ from quire.events.keyring import (
     HeldKey,
     control_key,
     control_of,
-    epoch_of,
+    first_control,
+    first_epoch,
     held_key,
     hold,
     name_of,
     seal_older,
-    sealer_of,
     wrap_context,
 )
 from quire.events.standing import graph_of
@@ -75,20 +75,20 @@ def test_what_is_wrapped_for_one_space_opens_in_no_other() -> None:
 
 
 def chain_of_keys(there: Space, carol: Author, kind: int) -> list[Made]:
-    """Two keys after the first; each hands on the one before and what its event is sealed under."""
+    """Two keys after the first; each hands on the one before. Their events are sealed under the first one."""
     first = there.new_key(NEW, [carol], 2, [there.first_key])
-    first["older"] = older(there, NEW, (kind, there.key), (CONTROL, there.key))
+    first["older"] = older(there, NEW, (kind, there.key))
     one = carol.act("key", first, there.first_key, carol.introduce())
     second = there.new_key(NEWER, [carol], 3, [one])
-    second["older"] = older(there, NEWER, (kind, NEW), (CONTROL, there.key))
-    two = carol.act("key", second, one, under=NEW)
+    second["older"] = older(there, NEWER, (kind, NEW))
+    two = carol.act("key", second, one)
     return [one, two]
 
 
 @pytest.mark.parametrize("kind", [CONTENT, CONTROL])
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_last_key_leads_back_to_those_before(kind: int, order: int) -> None:
-    """Who holds the newest key, and what its event is sealed under, opens the graph from its beginning."""
+    """Who holds the newest key, and the graph's first one, opens the graph from its beginning."""
     there, home = Space(), make_home()
     carol = Author(there, "carol")
     events = [*there.founding, carol.introduce(), *chain_of_keys(there, carol, kind)]
@@ -99,7 +99,8 @@ def test_the_last_key_leads_back_to_those_before(kind: int, order: int) -> None:
     member = home.store.memberships.get(member.account, member.space)
     with home.store.transaction():
         newest = HeldKey(CONTENT, name_of(NEWER), NEWER)
-        hold(home, member, graph_of(home, member), [newest, control_of(HeldKey(CONTENT, name_of(NEW), NEW))])
+        began = control_of(HeldKey(CONTENT, name_of(there.key), there.key))
+        hold(home, member, graph_of(home, member), [newest, began])
     for batch in ([events[:3], events[3:], words])[::order]:
         give(home, member, *batch, now=NOW + MINUTE)
     expected = {NEWER, NEW, there.key} if kind == CONTENT else {NEWER}
@@ -110,17 +111,29 @@ def test_the_last_key_leads_back_to_those_before(kind: int, order: int) -> None:
     home.close()
 
 
-def test_sealers() -> None:
+def test_the_first_control_is_the_one_that_the_first_key_came_under() -> None:
+    """Whatever else was handed out by its name."""
     there, home = Space(), make_home()
-    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    alice = add_holder(home, there, "alice")
+    first = HeldKey(CONTROL, name_of(there.key), control_key(there.key))
+    with home.store.transaction():
+        home.store.memberships.add_key(alice, digest("false"), first.name)
+    graph = graph_of(home, alice)
+    assert first_control(home, alice, graph) == first
+    carol = Author(there, "carol")
     one, two = chain_of_keys(there, carol, CONTENT)
-    give(home, alice, carol.introduce(), one)
-    node = graph_of(home, alice).ledger.node(one.event_id)
-    assert node is not None
-    assert sealer_of(home, alice, node) == HeldKey(CONTROL, name_of(there.key), control_key(there.key))
-    assert epoch_of(home, alice, node) > 0
-    assert held_key(home, alice, "", name_of(NEW)) is None
-    assert give(home, alice, two).locked == 1
+    give(home, alice, carol.introduce(), one, two)
+    assert graph.ledger.node(two.event_id) is not None
+    assert first_control(home, alice, graph) == first
+    assert home.store.names.key_id(first_epoch(home, alice, graph)) == key_id(first.key)
+    home.close()
+
+
+def test_there_is_no_first_control_before_the_graph_is_known() -> None:
+    there, home = Space(), make_home()
+    alice = add_holder(home, there, "alice", let_in=False)
+    assert first_control(home, alice, graph_of(home, alice)) is None
+    assert first_epoch(home, alice, graph_of(home, alice)) == 0
     home.close()
 
 

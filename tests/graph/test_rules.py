@@ -323,6 +323,17 @@ def test_a_key_has_to_name_all_keys_before_it() -> None:
     assert space.why_not("bob1", key("bob1", generation=2, parents=[one, two])) == ""
 
 
+def test_a_key_has_a_higher_number_than_all_before_it() -> None:
+    """Also than those before a void key that it names, which may have had a lower one."""
+    space = people()
+    first = space.do("ann1", key("ann1"))
+    second = space.do("ann1", key("ann1", generation=2, parents=[first]))
+    void = space.do("bob1", key("bob1"))
+    assert not space.counts(void)
+    assert space.why_not("bob1", key("bob1", generation=2, parents=[void])) == "generation"
+    assert space.why_not("bob1", key("bob1", generation=3, parents=[void, second])) == ""
+
+
 def test_keys_built_on_a_voided_key_stay() -> None:
     """A removed member cannot undo the keys of those who did not know yet by having made one they followed."""
     space = people()

@@ -100,13 +100,28 @@ def test_the_current_key_is_the_latest_and_of_rivals_the_one_with_the_least_id()
     assert not state.is_stale(space.graph, "")
     first = space.do("ann1", key("ann1", "bob1"), "z")
     for device, name in (("ann1", "b"), ("bob1", "a")):
-        space.do(device, key("ann1", generation=2, parents=[first]), name, after=[first])
+        space.do(device, key("ann1", "bob1", generation=2, parents=[first]), name, after=[first])
     assert state.current_key(space.graph, "") is space.node("a")
     assert [node.event_id for node in state.last_keys(space.graph, "")] == ["a", "b"]
     assert state.is_stale(space.graph, "")
-    space.do("ann1", key("ann1", generation=3, parents=["a", "b"]), "c")
+    space.do("ann1", key("ann1", "bob1", generation=3, parents=["a", "b"]), "c")
     assert state.current_key(space.graph, "") is space.node("c")
     assert not state.is_stale(space.graph, "")
+    assert state.latest_first(space.graph) == [space.node(name) for name in ("c", "a", "b", "z")]
+
+
+def test_a_key_is_stale_when_its_maker_left_somebody_out() -> None:
+    """Who came in elsewhere was not left out, nor is who was given it by another event."""
+    space = Space().with_people("bob", "cat")
+    before = space.heads()
+    made = space.do("ann1", key("ann1", "bob1"))
+    space.do("bob1", link("bob2"), after=before)
+    assert state.left_out(space.graph, space.node(made)) == ["cat1"]
+    assert state.is_stale(space.graph, "")
+    space.do("bob1", changes.ShareKey(made, ("cat1",)))
+    assert state.left_out(space.graph, space.node(made)) == []
+    assert not state.is_stale(space.graph, "")
+    assert state.left_behind(space.graph, space.node(made)) == ["bob2"]
 
 
 def test_a_key_is_stale_when_a_holder_must_not_have_it() -> None:
@@ -189,23 +204,6 @@ def test_what_devices_were_given_stays_theirs() -> None:
     space.do("cat1", new_key("scoped", 1, [], "cat1", scope="audience"))
     space.do("ann1", changes.ShareKey("k1", ("cat1",)), after=["admit-cat"])
     assert sorted(ledger.given("cat1")) == ["second"], "of the space, by who had heard of the key"
-
-
-def test_keys_that_devices_come_by() -> None:
-    space = Space().with_people("bob", "cat")
-    space.do("ann1", new_key("first", 1, [], "ann1"), "k1")
-    space.do("ann1", new_key("second", 2, ["k1"], "ann1", "bob1"), "k2")
-    # Two made at the same time: Cat has one of them only.
-    space.do("ann1", new_key("anns", 3, ["k2"], "ann1", "bob1", "cat1"), "k3", after=["k2"])
-    space.do("bob1", new_key("bobs", 3, ["k2"], "ann1", "bob1"), "k4", after=["k2"])
-
-    def common(*devices: str) -> list[str]:
-        return [node.event_id for node in state.common_keys(space.graph, devices)]
-
-    assert common("ann1", "bob1") == ["k3", "k4", "k2", "k1"]
-    assert common("ann1", "cat1") == ["k3", "k2", "k1"]
-    assert common("ann1", "nobody") == ["k3", "k4", "k2", "k1"]
-    assert state.is_stale(space.graph, "")
 
 
 def test_what_does_not_count_crowds_out_nothing() -> None:

@@ -94,10 +94,15 @@ class Person:
     def waits(self) -> str:
         return joining.state(self.ctx)
 
-    def run_jobs(self) -> None:
-        """One tick of a node."""
+    def release(self) -> None:
+        """Take in what was dated ahead of this clock, as far as it is no more."""
         ctx = self.ctx
         release_held(self.home, ctx.member, ctx.now)
+
+    def run_jobs(self) -> None:
+        """One tick of a node."""
+        self.release()
+        ctx = self.ctx
         with self.home.store.transaction():
             for handler in self.home.registry.handlers:
                 for job in handler.jobs:
@@ -125,6 +130,11 @@ class Person:
         sealed = [other.home.store.names.key_id(row.epoch) + row.sealed for row, _ in rows]
         self.given[other.called] = max([after, *(row.n for row, _ in rows)])
         deliver(self, sealed, random, other.device)
+
+    def hear_again(self, other: "Person") -> None:
+        """Take all that `other` holds, as it is sealed there now."""
+        self.given.pop(other.called, None)
+        self.hear(other)
 
     # --- What is shown, held and known here.
 
@@ -281,6 +291,8 @@ class Community:
                 siblings.answer(at_door, person.device, answer)
         if new.ctx.chosen is None:
             new.home.close()
+            if self.folder is not None:  # who is linked later under this name begins anew
+                (self.folder / f"{called}.db").unlink()
             return None
         self.people[called] = new
         return new

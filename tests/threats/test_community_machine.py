@@ -250,6 +250,8 @@ class Machine(RuleBasedStateMachine):
     @rule(name=who, rebuild=st.booleans())
     def restart(self, name: str, rebuild: bool) -> None:
         if person := self.person(name):
+            if person.member.kind != JOINING:
+                person.release()
             before = person.view() if person.member.kind != JOINING else {}
             if rebuild:
                 person.rebuild()

@@ -131,6 +131,24 @@ def test_what_others_sealed_under_the_losers_key_reaches_the_winner() -> None:
     assert thief.event_id not in agreed(c, c.ann, c.bob, c.carl)["valid"]
 
 
+def test_keys_made_after_the_losers_key_reach_the_winner() -> None:
+    """Two devices revoke each other; ann hears of the one that loses, and makes a key that follows its key."""
+    c = Community("ann", "bob", "carl")
+    laptop = c.link(c.bob, "laptop")
+    assert laptop is not None
+    c.meet()
+    assert device_revoke.revoke(laptop.ctx, c.bob.device).spaces == 1
+    assert device_revoke.revoke(c.bob.ctx, laptop.device).spaces == 1
+    c.ann.hear(laptop)
+    key.rekey(c.ann.ctx)
+    c.ann.invite()
+    c.ann.say("under a key that bob's own do not lead to")
+    c.meet()
+    c.heal(c.ann, c.bob, c.carl)
+    assert c.bob.texts() == ["under a key that bob's own do not lead to"]
+    agreed(c, c.ann, c.bob, c.carl)
+
+
 def test_device_that_did_not_agree_is_nobodys() -> None:
     """A member claims the device of somebody else, to take over what it writes."""
     c = Community("ann", "bob", "carl")

@@ -2,17 +2,18 @@
 
 import pytest
 
+from quire.core.certificate import invite_key
 from quire.core.encoding import to_text
 from quire.core.sealing import key_id
 from quire.core.wrapping import WrapKey, wrap
 from quire.errors import UserError
 from quire.events.keyring import CONTENT, CONTROL, HeldKey, control_key, control_of, seal_older, wrap_context
 from quire.graph import state
-from quire.handlers import key, role
+from quire.handlers import invite, key, role
 from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
 from tests.events.builders import Made, digest
 from tests.threats.attacker import Attacker, opened, reads
-from tests.threats.community import Community, Person, agreed
+from tests.threats.community import DAY, Community, Person, agreed
 
 
 def control(person: Person) -> bytes:
@@ -89,6 +90,21 @@ def test_key_event_with_an_inflated_generation_is_not_used() -> None:
     assert c.dora.key() == c.ann.key() != before
 
 
+def test_key_event_with_a_lower_generation_does_not_bring_back_the_key_before() -> None:
+    """A void key may have a low number and know of later ones: what follows it could be behind those."""
+    c = Community("ann", "bob", "carl")
+    key.rekey(c.ann.ctx)
+    key.rekey(c.ann.ctx)
+    c.meet()
+    liar = Attacker(c.bob)
+    void = new_key(liar, digest("void"), c.bob, generation=1, before=[])
+    c.bob.take([void.sealed])
+    lower = new_key(liar, digest("lower"), c.ann, c.bob, c.carl, generation=2, before=[void.event_id])
+    view = agreed(c, c.ann, c.carl, sealed=[void.sealed, lower.sealed])
+    assert not {void.event_id, lower.event_id} & set(view["valid"])
+    assert c.ann.key() == c.carl.key() == view["key"]
+
+
 def test_key_event_that_omits_members_silences_nobody() -> None:
     """Who is left out makes a key of its own before it writes on, and newcomers can still be let in."""
     c = Community("ann", "bob", "carl", "dora")
@@ -97,18 +113,67 @@ def test_key_event_that_omits_members_silences_nobody() -> None:
     for person in (c.carl, c.ann):
         person.take([made.sealed])
         assert person.counts(made.event_id)
-    with pytest.raises(UserError, match="new key"):
-        c.carl.say("not under the old key")
+    old = c.carl.content()
+    c.carl.say("at once")
+    assert c.carl.content() not in (old, theirs)
     c.heal(c.ann, c.carl, c.dora)
     assert c.person("eve").join(c.carl.invite(), c.carl) == ""
     c.carl.say("after")
     c.meet(c.ann, c.carl, c.dora, c.eve)
     for person in (c.ann, c.dora, c.eve):
-        assert person.texts() == ["after"]
+        assert person.texts() == ["at once", "after"]
         person.say(f"{person.name} too")
     c.meet(c.ann, c.carl, c.dora, c.eve)
-    assert sorted(c.carl.texts()) == ["after", "ann too", "dora too", "eve too"]
+    assert sorted(c.carl.texts()) == ["after", "ann too", "at once", "dora too", "eve too"]
     agreed(c, c.ann, c.carl, c.dora)
+
+
+@pytest.mark.parametrize("history", ["all", "from-join"])
+def test_what_was_written_under_a_key_for_few_is_shown_to_all_who_were_in(history: str) -> None:
+    """Not to who came later, where the space promises that."""
+    c = Community("ann", "bob", "carl", history=history)
+    theirs = digest("for few")
+    liar = Attacker(c.bob)
+    sent = [new_key(liar, theirs, c.ann, c.bob), liar.say("for few", under=theirs)]
+    c.ann.take([one.sealed for one in sent])
+    c.admit("dora", c.ann)
+    c.meet(c.ann, c.carl, c.dora)
+    c.heal(c.ann, c.carl, c.dora)
+    assert c.carl.texts() == ["for few"]
+    assert c.dora.texts() == (["for few"] if history == "all" else [])
+
+
+@pytest.mark.parametrize("history", ["all", "from-join"])
+def test_a_change_under_a_key_for_few_keeps_nobody_from_what_follows(history: str) -> None:
+    """A key that breaks a rule is handed on by nobody: what was sealed under it is sealed anew by who could open it."""
+    c = Community("ann", "bob", "carl", history=history)
+    liar, odd = Attacker(c.bob), digest("for few")
+    few = new_key(liar, odd, c.ann, c.bob, generation=9)
+    limits = {"uses": 1, "expires": c.now + DAY, "approve": False, "role": "member"}
+    made = liar.change("invite", {"public": invite_key(odd).text, **limits}, under=control_key(odd))
+    c.ann.take([few.sealed, made.sealed])
+    assert c.ann.counts(made.event_id)
+    link = c.ann.invite()
+    c.meet(c.ann, c.carl)
+    assert len(invite.list_(c.carl.ctx)) == len(invite.list_(c.ann.ctx)) - 2
+    c.heal(c.ann, c.carl)
+    c.carl.hear_again(c.ann)
+    assert len(invite.list_(c.carl.ctx)) == len(invite.list_(c.ann.ctx))
+    assert c.person("dora").join(link, c.carl) == ""
+    c.meet(c.ann, c.carl, c.dora)
+    c.heal(c.ann, c.carl, c.dora)
+    assert c.ann.view() == c.carl.view()
+    assert c.ann.view()["graph"] == c.dora.view()["graph"]
+
+
+def test_who_holds_a_key_for_few_leaves_before_all_eyes() -> None:
+    """An event of the graph is never sealed under a key that some of the members were left out of."""
+    c = Community("ann", "bob", "carl", "dora")
+    c.dora.take([new_key(Attacker(c.bob), digest("for few"), c.bob, c.dora).sealed])
+    role.leave(c.dora.ctx)
+    c.ann.hear(c.dora)
+    assert "dora" not in c.ann.roles()
+    agreed(c, c.ann, c.carl)
 
 
 def test_key_share_to_a_removed_device_counts_for_nothing() -> None:

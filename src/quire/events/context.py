@@ -79,15 +79,19 @@ class Context:
             self._renew_key(scope)
         return append(self.home, self.member, type_, bodies, self.now, audiences)
 
-    def change(self, type_: str, body: Mapping[str, Any], epoch: int = 0) -> Opened[Any]:
+    def change(
+        self, type_: str, body: Mapping[str, Any], epoch: int = 0, about: Sequence[str] = ()
+    ) -> Opened[Any]:
         """Append an event of the membership graph, sealed under the key of `epoch` or the present one.
+
+        It builds on what counts, and on the events that it is `about`, also where those do not.
 
         Raises Refused, naming the rule, when it would not count.
         """
         self._refuse_revoked()
         with self.home.store.transaction():
-            after = parents(self.graph, self.member.device, MAX_PARENTS)
-            whole = {**body, "after": after}
+            after = dict.fromkeys([*parents(self.graph, self.member.device, MAX_PARENTS), *about])
+            whole = {**body, "after": list(after)}
             slug = self._why_not(type_, whole)
             if slug == "device" and not self.graph.ledger.claims(self.member.device, self.graph.valid):
                 raise NotIn(NOT_HEARD)

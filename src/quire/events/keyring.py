@@ -9,6 +9,7 @@ newcomers can be given the graph's past without the content's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from nacl.exceptions import CryptoError
@@ -22,11 +23,10 @@ from quire.errors import BadEvent
 from quire.events.home import Home
 from quire.events.opening import envelope, open_stored
 from quire.graph import changes
-from quire.graph.dag import Node, has
+from quire.graph.dag import Node
 from quire.graph.graph import Graph
 from quire.graph.rules import may_hold
-from quire.graph.state import common_keys, current_key, last_keys
-from quire.limits import MAX_VOID_KEYS
+from quire.graph.state import current_key, last_keys, latest_first, left_out, void_keys
 from quire.store.memberships import Membership
 
 CONTENT, CONTROL = 0, 1
@@ -199,31 +199,45 @@ def audience_keys(home: Home, member: Membership) -> dict[str, list[AudienceKey]
 
 
 def choose(home: Home, member: Membership, graph: Graph) -> None:
-    """Seal new events under the latest key that is held."""
-    keys = [n for n in graph.ledger.keys("", graph.valid) if isinstance(n.change, changes.NewKey)]
-    member = home.store.memberships.get(member.account, member.space)
-    for node in sorted(keys, key=lambda n: (-n.change.generation, n.event_id)):  # type: ignore[union-attr]
-        held = _held(home, member, "", node.change.name)  # type: ignore[union-attr]
-        if held is not None:
-            names = home.store.names
-            content = names.epoch_number(member.space, from_text(held.name))
-            control = names.epoch_number(member.space, key_id(control_key(held.key)))
-            if (content, control) != (member.content, member.control):
-                home.store.memberships.seal_under(member, content, control)
-            return
+    """Seal new events under the latest key that is held, those of the graph under the latest that leaves nobody out.
 
-
-def shared_control(home: Home, member: Membership, graph: Graph, devices: Sequence[str]) -> int:
-    """The epoch to seal an event under that hands a key to devices: the latest that they all can open already.
-
-    With another one, who knows only one of two keys made at the same time could not open what brings the other.
+    Who can open a key that a liar made for few could otherwise leave the space, and nobody else would hear of it.
     """
-    for node in common_keys(graph, devices):
-        assert isinstance(node.change, changes.NewKey)
-        for held in sorted(_all_held(home, member, node.change.name), key=lambda one: one.kind):
-            key = control_key(held.key) if held.kind == CONTENT else held.key
-            return home.store.names.epoch_number(member.space, key_id(key))
-    return member.control
+    member = home.store.memberships.get(member.account, member.space)
+    held = (
+        (node, key)
+        for node in latest_first(graph)
+        if (key := _held(home, member, "", node.change.name)) is not None  # type: ignore[union-attr]
+    )
+    latest = next(held, None)
+    if latest is not None:
+        fair = next((key for node, key in chain([latest], held) if not left_out(graph, node)), latest[1])
+        names = home.store.names
+        content = names.epoch_number(member.space, from_text(latest[1].name))
+        control = names.epoch_number(member.space, key_id(control_key(fair.key)))
+        if (content, control) != (member.content, member.control):
+            home.store.memberships.seal_under(member, content, control)
+
+
+def first_epoch(home: Home, member: Membership, graph: Graph) -> int:
+    """The epoch of the graph that a space began with: what hands out keys is sealed under it; 0 while it is not known.
+
+    Everybody who was ever let in has its key, so that nobody is kept from a key by lacking another one. Who was
+    removed learns by it which devices are given keys, and none of the keys.
+    """
+    first = latest_first(graph)[-1:]
+    numbers = [home.store.graph.event_at(member.account, member.space, node.index) for node in first]
+    # The event that announces the first key shows which one it is: others may claim its name.
+    return next((row.epoch for row in home.store.blobs.read(numbers)), 0)
+
+
+def first_control(home: Home, member: Membership, graph: Graph) -> HeldKey | None:
+    """The key of that epoch, for who is let in."""
+    epoch = first_epoch(home, member, graph)
+    held = home.store.memberships.get(member.account, member.space).epochs.get(epoch)
+    if held is None:
+        return None
+    return HeldKey(CONTROL, home.store.memberships.key_name(member, epoch), held[0])
 
 
 def _key_nodes(graph: Graph, scope: str, name: str) -> list[Node]:
@@ -268,22 +282,6 @@ def _box(home: Home, member: Membership, node: Node) -> KeyBox | None:
     return found[1].box(envelope(member, row, found[0]))
 
 
-def sealer_of(home: Home, member: Membership, node: Node) -> HeldKey | None:
-    """The key of the graph that an event of it is sealed under, if it is held."""
-    member = home.store.memberships.get(member.account, member.space)
-    epoch = epoch_of(home, member, node)
-    found = member.epochs.get(epoch)
-    if found is None:
-        return None
-    return HeldKey(CONTROL, home.store.memberships.key_name(member, epoch), found[0])
-
-
-def epoch_of(home: Home, member: Membership, node: Node) -> int:
-    """The number of the key that an event of the graph is sealed under."""
-    number = home.store.graph.event_at(member.account, member.space, node.index)
-    return home.store.blobs.read([number])[0].epoch
-
-
 def lacks_current(home: Home, member: Membership, graph: Graph) -> bool:
     """Whether this device is to have the space's present key, and was not given it (yet)."""
     current = current_key(graph, "")
@@ -306,8 +304,7 @@ def not_handed_on(home: Home, member: Membership, graph: Graph, kind: int) -> li
     Among them the first void ones: who had not heard that their maker was removed wrote under them.
     """
     counted = list(graph.ledger.keys("", graph.valid))
-    void = [node for node in graph.ledger.key_nodes("") if not has(graph.valid, node)][:MAX_VOID_KEYS]
-    keys = {n.change.name: n for n in (*void, *counted)}  # type: ignore[union-attr]
+    keys = {n.change.name: n for n in (*void_keys(graph), *counted)}  # type: ignore[union-attr]
     queue = [(CONTENT, n.change.name) for n in last_keys(graph, "")]  # type: ignore[union-attr]
     reached: set[tuple[int, str]] = set()
     while queue:

@@ -213,6 +213,10 @@ class Ledger:
         """Every device that any event ever claimed for a member."""
         return list(self._devices.get(member, ()))
 
+    def devices(self) -> KeysView[str]:
+        """Every device that any event ever claimed for somebody."""
+        return self._claims.keys()
+
     def claimants(self, device: str) -> list[str]:
         """Everyone that any event ever claimed a device for."""
         return [claim.member for claim in self._claims.get(device, ())]

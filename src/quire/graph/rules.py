@@ -255,7 +255,7 @@ def _set_audience(ledger: Ledger, node: Node, change: changes.SetAudience, mask:
 def _key(ledger: Ledger, node: Node, change: changes.NewKey | changes.ShareKey, mask: Mask) -> str:
     if isinstance(change, changes.ShareKey):
         shared = ledger.node(change.key)
-        if shared is None or not has(mask, shared) or not isinstance(shared.change, changes.NewKey):
+        if shared is None or not has(node.past, shared) or not isinstance(shared.change, changes.NewKey):
             return "generation"
         scope = shared.change.scope
     else:
@@ -276,7 +276,7 @@ def may_hold(ledger: Ledger, scope: str, device: str, mask: Mask) -> bool:
 
 
 def _follows(ledger: Ledger, change: changes.NewKey, mask: Mask) -> bool:
-    """Whether the keys that a key names, and those that they followed, are all that count before it.
+    """Whether the keys that a key names, and those that they followed, are all that count before it, by lower numbers.
 
     It may name keys that do not count (any more): what was built on a removed member's key stays a key.
     """
@@ -285,7 +285,13 @@ def _follows(ledger: Ledger, change: changes.NewKey, mask: Mask) -> bool:
         before = ledger.node(parent)
         assert before is not None, "a key that names nothing has a flaw"
         named |= before.past | 1 << before.index
-    return all(has(named, node) for node in ledger.last_keys(change.scope, mask))
+    last = ledger.last_keys(change.scope, mask)
+    return all(has(named, node) and _generation(node) < change.generation for node in last)
+
+
+def _generation(node: Node) -> int:
+    assert isinstance(node.change, changes.NewKey)
+    return node.change.generation
 
 
 _FLAWS: dict[type, Callable[[Ledger, Node, Any], str]] = {

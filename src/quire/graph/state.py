@@ -3,15 +3,16 @@
 Owns: answers for views and commands, as of everything that counts. Must not know: names, keys' bytes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from quire.graph import changes
 from quire.graph.dag import Node, has
 from quire.graph.graph import Graph
-from quire.graph.ledger import Ledger
 from quire.graph.roles import Role
 from quire.graph.rules import may_hold
+from quire.limits import MAX_VOID_KEYS
 
 #: A log's end, where there is none.
 FOREVER = 2**53 - 1
@@ -131,11 +132,12 @@ def _gaps(shown: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def current_key(graph: Graph, scope: str) -> Node | None:
     """The key of a scope to seal under: the latest generation, of several the one with the least id."""
     last = graph.ledger.last_keys(scope, graph.valid)
-    return min(last, key=lambda node: (-_generation(node), node.event_id), default=None)
+    return min(last, key=_precedence, default=None)
 
 
-def _generation(node: Node) -> int:
-    return node.change.generation if isinstance(node.change, changes.NewKey) else 0
+def _precedence(node: Node) -> tuple[int, str]:
+    assert isinstance(node.change, changes.NewKey)
+    return -node.change.generation, node.event_id
 
 
 def last_keys(graph: Graph, scope: str) -> list[Node]:
@@ -167,6 +169,18 @@ def left_behind(graph: Graph, key: Node) -> list[str]:
     ]
 
 
+def left_out(graph: Graph, key: Node) -> list[str]:
+    """The devices that are to hold a key of the space, since its maker knew them as members', and were not given it."""
+    had, ledger, valid = holders(graph, key), graph.ledger, graph.valid
+    return sorted(
+        device
+        for device in ledger.devices()
+        if device not in had
+        and may_hold(ledger, "", device, valid)
+        and may_hold(ledger, "", device, key.past & valid)
+    )
+
+
 def entitled(graph: Graph, scope: str) -> list[str]:
     """The devices that are to hold the keys of a scope, those of the space's by the oldest member first."""
     if scope:
@@ -180,7 +194,9 @@ def entitled(graph: Graph, scope: str) -> list[str]:
 
 
 def is_stale(graph: Graph, scope: str) -> bool:
-    """Whether the current key of a scope is held by a device that must not have it, is an old one, or has rivals."""
+    """Whether the current key of a scope is held by a device that must not have it, leaves some out that are to have
+    it, is an old one, or has rivals.
+    """
     key = current_key(graph, scope)
     if key is None:
         return False
@@ -191,6 +207,7 @@ def is_stale(graph: Graph, scope: str) -> bool:
         used_before
         or len(last_keys(graph, scope)) > 1
         or any(not may_hold(graph.ledger, scope, device, graph.valid) for device in _given(graph, key))
+        or (not scope and bool(left_out(graph, key)))
     )
 
 
@@ -207,23 +224,15 @@ def _given(graph: Graph, key: Node) -> set[str]:
     return found
 
 
-def common_keys(graph: Graph, devices: Sequence[str]) -> Iterator[Node]:
-    """The space's keys that all of some devices come by, the latest first.
-
-    A device comes by the keys that it was given, and by what those hand on of the keys before them. Those that
-    were given none are left aside.
-    """
-    ledger = graph.ledger
-    given = [names for device in devices if (names := ledger.given(device))]
-    for key in sorted(ledger.keys("", graph.valid), key=lambda node: (-_generation(node), node.event_id)):
-        name = key.change.name if isinstance(key.change, changes.NewKey) else ""
-        if all(name in names or _leads_to(ledger, names, key) for names in given):
-            yield key
+def latest_first(graph: Graph) -> list[Node]:
+    """The keys of the space that count, in the order in which they are to be sealed under."""
+    return sorted(graph.ledger.keys("", graph.valid), key=_precedence)
 
 
-def _leads_to(ledger: Ledger, names: Iterable[str], key: Node) -> bool:
-    """Whether one of these keys was made in knowledge of another one."""
-    return any(has(node.past, key) for name in names for node in ledger.keys_called(name))
+def void_keys(graph: Graph) -> list[Node]:
+    """The first keys of the space that do not count, though they might have, of only so many."""
+    found = (node for node in graph.ledger.key_nodes("") if not has(graph.valid, node))
+    return list(islice(found, MAX_VOID_KEYS))
 
 
 def parents(graph: Graph, device: str, limit: int) -> list[str]:

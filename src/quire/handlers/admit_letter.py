@@ -19,14 +19,14 @@ WHY, BECAUSE = b"Y", b"Z"
 class Welcome(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What lets a newcomer read and write: the space's name and its present key (32 bytes).
 
-    `sealer` is the key that the event which made the present key is sealed under, and `sealer_name` the name
-    of its content key: that event leads back to the keys before.
+    `first` is the key of the graph that the space began with, and `first_name` the name of its content key: what
+    hands out keys is sealed under it, and leads back to the keys before.
     """
 
     name: str
     key: bytes
-    sealer: bytes
-    sealer_name: str
+    first: bytes
+    first_name: str
 
 
 def pack_request(asked: Request) -> bytes:

@@ -281,10 +281,10 @@ def _welcome(ctx: Context, asked: Request) -> bytes:
         return WAIT
     name = current.change.name if current is not None else ""  # type: ignore[union-attr]
     content = keyring.held_key(ctx.home, ctx.member, "", name)
-    sealer = keyring.sealer_of(ctx.home, ctx.member, current) if current is not None else None
-    if content is None or sealer is None:
+    first = keyring.first_control(ctx.home, ctx.member, ctx.graph)
+    if content is None or first is None:
         return WAIT
-    data = msgspec.msgpack.encode(Welcome(ctx.member.name, content, sealer.key, sealer.name))
+    data = msgspec.msgpack.encode(Welcome(ctx.member.name, content, first.key, first.name))
     context = _WELCOME_DOMAIN + ctx.member.raw_space_id + from_text(asked.device)
     return WELCOME + seal_to(from_text(asked.wrap), data, ctx.home.entropy(32), context)
 
@@ -294,14 +294,14 @@ def _enter(ctx: Context, device: str, body: bytes) -> None:
     member = ctx.member
     context = _WELCOME_DOMAIN + member.raw_space_id + from_text(member.device)
     welcome = admit_letter.unpack_welcome(open_from(body, WrapKey(member.device_key.seed), context))
-    if not len(welcome.key) == len(welcome.sealer) == 32:
+    if not len(welcome.key) == len(welcome.first) == 32:
         raise BadEvent("bad-letter")
     memberships = ctx.home.store.memberships
     with ctx.home.store.transaction():
         memberships.set_kind(member, INVITED, member.name)
         held = HeldKey(CONTENT, keyring.name_of(welcome.key), welcome.key)
-        sealer = HeldKey(CONTROL, welcome.sealer_name, welcome.sealer)
-        keyring.hold(ctx.home, member, ctx.graph, [held, sealer])
+        first = HeldKey(CONTROL, welcome.first_name, welcome.first)
+        keyring.hold(ctx.home, member, ctx.graph, [held, first])
         fresh = (welcome.key, keyring.control_key(welcome.key))
         epochs = [memberships.add_key(member, key, held.name) for key in fresh]
         memberships.seal_under(member, *epochs)

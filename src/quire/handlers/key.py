@@ -109,8 +109,7 @@ def renew(ctx: Context, scope: str) -> Rekeyed:
 def _older(ctx: Context, scope: str, fresh: HeldKey) -> list[Older]:
     """The keys before the new one, sealed under it: in a `from-join` space those of the graph alone.
 
-    Beside each the key that its own event is sealed under, so that who gets this one can open that event,
-    and by it the keys before that. An audience has no graph of its own, and hands on nothing in such a space.
+    An audience has no graph of its own, and hands on nothing in such a space.
     """
     found: list[HeldKey] = []
     hands_on = hands_on_content(ctx)
@@ -121,9 +120,6 @@ def _older(ctx: Context, scope: str, fresh: HeldKey) -> list[Older]:
         if held is not None and (hands_on or not scope):
             own = HeldKey(CONTENT, node.change.name, held)
             found.append(own if hands_on else keyring.control_of(own))
-        sealer = None if scope else keyring.sealer_of(ctx.home, ctx.member, node)
-        if sealer is not None:
-            found.append(sealer)
     return [_sealed(ctx, fresh, older) for older in dict.fromkeys(found)]
 
 
@@ -173,7 +169,7 @@ def _write(ctx: Context, scope: str, content: bytes, older: Sequence[Older]) -> 
             "boxes": boxes,
             "older": list(older),
         },
-        0 if scope else keyring.shared_control(ctx.home, ctx.member, ctx.graph, devices),
+        key_share.sealed_under(ctx, scope),
     )
     node = ctx.graph.ledger.node(made.event_id)
     assert node is not None

@@ -54,11 +54,11 @@ class Device(msgspec.Struct):
 
 
 class SpaceKey(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A space's present key, and the key (of that name) under which the graph says so: 32 bytes each."""
+    """A space's present key, and the key of the graph that it began with (see `Welcome`): 32 bytes each."""
 
     key: bytes
-    sealer: bytes
-    sealer_name: str
+    first: bytes
+    first_name: str
 
 
 class Handed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -332,19 +332,19 @@ def space_key(ctx: Context) -> SpaceKey | None:
     if current is None or not isinstance(current.change, NewKey):
         return None
     content = keyring.held_key(ctx.home, ctx.member, "", current.change.name)
-    sealer = keyring.sealer_of(ctx.home, ctx.member, current)
-    if content is None or sealer is None:
+    first = keyring.first_control(ctx.home, ctx.member, ctx.graph)
+    if content is None or first is None:
         return None
-    return SpaceKey(content, sealer.key, sealer.name)
+    return SpaceKey(content, first.key, first.name)
 
 
 def hold(ctx: Context, handed: SpaceKey) -> None:
     """Take a space's key that came by letter: this device reads and writes from now on. Raises BadEvent."""
-    if not len(handed.key) == len(handed.sealer) == 32:
+    if not len(handed.key) == len(handed.first) == 32:
         raise BadEvent("bad-letter")
     memberships, member = ctx.home.store.memberships, ctx.member
     held = HeldKey(CONTENT, keyring.name_of(handed.key), handed.key)
-    keyring.hold(ctx.home, member, ctx.graph, [held, HeldKey(CONTROL, handed.sealer_name, handed.sealer)])
+    keyring.hold(ctx.home, member, ctx.graph, [held, HeldKey(CONTROL, handed.first_name, handed.first)])
     fresh = (handed.key, keyring.control_key(handed.key))
     memberships.seal_under(member, *(memberships.add_key(member, one, held.name) for one in fresh))
 
