@@ -121,6 +121,11 @@ MAX_ASKS = 4_096
 #: Questions to one peer per second, fewer while one side is pushing (the answers would be stale).
 ASKS_PER_SECOND = 256
 ASKS_WHILE_PUSHING = 16
+#: Sketches to one peer per second; rounds of them in which two stores are to become equal, before none are tried
+#: for so long (ms).
+SKETCHES_PER_SECOND = 64
+SKETCH_ROUNDS = 8
+FAR_MS = 5_000
 #: Strategy messages of one peer that are looked at per second.
 SYNC_RECEIVED_PER_SECOND = 1_024
 

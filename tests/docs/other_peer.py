@@ -168,7 +168,7 @@ class OtherPeer:
     # --- the conversation
 
     def hello(self) -> bytes:
-        return self.datagram((HELLO, b"bloom".ljust(16, b"\0")))
+        return self.datagram((HELLO, b"sketch".ljust(16, b"\0")))
 
     def receive(self, datagram: bytes) -> list[bytes]:
         """What is to be sent because of a datagram."""
@@ -202,7 +202,7 @@ class OtherPeer:
 
     def frame(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         if kind == HELLO:
-            assert body.rstrip(b"\0") == b"bloom"
+            assert body.rstrip(b"\0") == b"sketch"
         elif kind == LETTER and body[:1] == b"W" and not self.keys:
             self.enter(body[1:])
             return [self.own(), (SYNC, self.print_of_all())]

@@ -50,7 +50,7 @@ class Station:
         assert self.node is not None
         return self.node
 
-    def up(self, strategy: str = "bloom") -> None:
+    def up(self, strategy: str = "sketch") -> None:
         """Start a node: a new run, on the same home."""
         self._runs += 1
         ahead = MORNING + self.clock_off

@@ -6,7 +6,11 @@ Owns: a sorted list and two dicts of sums. Must not know: strategies.
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
+from quire.core import cells
+from quire.core.cells import Sketch
 from quire.sync.index import COARSE, EMPTY, FINE, Position, Summary
+
+SKETCH_KEY = b"s" * 32
 
 
 class MemoryIndex:
@@ -17,6 +21,7 @@ class MemoryIndex:
         self._blobs: dict[bytes, bytes] = {}
         self._sums: dict[int, dict[int, Summary]] = {COARSE: {}, FINE: {}}
         self._whole = EMPTY
+        self._parts = [cells.empty() for _ in range(cells.PARTS)]
 
     def add(self, ts: int, event_id: bytes, blob: bytes = b"") -> bool:
         """Hold one event; whether it was new."""
@@ -28,6 +33,7 @@ class MemoryIndex:
         else:
             self._order.append((ts, event_id))
         self._whole = _plus(self._whole, event_id)
+        cells.add(SKETCH_KEY, self._parts, [cells.name_of(event_id)])
         for level, sums in self._sums.items():
             sums[ts >> level] = _plus(sums.get(ts >> level, EMPTY), event_id)
         return True
@@ -55,6 +61,15 @@ class MemoryIndex:
         """Held positions in `[low, high)`, in order, at most `limit`."""
         first = bisect_left(self._order, low)
         return self._order[first : min(bisect_left(self._order, high), first + limit)]
+
+    def sketch(self) -> Sketch:
+        """The sketches of everything held."""
+        return Sketch(SKETCH_KEY, self._parts)
+
+    def called(self, names: Sequence[int]) -> list[Position]:
+        """Held positions of these short names, in order."""
+        wanted = set(names)
+        return [(ts, event_id) for ts, event_id in self._order if cells.name_of(event_id) in wanted]
 
     def blobs(self, ids: Sequence[bytes]) -> list[bytes]:
         """`key_id ‖ blob` of each id held, in the order asked."""

@@ -6,17 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quire.core.cells import CELL_BYTES, CELLS
 from quire.limits import FILTER_PROBES, MAX_SYNC_BYTES
 from quire.sync.index import COARSE, END, FINE, START
 from quire.sync.messages import (
+    WHOLE,
     Buckets,
     Filter,
     Message,
     Root,
+    Sketch,
     decode,
     encode_buckets,
     encode_filter,
     encode_root,
+    encode_sketch,
     varint,
 )
 from quire.sync.strategy import BadMessage
@@ -27,6 +31,10 @@ eight = st.binary(min_size=8, max_size=8)
 counts = st.integers(1, 2**50)
 roots = st.builds(Root, eight, st.integers(0, 2**50), eight, st.booleans())
 bounds = st.tuples(st.integers(0, END[0] - 1), st.binary(max_size=33))
+
+
+cells = st.lists(st.integers(0, 2 ** (8 * CELL_BYTES) - 1), min_size=CELLS, max_size=CELLS)
+sketches = st.builds(Sketch, st.integers(0, WHOLE), cells)
 
 
 @st.composite
@@ -46,10 +54,12 @@ def buckets(draw: Callable[..., object]) -> Buckets:
 def encode(message: Message) -> bytes:
     if isinstance(message, Root):
         return encode_root(message)
+    if isinstance(message, Sketch):
+        return encode_sketch(message)
     return encode_filter(message) if isinstance(message, Filter) else encode_buckets(message)[0]
 
 
-@given(roots | filters() | buckets())
+@given(roots | filters() | buckets() | sketches)
 def test_round_trip(message: Message) -> None:
     data = encode(message)
     assert len(data) <= MAX_SYNC_BYTES
@@ -65,7 +75,7 @@ def test_any_bytes_decode_or_are_bad(data: bytes) -> None:
     assert encode(message) == data
 
 
-@given(roots | filters() | buckets(), st.data())
+@given(roots | filters() | buckets() | sketches, st.data())
 def test_altered_messages_decode_or_are_bad(message: Message, data: st.DataObject) -> None:
     raw = bytearray(encode(message))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -126,6 +136,9 @@ NARROW = bytes(8) + varint(0) + varint(2)
         (encode_filter(Filter(bytes(8), START, END, 0, 8, b"x")), "range"),
         (encode_filter(Filter(bytes(8), START, (5, bytes(34)), 0, 8, b"")), "range"),
         (FILTER + bytes(MAX_SYNC_BYTES), "too-large"),
+        (bytes((0x14, WHOLE + 1)) + bytes(CELLS * CELL_BYTES), "range"),
+        (bytes((0x14, 0)) + bytes(CELLS * CELL_BYTES - 1), "short"),
+        (bytes((0x14, 0)) + bytes(CELLS * CELL_BYTES + 1), "short"),
     ],
 )
 def test_bad_messages(data: bytes, reason: str) -> None:

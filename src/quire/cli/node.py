@@ -44,7 +44,7 @@ def up() -> Callable[..., None]:
     parameters = [
         option("listen", DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
         option("api", DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
-        option("strategy", "bloom", str, "--strategy", "How to sync: bloom or full.", "NAME"),
+        option("strategy", "sketch", str, "--strategy", "How to sync: sketch, bloom or full.", "NAME"),
         *unlocking_options(),
     ]
     return with_options(run, parameters, _UP)

@@ -9,6 +9,7 @@ import apsw
 import msgspec
 
 from quire.core import event as core_event
+from quire.core.cells import PARTS, Sketch, add, empty
 from quire.core.encoding import from_text
 from quire.core.event import Event
 from quire.core.sealing import open_blob
@@ -17,7 +18,7 @@ from quire.events.home import Home
 from quire.events.opening import decode
 from quire.limits import INGEST_BATCH, MAX_DAMAGE_LISTED
 from quire.store.blobs import BlobRow
-from quire.store.buckets import recount
+from quire.store.buckets import held_names, recount
 
 _REASONS = {
     "cannot-open": "cannot be opened: its bytes were altered",
@@ -156,6 +157,14 @@ class _Log:
         self._unproven = event.prev
 
 
+def _sketched(home: Home, account: int, space: int, sketch: Sketch | None) -> bool:
+    if sketch is None:
+        return True
+    fresh = [empty() for _ in range(PARTS)]
+    add(sketch.key, fresh, held_names(home.store.db, account, space))
+    return fresh == list(sketch.parts)
+
+
 def _check_holdings(home: Home, found: Verification) -> Iterator[None]:
     """What identities hold exists, and the summaries that sync compares are those of what is held."""
     for event, account in home.store.db.execute(
@@ -166,7 +175,8 @@ def _check_holdings(home: Home, found: Verification) -> Iterator[None]:
     home.store.buckets.count_arrivals()
     for account, space in home.store.db.all("SELECT account, space FROM memberships"):
         counted = recount(home.store.db, account, space, home.store.memberships.apart(account, space))
-        if counted != home.store.index(account, space).every():
+        index = home.store.index(account, space)
+        if counted != index.every() or not _sketched(home, account, space, index.sketch()):
             name = home.store.names.space_name(space)
             found.add(
                 "summary",

@@ -47,7 +47,7 @@ class _Local(NamedTuple):
 class Endpoint:
     """`entropy(n)` gives n random bytes; `strategy` is a name in STRATEGIES."""
 
-    def __init__(self, entropy: Entropy, strategy: str = "bloom") -> None:
+    def __init__(self, entropy: Entropy, strategy: str = "sketch") -> None:
         self._entropy = entropy
         self._strategy = strategy
         self._locals: dict[tuple[bytes, bytes], _Local] = {}

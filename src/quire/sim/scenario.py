@@ -77,7 +77,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     writing: Writing
     network: Conditions = Conditions()
     faults: Faults = Faults()
-    strategy: str = "bloom"
+    strategy: str = "sketch"
 
 
 def names() -> list[str]:

@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
+from quire.core.cells import NAME_BYTES, Sketch, name_of
 from quire.core.encoding import from_text, to_text
 from quire.core.summary import COARSE, FINE, Position, Summary
 from quire.errors import Damaged
 from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.database import Database
+from quire.store.sketches import Sketches
 
 _MODULUS = 1 << 256
+#: Bits of an id below its short name.
+_BELOW_NAME = 256 - 8 * NAME_BYTES
+#: Characters of an id that `blobs_by_id` finds it by; the last one says some bits more than a short name does.
+_FOUND_BY = 11
 _NOTHING = Summary(0, 0)
 
 #: By (account, space): the epochs whose content is counted apart.
@@ -37,9 +43,10 @@ def nothing_closed() -> frozenset[int]:
 class Buckets:
     """Keeps the summaries: what was valid at once is counted in bulk before they are next read."""
 
-    def __init__(self, db: Database, apart: ApartEpochs) -> None:
+    def __init__(self, db: Database, apart: ApartEpochs, sketches: Sketches) -> None:
         self._db = db
         self.apart = apart
+        self.sketches = sketches
         #: By (account, space): the last millisecond that held more than a page, in order, and the changes it was
         #: read after.
         self.crowds: dict[tuple[int, int], tuple[int, list[Position]]] = {}
@@ -54,8 +61,10 @@ class Buckets:
         """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
         apart = self.apart(account, space)
         sums: dict[tuple[int, int, int], list[int]] = {}
+        names: list[int] = []
         for ts, event_id, epoch in events:
             number = int.from_bytes(_raw(event_id), "big")
+            names.append(number >> _BELOW_NAME)
             label = epoch if epoch in apart else 0
             for level in (COARSE, FINE):
                 cell = sums.setdefault((level, ts >> level, label), [0, 0])
@@ -63,6 +72,8 @@ class Buckets:
                 cell[1] += number
         for cell_id, (count, total) in sums.items():
             self._add_cell(account, space, cell_id, Summary(count, total))
+        if not apart:
+            self.sketches.add(account, space, names)
 
     def _add_cell(self, account: int, space: int, cell_id: tuple[int, int, int], more: Summary) -> None:
         count, total = more
@@ -89,6 +100,8 @@ class Buckets:
         self._db.execute("DELETE FROM buckets WHERE account = ? AND space = ?", (account, space))
         for cell_id, summary in recount(self._db, account, space, self.apart(account, space)).items():
             self._add_cell(account, space, cell_id, summary)
+        if not self.apart(account, space):
+            self.sketches.recount(account, space, held_names(self._db, account, space))
 
     def recount_later(self, account: int, space: int) -> None:
         """What is counted apart has changed: count a space anew before it is next looked at."""
@@ -268,6 +281,28 @@ class StoreIndex:
             )
         return found
 
+    def sketch(self) -> Sketch | None:
+        """The sketches of everything held; None where what is left out differs from peer to peer."""
+        self._buckets.count_arrivals()
+        if self._buckets.apart(self._account, self._space):
+            return None
+        sketches = self._buckets.sketches
+        return Sketch(sketches.key(self._account, self._space), sketches.of(self._account, self._space))
+
+    def called(self, names: Sequence[int]) -> list[Position]:
+        """Positions held whose ids have these short names, ascending."""
+        rows = self._db.execute(
+            "SELECT r.ts, b.event_id FROM json_each(?) AS j"
+            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = j.value AND b.space = ?"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n",
+            (
+                orjson.dumps([first for name in names for first in _beginnings(name)]).decode(),
+                self._space,
+                self._account,
+            ),
+        )
+        return _in_order(list(rows))
+
     def blobs(self, ids: Sequence[bytes]) -> list[bytes]:
         """`key_id ‖ blob` of each event held, in the order asked; others are left out."""
         names = [to_text(raw) for raw in ids]
@@ -282,6 +317,12 @@ class StoreIndex:
         return [bytes(key_id) + bytes(sealed) for key_id, sealed, epoch in rows if epoch not in closed]
 
 
+def _beginnings(name: int) -> list[str]:
+    """What the texts of ids with a short name begin with, as far as `blobs_by_id` knows them: two bits more."""
+    raw = name.to_bytes(NAME_BYTES, "big")
+    return [to_text(raw + bytes((more << 6,)))[:_FOUND_BY] for more in range(4)]
+
+
 def _in_order(rows: Sequence[tuple[int, str]]) -> list[Position]:
     return sorted((ts, _raw(event_id)) for ts, event_id in rows)
 
@@ -293,6 +334,16 @@ def _raw(event_id: str) -> bytes:
         raise Damaged(
             f"The id of a stored event is damaged: {event_id!r}. `quire verify` tells what else is."
         ) from None
+
+
+def held_names(db: Database, account: int, space: int) -> Iterator[int]:
+    """The short names of everything that is held."""
+    rows = db.execute(
+        "SELECT b.event_id FROM received AS r CROSS JOIN blobs AS b ON b.n = r.event"
+        " WHERE r.account = ? AND r.space = ?",
+        (account, space),
+    )
+    return (name_of(_raw(event_id)) for (event_id,) in rows)
 
 
 def recount(db: Database, account: int, space: int, apart: frozenset[int] = frozenset()) -> Cells:

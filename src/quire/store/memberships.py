@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quire.core.encoding import from_text, to_text
-from quire.core.keys import DeviceKey
+from quire.core.keys import DeviceKey, derive
 from quire.core.sealing import NONCE_BYTES, blob_context, key_id
 from quire.core.vault import Vault
 from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
@@ -183,6 +183,10 @@ class Memberships:
     def apart(self, account: int, space: int) -> frozenset[int]:
         """Epochs whose content not every member of a space can open, and which are counted apart; mostly none."""
         return self.get(account, space).apart
+
+    def sketch_key(self, account: int, space: int) -> bytes:
+        """The key that all members of a space sketch what they hold under."""
+        return derive(self.get(account, space).link_key, "quire sketch key")
 
     def device_key(self, account: int) -> DeviceKey:
         """The device key of an identity of this home. Raises HomeError when the vault is another's."""

@@ -160,5 +160,14 @@ LEFT JOIN devices AS d ON d.space = g.space AND d.device = g.device
 LEFT JOIN member_devices AS o ON o.account = g.account AND o.space = g.space AND o.device = d.n;
 """
 
+SKETCHES = """
+-- Sketches of the ids that are held, of those in one part of all possible ones; none where events are counted apart.
+CREATE TABLE sketches (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, part INTEGER NOT NULL, cells BLOB NOT NULL,
+    PRIMARY KEY (account, space, part)
+) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO recounts SELECT account, space FROM memberships;
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("members", FIRST),)
+MIGRATIONS: tuple[tuple[str, str], ...] = (("members", FIRST), ("sketches", SKETCHES))

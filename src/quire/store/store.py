@@ -18,6 +18,7 @@ from quire.store.migrations import migrate
 from quire.store.names import Names
 from quire.store.rejections import Rejections
 from quire.store.schema import MIGRATIONS
+from quire.store.sketches import Sketches
 from quire.store.waiting import Waiting
 
 
@@ -33,7 +34,8 @@ class Store:
         self.blobs = Blobs(self.db)
         self.waiting = Waiting(self.db)
         self.memberships = Memberships(self.db, self.names, vault)
-        self.buckets = Buckets(self.db, self.memberships.apart)
+        self.sketches = Sketches(self.db, self.memberships.sketch_key)
+        self.buckets = Buckets(self.db, self.memberships.apart, self.sketches)
         self.rejections = Rejections(self.db)
         self.locked = Locked(self.db)
         self.graph = GraphRows(self.db, self.names)

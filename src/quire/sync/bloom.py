@@ -22,9 +22,18 @@ from quire.limits import (
 from quire.sync.allowance import Allowance
 from quire.sync.filter import Bloom, bits_of
 from quire.sync.index import COARSE, EMPTY, END, FINE, START, EventIndex, Position, separator
-from quire.sync.messages import Buckets, Filter, Root, decode, encode_buckets, encode_filter, encode_root
+from quire.sync.messages import (
+    Buckets,
+    Filter,
+    Message,
+    Root,
+    decode,
+    encode_buckets,
+    encode_filter,
+    encode_root,
+)
 from quire.sync.pushes import Pushes
-from quire.sync.strategy import SALT_BYTES, Entropy, fingerprint
+from quire.sync.strategy import SALT_BYTES, BadMessage, Entropy, fingerprint
 
 
 class _Ask(NamedTuple):
@@ -61,36 +70,51 @@ class BloomStrategy:
         """Count and fingerprint, and questions that had to wait."""
         salt, whole = self._entropy(SALT_BYTES), index.whole()
         root = Root(salt, whole.count, fingerprint(self._key, salt, whole), self.pushing)
-        return [encode_root(root), *self._questions(index, now)]
+        return [encode_root(root), *self.questions(index, now)]
 
     def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
         """Take a peer's message; the questions that follow from it. Raises BadMessage."""
         said = decode(message)
-        if not self._reading.take(SYNC_RECEIVED_PER_SECOND, now):
+        if not self.may_read(now):
             return []
+        self.take(said, index, now)
+        return self.questions(index, now)
+
+    def may_read(self, now: int) -> bool:
+        """Whether to look at one more message of the peer."""
+        return self._reading.take(SYNC_RECEIVED_PER_SECOND, now)
+
+    def take(self, said: Message, index: EventIndex, now: int) -> None:
+        """Take what a peer said. Raises BadMessage `kind` for what is of another strategy."""
         if isinstance(said, Root):
-            self._compare_whole(said, index, now)
+            if not self.hear(said, index):
+                self._ask_about_all(said, index, now)
         elif isinstance(said, Buckets):
             self._compare_buckets(said, index, now)
-        else:
+        elif isinstance(said, Filter):
             held = Bloom(self._key, said.salt, said.probes, said.bits)
             self._pushes.add(said.low, said.high, held, now)
-        return self._questions(index, now)
+        else:
+            raise BadMessage("kind")
 
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         """Ids that the peer's filters do not contain, in time order within each range."""
         return self._pushes.next(index, limit, now)
 
-    def _compare_whole(self, root: Root, index: EventIndex, now: int) -> None:
-        own = index.whole()
+    def hear(self, root: Root, index: EventIndex) -> bool:
+        """Take what a peer said of all that it holds; whether that is what we hold."""
         self.peer_count = root.held
         self._peer_pushing = root.pushing
-        self.in_sync = fingerprint(self._key, root.salt, own) == root.print
+        self.in_sync = fingerprint(self._key, root.salt, index.whole()) == root.print
         if self.in_sync:
             self._asks.clear()
             self._rest = None
             self._pushes.clear()
-        elif not root.held:
+        return self.in_sync
+
+    def _ask_about_all(self, root: Root, index: EventIndex, now: int) -> None:
+        own = index.whole()
+        if not root.held:
             self._pushes.add(START, END, None, now)
         else:
             if own.count <= FILTER_IDS:
@@ -125,7 +149,8 @@ class BloomStrategy:
         if ask is not None and len(self._asks) < MAX_ASKS:
             self._asks[ask] = None
 
-    def _questions(self, index: EventIndex, now: int) -> list[bytes]:
+    def questions(self, index: EventIndex, now: int) -> list[bytes]:
+        """The questions to ask now, as many as are allowed."""
         bound = ASKS_WHILE_PUSHING if self.pushing or self._peer_pushing else ASKS_PER_SECOND
         messages: list[bytes] = []
         while (self._rest or self._asks) and self._asking.take(bound, now):

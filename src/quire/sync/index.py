@@ -7,6 +7,7 @@ Must not know: blobs' contents, event types, peers, or how the answers are store
 from collections.abc import Sequence
 from typing import Protocol
 
+from quire.core.cells import Sketch
 from quire.core.summary import COARSE, FINE, Position, Summary
 
 __all__ = [
@@ -41,6 +42,14 @@ class EventIndex(Protocol):
 
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:
         """Held positions in `[low, high)`, in order, at most `limit`."""
+        ...
+
+    def sketch(self) -> Sketch | None:
+        """The sketches of everything held; None where none are kept."""
+        ...
+
+    def called(self, names: Sequence[int]) -> list[Position]:
+        """Held positions whose ids have these short names, in order."""
         ...
 
     def blobs(self, ids: Sequence[bytes]) -> list[bytes]:

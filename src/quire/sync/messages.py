@@ -1,16 +1,19 @@
 """The wire form of strategy messages: one kind byte (version in its high half), then fields.
 
-Owns: bytes ↔ Root, Buckets, Filter. Must not know: what is asked or answered, or why.
+Owns: bytes ↔ Root, Buckets, Filter, Sketch. Must not know: what is asked or answered, or why.
 Integers are unsigned LEB128 in their one shortest spelling, so that a message has one spelling too.
 """
 
 from typing import NamedTuple
 
+from quire.core.cells import PARTS, Cells, pack, unpack
 from quire.limits import FILTER_PROBES, MAX_SYNC_BYTES
 from quire.sync.index import COARSE, END, FINE, Position
 from quire.sync.strategy import PRINT_BYTES, SALT_BYTES, BadMessage
 
-_ROOT, _BUCKETS, _FILTER = 0x11, 0x12, 0x13
+_ROOT, _BUCKETS, _FILTER, _SKETCH = 0x11, 0x12, 0x13, 0x14
+#: The place of a part that stands for all of them.
+WHOLE = PARTS
 _MAX_BOUND_ID = 33
 
 
@@ -44,7 +47,14 @@ class Filter(NamedTuple):
     bits: bytes
 
 
-Message = Root | Buckets | Filter
+class Sketch(NamedTuple):
+    """A sketch of the ids held in one of PARTS, or of all (WHOLE): push what I lack."""
+
+    part: int
+    cells: Cells
+
+
+Message = Root | Buckets | Filter | Sketch
 
 
 def varint(value: int) -> bytes:
@@ -67,6 +77,11 @@ def encode_filter(question: Filter) -> bytes:
     low, high = _bound(question.low), _bound(question.high)
     head = bytes((_FILTER, question.probes)) + question.salt
     return b"".join((head, low, high, varint(question.held), question.bits))
+
+
+def encode_sketch(sketch: Sketch) -> bytes:
+    """Bytes of a sketch."""
+    return bytes((_SKETCH, sketch.part)) + pack(sketch.cells)
 
 
 def encode_buckets(buckets: Buckets) -> tuple[bytes, int]:
@@ -101,6 +116,8 @@ def decode(data: bytes) -> Message:
         return _buckets(reader)
     if kind == _FILTER:
         return _filter(reader)
+    if kind == _SKETCH:
+        return _sketch(reader)
     raise BadMessage("kind")
 
 
@@ -136,6 +153,16 @@ def _filter(reader: "_Reader") -> Filter:
     if not low < high <= END or not 1 <= probes <= FILTER_PROBES or bool(count) != bool(bits):
         raise BadMessage("range")
     return Filter(salt, low, high, count, probes, bits)
+
+
+def _sketch(reader: "_Reader") -> Sketch:
+    part = reader.byte()
+    if part > WHOLE:
+        raise BadMessage("range")
+    try:
+        return Sketch(part, unpack(reader.rest()))
+    except ValueError:
+        raise BadMessage("short") from None
 
 
 def _bound(position: Position) -> bytes:
