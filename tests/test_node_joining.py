@@ -197,6 +197,17 @@ def test_members_who_never_met_share_everything(world: World) -> None:
     assert bob.texts("@alice") == []
 
 
+def test_members_behind_nats_find_each_other(world: World) -> None:
+    """Nothing reaches them from where they have sent nothing: each has to hear where the others are, and dial them."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.shielded = {bob.address, ("10.0.0.3", 7_000), ("10.0.0.4", 7_000)}
+    carol = world.guest("carol", alice)
+    dora = world.guest("dora", alice)
+    assert {carol.address, dora.address} < world.shielded
+    world.until(lambda: [one.connected() for one in (alice, bob, carol, dora)] == [3] * 4, most=4 * REDIAL_MS)
+
+
 def _told(station: Station) -> str:
     member = station.home.store.memberships.all()[0]
     return joining.told(Context(station.home, station.now(), member.account, member))

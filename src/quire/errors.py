@@ -35,6 +35,12 @@ class NotIn(Refused):
     code = "not-in"
 
 
+class NoKeyYet(Refused):
+    """The key that it takes has not come yet: the same can be done in a while."""
+
+    code = "no-key-yet"
+
+
 class HomeError(QuireError):
     """The home folder cannot be used: held by another process, no rights, disk full, damaged."""
 

@@ -89,6 +89,8 @@ class Node:
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now
         self._next_dial = now
+        #: By space and device: where the others were told that it is.
+        self._introduced: dict[tuple[bytes, bytes], str] = {}
         self._own_noted = False
         self._rest_until = now
         self._events: deque[Arrived | Trouble] = deque()
@@ -333,11 +335,24 @@ class Node:
     def _reached(
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
     ) -> None:
-        host, port = cast(HostPort, address)
-        device = to_text(session_id.peer)
-        self._remember(member, device, format_address(host, port), self.wall(now))
+        where = format_address(*cast(HostPort, address))
+        self._remember(member, to_text(session_id.peer), where, self.wall(now))
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
+            if not session.restricted:
+                self._introduce(session_id, where)
+
+    def _introduce(self, session_id: SessionId, where: str) -> None:
+        """Tell the others, once, where a member was reached: who is behind a NAT has to dial them itself."""
+        about = session_id.space_id, session_id.peer
+        if self._introduced.get(about) == where:
+            return
+        if len(self._introduced) >= MAX_ADDRESSES_KEPT:
+            self._introduced.clear()
+        self._introduced[about] = where
+        for other_id, other in self._endpoint.sessions():
+            if other_id.space_id == session_id.space_id and other_id.peer != session_id.peer:
+                other.share([(session_id.peer, where)])
 
     def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
         """Tell a peer where the others are, and this node."""

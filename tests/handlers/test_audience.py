@@ -7,7 +7,7 @@ from quire.core.event import SealedEvent
 from quire.core.sealed_body import AudienceKey, open_body
 from quire.core.sealing import key_id, seal
 from quire.core.wrapping import WrapKey, wrap
-from quire.errors import BadEvent, NotFound, UserError
+from quire.errors import BadEvent, NoKeyYet, NotFound, UserError
 from quire.events import keyring
 from quire.events.opening import decode
 from quire.graph import changes
@@ -131,7 +131,7 @@ def test_a_device_waits_for_the_key_and_then_shows_what_came_before_it() -> None
     homes.pass_on("ann", "ann2")
     second = homes["ann2"]
     assert second.texts("@bob") == []
-    with pytest.raises(UserError, match="no key of that conversation yet"):
+    with pytest.raises(NoKeyYet, match="no key of that conversation yet"):
         second.send("@bob", "too early")
     cursor = second.home.store.blobs.last_cursor()
     homes.settle()

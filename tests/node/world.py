@@ -127,6 +127,9 @@ class World:
         self.loss = loss
         self.now = 1_000
         self.walls: set[frozenset[HostPort]] = set()
+        #: Where only those get through whom something was sent to before.
+        self.shielded: set[HostPort] = set()
+        self._asked: set[tuple[HostPort, HostPort]] = set()
         self.stations: dict[HostPort, Station] = {}
         self.log: list[tuple[int, HostPort, HostPort, bytes]] = []
         self._random = Random(seed)
@@ -187,6 +190,7 @@ class World:
     def _pump(self, station: Station) -> None:
         for data, target in station.running.datagrams_to_send(self.now):
             self.log.append((self.now, station.address, target, data))
+            self._asked.add((station.address, target))
             if self._random.random() >= self.loss and {station.address, target} not in self.walls:
                 self.send(data, station.address, target)
         while (event := station.running.next_event()) is not None:
@@ -198,6 +202,8 @@ class World:
     def _deliver(self) -> None:
         while self._transit and self._transit[0][0] <= self.now:
             _, _, data, source, target = heapq.heappop(self._transit)
+            if target in self.shielded and (target, source) not in self._asked:
+                continue
             if target in self.stations:
                 self.stations[target].running.receive_datagram(data, source, self.now)
 

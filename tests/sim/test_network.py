@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from quire.sim.network import Arrival, Network
+from quire.sim.network import NAT_MS, QUEUE_MS, Arrival, Network
 from quire.sim.scenario import Conditions
 
 ONE, TWO = ("10.0.0.1", 7700), ("10.0.0.2", 7700)
@@ -72,6 +72,50 @@ def test_corruption_flips_bits_and_keeps_the_size() -> None:
     assert all(len(a.data) == 100 for a in arrivals)
     changed = sum(number != place for place, number in enumerate(numbers(arrivals)))
     assert 60 < changed <= on.tally("one").corrupted < 140
+
+
+def test_a_narrow_uplink_sends_one_after_the_other_and_drops_what_waits_too_long() -> None:
+    on = network(uplink_kb=10)  # 100 bytes take 10 ms
+    arrivals = []
+    for number in range(100):
+        on.send(number.to_bytes(100, "big"), "one", ONE, TWO, 0)
+    for at in range(2_000):
+        arrivals += [(at, int.from_bytes(one.data, "big")) for one in on.arrivals(at)]
+    assert arrivals == [(10 * (number + 1) + 10, number) for number in range(QUEUE_MS // 10 + 1)]
+    assert on.tally("one").lost == 100 - len(arrivals)
+    on.send(b"x", "two", TWO, ONE, 0)
+    assert len(on.arrivals(11)) == 1, "each has an uplink of its own"
+
+
+def test_who_is_silenced_hears_and_is_not_heard() -> None:
+    on = network()
+    on.silence(["one"], ["two"])
+    on.send(b"x", "two", TWO, ONE, 0)
+    assert [arrival.target for arrival in on.arrivals(100)] == ["one"]
+    assert send(on, 5) == []
+    on.heal()
+    assert len(send(on, 5)) == 5
+
+
+def test_what_goes_to_a_clogged_device_comes_at_once_afterwards() -> None:
+    on = network()
+    on.clog("two", 500)
+    for at in (0, 200, 400, 600):
+        on.send(b"x", "one", ONE, TWO, at)
+    assert on.arrivals(509) == []
+    assert len(on.arrivals(510)) == 3
+    assert on.next_arrival() == 610
+
+
+def test_a_nat_lets_in_only_what_was_asked_for_lately() -> None:
+    on = network()
+    on.shield("two")
+    assert send(on, 3) == []
+    on.send(b"x", "two", TWO, ONE, 0)
+    on.send(b"y", "one", ONE, TWO, 10)
+    on.send(b"y", "one", ONE, TWO, NAT_MS + 10)
+    assert [arrival.target for arrival in on.arrivals(100)] == ["one", "two"]
+    assert on.arrivals(NAT_MS * 2) == []
 
 
 def test_partition_and_heal() -> None:

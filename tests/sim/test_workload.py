@@ -39,7 +39,15 @@ def test_plans_make_sense(name: str, seed: int) -> None:
     assert events[-1].at_ms == made.writing.within_s * 1_000
     counts = Counter(event.action for event in events)
     assert counts["offline"] == counts["online"]
-    assert counts["partition"] == counts["heal"] == made.faults.partitions
+    faults = made.faults
+    assert counts["partition"] + counts["silence"] == counts["heal"] == faults.partitions
+    assert (counts["silence"], counts["clog"], counts["shield"]) == (
+        faults.one_way,
+        faults.clogs,
+        faults.shielded,
+    )
+    inviting = {event.detail["device"] for event in events if event.action == "invite"}
+    assert not any(event.action == "shield" and event.detail["device"] in inviting for event in events)
     down = downtimes(events)
     for event in events:
         if event.action in ("found", "invite", "join"):

@@ -15,7 +15,7 @@ from quire.core import canonical
 from quire.core.encoding import from_text, to_text
 from quire.core.event import Event, SealedEvent
 from quire.core.sealed_body import AudienceKey, open_body, randomness_size, seal_body
-from quire.errors import BadEvent, UserError
+from quire.errors import BadEvent, NoKeyYet, UserError
 from quire.events.handler import Audience, Handler, Opened
 from quire.events.home import Home
 from quire.events.keyring import audience_keys, held_key
@@ -131,7 +131,7 @@ def sealing_keys(home: Home, member: Membership, audiences: Sequence[str]) -> li
         )
     found = [_sealing_key(home, member, audience) for audience in audiences]
     if None in found:
-        raise UserError(NO_KEY)
+        raise NoKeyYet(NO_KEY)
     return [key for key in found if key is not None]
 
 

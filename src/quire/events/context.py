@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quire.errors import NotIn, Refused, UserError
+from quire.errors import NoKeyYet, NotIn, Refused, UserError
 from quire.events.append import append, make_event
 from quire.events.handler import Opened
 from quire.events.home import Home
@@ -131,7 +131,7 @@ class Context:
             found = known[scope] = (is_stale(self.graph, scope), lacks)
         stale, lacks = found
         if lacks and not stale and self.now - waits_since(self.home, member, self.graph) < KEY_WAIT_MS:
-            raise UserError(WAITS_FOR_KEY)
+            raise NoKeyYet(WAITS_FOR_KEY)
         if stale or lacks:
             for handler in self.home.registry.handlers:
                 if handler.renew is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from quire.errors import NotFound, NotIn, Refused
+from quire.errors import NoKeyYet, NotFound, NotIn, Refused
 from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -180,13 +180,13 @@ def _writes_torn(case: _Case) -> Iterator[str]:
 
 
 def _wrongly_refused(case: _Case) -> Iterator[str]:
-    """Writes refused for any reason but a device that is down, a writer who is not let in yet, or an addressee
-    who is not known there yet."""
+    """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
+    not known there yet, or a key that is still on its way."""
     for write in case.truth.writes:
         gone = case.truth.removed.get(write.writer)
         if gone is not None and gone.at_ms <= write.at_ms and write.why == Refused.code:
             continue
-        if write.why and write.why not in (DOWN, NotIn.code, NotFound.code):
+        if write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 
 

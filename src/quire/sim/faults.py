@@ -38,6 +38,7 @@ class FaultPlan:
         self._crashes(faults)
         self._absences(faults)
         self._partitions(faults)
+        self._clogs(faults)
         self._clocks(faults)
 
     def is_up(self, device: str, at: int) -> bool:
@@ -91,8 +92,15 @@ class FaultPlan:
             self._random.shuffle(devices)
             cut = 1 + self._random.randrange(len(devices) - 1)
             groups = [sorted(devices[:cut]), sorted(devices[cut:])]
-            self.steps.append(Step(start, "network", "partition", {"groups": groups}))
+            action = "silence" if number < faults.one_way else "partition"
+            self.steps.append(Step(start, "network", action, {"groups": groups}))
             self.steps.append(Step(first + slot, "network", "heal", {}))
+
+    def _clogs(self, faults: Faults) -> None:
+        for _ in range(faults.clogs):
+            device = self._random.choice(list(self._hosts))
+            start, end = self._window()
+            self.steps.append(Step(start, "network", "clog", {"device": device, "until_ms": end}))
 
     def _clocks(self, faults: Faults) -> None:
         for device in self._hosts if faults.skew_s else ():

@@ -1,8 +1,8 @@
 """The virtual network: what becomes of each datagram between two devices, in virtual time.
 
-Owns: who is at which address, delay, loss, duplication, reordering, corruption, partitions, unplugged
-devices, and the tally of it. Must not know: nodes, what datagrams carry. Every link draws from its own
-stream, so that what happens on one does not change the luck of another.
+Owns: who is at which address, delay, loss, duplication, reordering, corruption, narrow uplinks, partitions (of both
+ways or one), clogged and unplugged devices, those behind a NAT, and the tally of it. Must not know: nodes, what
+datagrams carry. Every link draws from its own stream, so that what happens on one does not change the luck of another.
 """
 
 import heapq
@@ -14,6 +14,11 @@ from typing import NamedTuple
 
 from quire.core.address import HostPort
 from quire.sim.scenario import Conditions
+
+#: How long (ms) a NAT lets answers through after something was sent to an address.
+NAT_MS = 60_000
+#: What an uplink holds back before it drops what comes next, as the time (ms) that sending it takes.
+QUEUE_MS = 500
 
 
 class Arrival(NamedTuple):
@@ -55,6 +60,13 @@ class Network:
         self._order = 0
         self._side: dict[str, int] = {}
         self._unplugged: set[str] = set()  # asked for membership only, never iterated
+        #: Pairs (sender, receiver) that nothing passes between, in this direction.
+        self._mute: set[tuple[str, str]] = set()
+        #: Until when what goes to a device is held up; until when an uplink is busy (ms).
+        self._clogged: dict[str, int] = {}
+        self._busy: dict[str, float] = {}
+        #: By device behind a NAT: when it last sent to each address.
+        self._asked: dict[str, dict[HostPort, int]] = {}
         self._digest = blake2b(digest_size=8)
 
     def place(self, device: str, address: HostPort) -> None:
@@ -66,9 +78,22 @@ class Network:
         """Devices reach only those of their own group (one in no group: those in none)."""
         self._side = {device: side for side, group in enumerate(groups) for device in group}
 
+    def silence(self, senders: Sequence[str], receivers: Sequence[str]) -> None:
+        """Nothing that these send reaches those; the other way is open."""
+        self._mute |= {(one, other) for one in senders for other in receivers}
+
     def heal(self) -> None:
-        """End the partition."""
+        """End all partitions."""
         self._side = {}
+        self._mute = set()
+
+    def clog(self, device: str, until: int) -> None:
+        """What is sent to a device comes all at once, after this time."""
+        self._clogged[device] = until
+
+    def shield(self, device: str) -> None:
+        """A device is behind a NAT: only from addresses that it has sent to lately does anything come through."""
+        self._asked[device] = {}
 
     def unplug(self, device: str) -> None:
         """A device has no network."""
@@ -89,10 +114,13 @@ class Network:
         tally.sent += 1
         tally.bytes_sent += len(data)
         is_, random = self.conditions, self._link(sender, target)
+        queued = self._queue(sender, len(data), now)
+        if sender in self._asked:
+            self._asked[sender][target] = now
         copies = 1 + (random.random() < is_.duplicate)
         tally.duplicated += copies - 1
         for _ in range(copies):
-            if random.random() < is_.loss or not self._reaches(sender, target):
+            if random.random() < is_.loss or queued is None or not self._reaches(sender, target):
                 tally.lost += 1
                 continue
             if random.random() < is_.corrupt:
@@ -101,8 +129,19 @@ class Network:
             wait = is_.delay_ms + random.randrange(is_.jitter_ms + 1)
             if random.random() < is_.reorder:
                 wait += random.randrange(4 * (is_.delay_ms + is_.jitter_ms))
+            leaves = max(now + queued, self._clogged.get(self._at[target], 0))
             self._order += 1
-            heapq.heappush(self._transit, (now + wait, self._order, _Packet(sender, source, target, data)))
+            heapq.heappush(self._transit, (leaves + wait, self._order, _Packet(sender, source, target, data)))
+
+    def _queue(self, sender: str, size: int, now: int) -> int | None:
+        """How long (ms) a datagram waits for the uplink of its sender; None when there is no room for it."""
+        if not self.conditions.uplink_kb:
+            return 0
+        begins = max(float(now), self._busy.get(sender, 0.0))
+        if begins - now > QUEUE_MS:
+            return None
+        self._busy[sender] = begins + size / self.conditions.uplink_kb
+        return int(self._busy[sender] - now)
 
     def next_arrival(self) -> int | None:
         """When something arrives next."""
@@ -113,7 +152,7 @@ class Network:
         found = []
         while self._transit and self._transit[0][0] <= now:
             sender, source, target, data = heapq.heappop(self._transit)[2]
-            if self._reaches(sender, target):
+            if self._reaches(sender, target) and self._lets_in(self._at[target], source, now):
                 found.append(Arrival(self._at[target], source, data))
             else:
                 self.tally(sender).lost += 1
@@ -127,7 +166,11 @@ class Network:
         device = self._at.get(target)
         if device is None or sender in self._unplugged or device in self._unplugged:
             return False
-        return self._side.get(sender) == self._side.get(device)
+        return self._side.get(sender) == self._side.get(device) and (sender, device) not in self._mute
+
+    def _lets_in(self, device: str, source: HostPort, now: int) -> bool:
+        asked = self._asked.get(device)
+        return asked is None or now - asked.get(source, -NAT_MS - 1) <= NAT_MS
 
     def _link(self, sender: str, target: HostPort) -> Random:
         link = self._links.get((sender, target))

@@ -51,12 +51,20 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reorder: _Share = 0.0
     #: Share in which bits are flipped.
     corrupt: _Share = 0.0
+    #: What each device can send, in kB/s; 0: anything.
+    uplink_kb: _Count = 0
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What goes wrong while they write. All but skewed clocks is mended when the writing ends."""
 
     partitions: _Count = 0
+    #: How many of these are of one way only: some hear the others, and are not heard.
+    one_way: _Count = 0
+    #: Times that all that goes to a device is held up for a while, and comes at once.
+    clogs: _Count = 0
+    #: Devices behind a NAT, of those whose people invite nobody: what they did not ask for does not reach them.
+    shielded: _Count = 0
     #: Times that a device has no network.
     absences: _Count = 0
     crashes: _Count = 0

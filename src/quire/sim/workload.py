@@ -60,8 +60,11 @@ class _Workload:
         self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
         self._gather()
         self._remove()
-        for device in dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite"):
+        inviting = dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite")
+        for device in inviting:
             self._faults.keep_in_place(device)
+        shielded = [device for device in hosts if device not in inviting][: scenario.faults.shielded]
+        self.steps += [Step(0, "network", "shield", {"device": device}) for device in shielded]
         self.steps += self._faults.steps
         for number in range(scenario.writing.writes):
             self._write(number)

@@ -148,6 +148,12 @@ class World:
             self.network.conditions = msgspec.convert(event.detail, Conditions)
         elif event.action == "partition":
             self.network.partition(event.detail["groups"])
+        elif event.action == "silence":
+            self.network.silence(*event.detail["groups"])
+        elif event.action == "clog":
+            self.network.clog(event.detail["device"], event.detail["until_ms"])
+        elif event.action == "shield":
+            self.network.shield(event.detail["device"])
         else:
             self.network.heal()
 
