@@ -49,7 +49,7 @@ bench: $(DEV_READY) ## Measure (ARGS="..." is passed on)
 	@$(BIN)/python -m bench $(ARGS)
 
 sim: $(RUN_READY) ## Simulate a community on a bad network; the same SEED gives the same run
-	@$(BIN)/quire sim --seed $(SEED) $(ARGS)
+	@$(BIN)/quire sim run --seed $(SEED) $(ARGS)
 
 clean: ## Remove .venv, caches and build output (never a home)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

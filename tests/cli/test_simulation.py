@@ -15,33 +15,33 @@ RESULT = run.Result(
 def test_the_verdict_is_shown(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(run, "simulate", lambda *given: asked.append(given) or RESULT)
-    told = quire("sim", "--seed", "3")
+    told = quire("sim", "run", "--seed", "3")
     assert told.code == 0
     assert "device1" in told.out
     assert "All is well" in told.out
     assert asked[-1] == ("community", 3, None)
-    assert quire("sim", "two-peers", "--json").json()["fingerprint"] == "abcd"
+    assert quire("sim", "run", "two-peers", "--json").json()["fingerprint"] == "abcd"
     assert asked[-1] == ("two-peers", 7, None)
 
 
 def test_faults_exit_1_and_say_how_to_see_them_again(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = run.msgspec.structs.replace(RESULT, faults=["ada lacks a message"])
     monkeypatch.setattr(run, "simulate", lambda *_: wrong)
-    told = quire("sim")
+    told = quire("sim", "run")
     assert told.code == 1
     assert "FAULT: ada lacks a message" in told.err
-    assert "quire sim community --seed 3" in told.err
+    assert "quire sim run community --seed 3" in told.err
 
 
 def test_an_unknown_scenario(quire: Quire) -> None:
-    told = quire("sim", "moon")
+    told = quire("sim", "run", "moon")
     assert (told.code, told.out) == (2, "")
     assert "two-peers" in told.err
 
 
 def test_kept_homes_open(quire: Quire, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    told = quire("sim", "two-peers", "--keep", str(kept), "--json")
+    told = quire("sim", "run", "two-peers", "--keep", str(kept), "--json")
     assert told.code == 0
     for device in told.json()["devices"]:
         listed = quire("--home", str(kept / device["device"]), "identity", "list", "--json").json()

@@ -97,7 +97,7 @@ def test_what_a_node_raises_is_a_fault_with_its_place(monkeypatch: pytest.Monkey
     result = simulate("two-peers", 1)
     assert len(result.faults) == 1
     assert "KeyError" in result.faults[0]
-    assert result.replay == "quire sim two-peers --seed 1"
+    assert result.replay == "quire sim run two-peers --seed 1"
 
 
 def test_never_settling_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from quire.cli.doctor import doctor
 from quire.cli.node import up
 from quire.cli.passphrase import ask
 from quire.cli.protect import protect
-from quire.cli.simulation import sim
+from quire.cli.simulation import scenarios, sim
+from quire.cli.soak import soak
 from quire.errors import QuireError, UserError
 
 #: Exit codes: the user's mistake, and every other failure.
@@ -31,6 +32,7 @@ _GROUPS = {
     "space": "The spaces that an identity is in.",
     "invite": "Links by which others join.",
     "channel": "Channels: for everybody in a space, or private.",
+    "sim": "Simulated communities on bad networks.",
     "member": "The members of a space, and what they may do.",
 }
 
@@ -78,7 +80,9 @@ def build() -> typer.Typer:
     groups["device"].command("join")(devices.join())
     groups["identity"].command("recover")(recovery.recover())
     groups["identity"].command("export")(recovery.export(ask))
-    app.command("sim")(sim())
+    groups["sim"].command("run")(sim())
+    groups["sim"].command("list")(scenarios())
+    groups["sim"].command("soak")(soak())
     app.command("doctor")(doctor())
     return app
 

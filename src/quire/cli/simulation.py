@@ -1,4 +1,4 @@
-"""`quire sim`: simulate a community, and show the verdict.
+"""`quire sim run` and `quire sim list`: simulate a community, and show the verdict.
 
 Owns: its options and the summary. Must not know: how a simulation runs.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SIM = """Simulate a community on a bad network, and check that everyone ends with the same messages.
 
-The same scenario and seed give the same run; --list tells which scenarios there are."""
+The same scenario and seed give the same run; `quire sim list` tells which scenarios there are."""
 
 _HEADINGS = [
     *("DEVICE", "PEOPLE", "EVENTS", "MESSAGES", "DATAGRAMS", "BYTES"),
@@ -32,7 +32,7 @@ _Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help="What happens
 
 
 def sim() -> Callable[..., None]:
-    """The command `sim`."""
+    """The command `sim run`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
         from quire.sim.device import home_key
@@ -40,9 +40,6 @@ def sim() -> Callable[..., None]:
         from quire.sim.scenario import DEFAULT
 
         options = take_options(ctx, given)
-        if given["list_"]:
-            _list(options)
-            return
         result = simulate(given["scenario"] or DEFAULT, given["seed"], given["keep"])
         for device in result.devices if given["keep"] else []:
             keep_in_file(given["keep"] / device.device, home_key(given["seed"], device.device))
@@ -57,20 +54,25 @@ def sim() -> Callable[..., None]:
     parameters = [
         scenario,
         option("seed", 7, int, "--seed", "What the run follows from."),
-        option("list_", False, bool, "--list", "Only tell which scenarios there are."),
         option("keep", None, Path | None, "--keep", "New folder to keep the homes and sim.db in.", "DIR"),
     ]
     return with_options(run, parameters, _SIM)
 
 
-def _list(options: Options) -> None:
-    from quire.sim.scenario import load, names
+def scenarios() -> Callable[..., None]:
+    """The command `sim list`."""
 
-    found = [{"name": name, "about": load(name).about} for name in names()]
-    if options.json:
-        print(json_text(found))
-    else:
-        table(console(), ["SCENARIO", "WHAT HAPPENS"], [list(entry.values()) for entry in found], "None.")
+    def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.sim.scenario import load, names
+
+        options: Options = take_options(ctx, given)
+        found = [{"name": name, "about": load(name).about} for name in names()]
+        if options.json:
+            print(json_text(found))
+        else:
+            table(console(), ["SCENARIO", "WHAT HAPPENS"], [list(entry.values()) for entry in found], "None.")
+
+    return with_options(run, [], "Tell which scenarios there are.")
 
 
 def _show(result: "Result") -> None:

@@ -61,7 +61,7 @@ class Result(msgspec.Struct):
     @property
     def replay(self) -> str:
         """The command that gives this very run again."""
-        return f"quire sim {self.scenario} --seed {self.seed}"
+        return f"quire sim run {self.scenario} --seed {self.seed}"
 
 
 def simulate(name: str = DEFAULT, seed: int = 7, keep: Path | None = None) -> Result:

@@ -1,0 +1,65 @@
+"""Many simulations, over all cores: which seeds fail, and how much simulated time that took.
+
+Owns: the processes, and the clock that ends it. Must not know: how a run is judged, terminals.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import count, islice
+from multiprocessing import get_context
+
+import msgspec
+
+from quire.sim.run import Result, simulate
+
+
+class Outcome(msgspec.Struct):
+    """One run: its verdict, the CPU time that it took (ms), and the time that its devices lived (ms, together)."""
+
+    scenario: str
+    seed: int
+    faults: list[str]
+    replay: str
+    settled_ms: int | None
+    cpu_ms: int
+    lived_ms: int
+
+
+def soak(scenarios: Sequence[str], first: int, seeds: int, minutes: float, jobs: int) -> Iterator[Outcome]:
+    """Run every scenario with seed after seed, `jobs` at a time, and give each outcome as it comes.
+
+    Ends after `seeds` seeds of each, or (0: no such bound) once `minutes` have passed; what has begun then is finished.
+    """
+    wanted = pairs(scenarios, first, seeds)
+    end = time.monotonic() + minutes * 60
+    # A forked child would share our open files; each begins afresh instead.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_run, *pair) for pair in islice(wanted, jobs)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            more = len(done) if time.monotonic() < end else 0
+            running |= {pool.submit(_run, *pair) for pair in islice(wanted, more)}
+            yield from _in_order(done)
+
+
+def pairs(scenarios: Sequence[str], first: int, seeds: int) -> Iterator[tuple[str, int]]:
+    """(scenario, seed), all scenarios by one seed after the other; without end for 0 seeds."""
+    numbers = range(first, first + seeds) if seeds else count(first)
+    return ((name, seed) for seed in numbers for name in scenarios)
+
+
+def _in_order(done: Iterable[Future[Outcome]]) -> list[Outcome]:
+    return sorted((future.result() for future in done), key=lambda one: (one.seed, one.scenario))
+
+
+def _run(scenario: str, seed: int) -> Outcome:
+    begun = time.process_time()
+    return _outcome(simulate(scenario, seed), round((time.process_time() - begun) * 1_000))
+
+
+def _outcome(result: Result, cpu_ms: int) -> Outcome:
+    lived = result.virtual_ms * len(result.devices)
+    return Outcome(
+        result.scenario, result.seed, result.faults, result.replay, result.settled_ms, cpu_ms, lived
+    )
