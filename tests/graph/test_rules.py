@@ -365,4 +365,4 @@ def test_the_same_questions_answer_commands() -> None:
 def test_every_change_takes_a_role(kind: type[changes.Change]) -> None:
     blank = {"role": Role.GUEST, "inside": True}
     change = kind(*(blank.get(name, "") for name in kind.__struct_fields__))
-    assert Role.GUEST <= needed(change, "somebody") <= Role.ADMIN  # type: ignore[arg-type]
+    assert Role.GUEST <= needed(people().graph.ledger, change, "somebody") <= Role.ADMIN  # type: ignore[arg-type]

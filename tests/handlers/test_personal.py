@@ -1,8 +1,8 @@
 import pytest
 
-from quire.errors import NotFound, UserError
+from quire.errors import NotFound, Refused, UserError
 from quire.events.rebuild import rebuild
-from quire.handlers import audience, channel, message, personal
+from quire.handlers import audience, channel, message, personal, role
 from quire.limits import MAX_UNREAD
 from tests.handlers.homes import Homes
 from tests.handlers.test_channel import forge_sealed
@@ -36,6 +36,28 @@ def test_read_marks_are_the_same_on_all_devices() -> None:
     assert unread(homes, "ann2")["#general"] == 1, "the latest word counts, also where it goes back"
     rebuild(homes["ann2"].home, homes.now)
     assert unread(homes, "ann2") == {"#general": 1, "@bob": 0}
+
+
+def test_guests_mark_what_they_read_and_block_whom_they_like() -> None:
+    """On all their devices; it is all that they may write."""
+    homes = Homes("ann", "bob", "gus")
+    homes.link("gus", "gus2")
+    homes.settle()
+    role.grant(homes["ann"].ctx, homes["gus"].key, "guest")
+    homes["ann"].send("general", "hello")
+    homes["bob"].send("general", "noise")
+    homes.settle()
+    assert unread(homes, "gus") == {"#general": 2}
+    personal.mark_read(homes["gus"].ctx, "general")
+    personal.block(homes["gus"].ctx, "bob")
+    homes.settle()
+    for name in ("gus", "gus2"):
+        assert unread(homes, name) == {"#general": 0}
+        assert homes[name].texts("general") == ["hello"]
+    assert homes["ann"].texts("general") == ["hello", "noise"]
+    for target in ("general", "@ann", "@gus"):
+        with pytest.raises(Refused):
+            homes["gus"].send(target, "not that")
 
 
 def test_the_same_mark_is_not_written_twice() -> None:

@@ -77,7 +77,9 @@ def opponents(ledger: Ledger, node: Node) -> Mask:
         found |= more(ledger, node, change)
     if not found:
         return 0
-    return _only(ledger, found & ~(node.past | 1 << node.index), lambda removal: _takes(removal.change, node))
+    return _only(
+        ledger, found & ~(node.past | 1 << node.index), lambda removal: _takes(ledger, removal.change, node)
+    )
 
 
 def voided(ledger: Ledger, removal: Node) -> Mask:
@@ -86,7 +88,9 @@ def voided(ledger: Ledger, removal: Node) -> Mask:
     if not is_removal(change):
         return 0
     reach = _REACH[type(change)](ledger, removal, change) & ~(removal.past | 1 << removal.index)
-    return _only(ledger, reach, lambda node: _takes(change, node) and _concerns(ledger, removal, node))
+    return _only(
+        ledger, reach, lambda node: _takes(ledger, change, node) and _concerns(ledger, removal, node)
+    )
 
 
 def _only(ledger: Ledger, mask: Mask, test: Callable[[Node], bool]) -> Mask:
@@ -97,11 +101,11 @@ def _only(ledger: Ledger, mask: Mask, test: Callable[[Node], bool]) -> Mask:
     return found
 
 
-def _takes(removal: AnyChange, node: Node) -> bool:
+def _takes(ledger: Ledger, removal: AnyChange, node: Node) -> bool:
     """Whether the right to do what `node` does goes with a removal that concerns it."""
     match removal:
         case changes.SetRole(_, role, _):
-            return needed(node.change, node.author) > max(role, Role.NONE) and not leaves(node)
+            return needed(ledger, node.change, node.author) > max(role, Role.NONE) and not leaves(node)
         case changes.Readmit():
             return not leaves(node)
         case changes.SetAudience():

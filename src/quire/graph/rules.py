@@ -114,14 +114,18 @@ def broken(ledger: Ledger, node: Node, mask: Mask) -> str:
     if claim is None or claim.member != node.author:
         return "device"
     role = ledger.role(node.author, mask)
-    if role < needed(change, node.author):
+    if role < needed(ledger, change, node.author):
         return "guest" if role <= Role.GUEST else "admin"
     return _RULES[type(change)](ledger, node, change, mask)
 
 
-def needed(change: AnyChange, author: str) -> Role:
+def needed(ledger: Ledger, change: AnyChange, author: str) -> Role:
     """The role that a change takes at least."""
     match change:
+        case changes.OpenAudience((member,), True) if member == author:
+            return Role.GUEST  # what guests note for their own devices
+        case changes.NewKey() | changes.ShareKey() if _is_own(ledger, change, author):
+            return Role.GUEST
         case changes.SetRole(member, role, _):
             return Role.GUEST if member == author and role == Role.NONE else Role.ADMIN
         case changes.SetAudience(_, member, inside):
@@ -131,6 +135,13 @@ def needed(change: AnyChange, author: str) -> Role:
         case changes.Invite():
             return max(Role.MEMBER, change.role)
     return _NEEDS.get(type(change), Role.MEMBER)
+
+
+def _is_own(ledger: Ledger, change: changes.NewKey | changes.ShareKey, author: str) -> bool:
+    """Whether a key is of an audience of its author alone."""
+    scope = change.scope if isinstance(change, changes.NewKey) else ledger.scope_of(change.key)
+    made = ledger.node(scope)
+    return made is not None and made.change == changes.OpenAudience((author,), True)
 
 
 def _make_invite(_: Ledger, __: Node, change: changes.Invite, ___: Mask) -> str:
@@ -200,7 +211,7 @@ def may_admit(ledger: Ledger, invite: Node, member: str, now: int, mask: Mask) -
         return "invite-revoked"
     if now > invite.change.expires:
         return "invite-expired"
-    if ledger.role(invite.author, mask) < needed(invite.change, invite.author):
+    if ledger.role(invite.author, mask) < needed(ledger, invite.change, invite.author):
         return "invite-inviter"
     seats = invite.change.uses
     return "invite-used" if ledger.seats_taken(invite.event_id, member, mask, seats) >= seats else ""
