@@ -225,6 +225,52 @@ def test_who_is_removed_while_an_invite_is_open_is_told_why(world: World) -> Non
     assert _told(alice) == ""
 
 
+def _notice(station: Station) -> str:
+    return str(station.ask("getNotice")["text"])
+
+
+def test_who_was_removed_is_warned_also_after_a_restart_until_it_is_back(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    assert _notice(bob) == ""
+    alice.ask("removeMember", name="bob")
+    bob.ask("sendMessage", target="general", text="nobody sees that")
+    world.until(lambda: _notice(bob) != "", most=3 * REDIAL_MS)
+    assert _notice(bob) == (
+        "No member any more, a member says: this device was removed. Others may not see what is written here."
+    )
+    assert bob.joining() == "no member any more, a member says: this device was removed"
+    alice.down()
+    bob.down()
+    assert "was removed" in _notice(bob)
+    alice.up()
+    bob.up()
+    bob.ask("joinSpace", link=alice.ask("createInvite")["link"], name="bob")
+    world.until(lambda: bob.joining() == "", most=3 * REDIAL_MS)
+    assert _notice(bob) == ""
+
+
+def test_who_is_banned_is_warned(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    alice.ask("banMember", name="bob")
+    world.until(lambda: _notice(bob) != "", most=3 * REDIAL_MS)
+    assert _notice(alice) == ""
+
+
+def test_who_left_is_told_so(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    bob.ask("leaveSpace")
+    assert bob.joining() == "no member any more: you left"
+    world.run(3 * REDIAL_MS)
+    assert bob.joining() == "no member any more: you left"
+    assert [one["name"] for one in alice.ask("listMembers")] == ["alice"]
+
+
 def test_of_two_who_take_the_last_seat_apart_the_other_is_told_why(world: World) -> None:
     alice = world.founder()
     bob = world.guest("bob", alice)

@@ -314,6 +314,8 @@ class Node:
             self._greet(member, session_id, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
             self._endpoint.send_letter(session_id, WHY)
+        elif isinstance(notice, Refused) and member.kind not in (JOINING, *DOORS):
+            joining.hear_removed(self._context(member, now))
         elif isinstance(notice, LetterReceived):
             self._answer(member, session_id, session, notice.data, now)
         elif isinstance(notice, AddressesLearned):
@@ -339,6 +341,8 @@ class Node:
         self._remember(member, to_text(session_id.peer), where, self.wall(now))
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
+            if session.refused is None and member.kind not in DOORS:
+                joining.hear_accepted(self._context(member, now))
             if not session.restricted:
                 self._introduce(session_id, where)
 

@@ -136,11 +136,18 @@ def test_a_phrase_is_shown_with_a_warning(alice: Quire) -> None:
 
 def test_as_and_space_choose(alice: Quire) -> None:
     alice("identity", "create", "bob")
+    assert alice("send", "general", "from her who is in a space").code == 0
+    alice("space", "create", "shed", "--as", "bob")
     assert "Say which one with `--as NAME`" in alice("send", "general", "x").err
+    assert alice("send", "general", "in bob's", "--space", "shed").code == 0
+    assert [m["sender_name"] for m in alice("messages", "general", "--space", "shed", "--json").json()] == [
+        "bob"
+    ]
     alice("space", "create", "attic", "--as", "alice")
     assert "Say which one with `--space NAME`" in alice("send", "general", "x", "--as", "alice").err
     assert alice("--as", "alice", "send", "general", "x", "--space", "attic").code == 0
-    assert alice("messages", "general", "--as", "alice", "--space", "garden", "--json").json() == []
+    told = alice("messages", "general", "--as", "alice", "--space", "garden", "--json").json()
+    assert [message["body_text"] for message in told] == ["from her who is in a space"]
     assert [s["name"] for s in alice("space", "list", "--as", "alice", "--json").json()] == [
         "garden",
         "attic",

@@ -127,6 +127,8 @@ def test_join_waits_for_the_answer_of_a_member(
     spent = alice("join", link, "--name", "carol", *bob)
     assert (spent.code, spent.out) == (2, "")
     assert "every seat of the invite is taken (rule `invite-used`)" in spent.err
+    assert alice("space", "list", "--as", "carol", "--json", *bob).json() == [], "nothing is left of it"
+    assert alice("send", "general", "as the only one who is in", *bob).code == 0
     approve = alice("invite", "--approve").out
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joining, "PATIENCE_S", 1.0)

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from quire.core.certificate import invite_key
-from quire.core.ticket import decode_link
+from quire.core.ticket import decode_link, encode_link
 from quire.errors import NotFound, Refused, UserError
 from quire.handlers import invite, role
 from quire.limits import MAX_INVITE_DAYS, MAX_INVITE_USES, MAX_TICKET_OTHERS
@@ -81,6 +83,15 @@ def test_states(net: Network) -> None:
         invite.named(net.ctx("alice"), "?")
     one = invite.list_(net.ctx("alice"))[0]
     assert invite.named(net.ctx("alice"), one.invite_id[:20]) == one
+    made = invite.create(net.ctx("alice"))
+    for link in (made.link, made.web):
+        assert invite.named(net.ctx("alice"), link).invite_id == made.invite_id != one.invite_id
+    elsewhere = encode_link(replace(decode_link(made.link), secret=bytes(32)))
+    with pytest.raises(NotFound, match="has that link") as told:
+        invite.named(net.ctx("alice"), elsewhere)
+    assert "#" not in str(told.value), "the secret is not shown again"
+    with pytest.raises(UserError):
+        invite.named(net.ctx("alice"), made.link[:-5])
 
 
 def test_limits_that_are_none_are_of_no_effect(net: Network) -> None:

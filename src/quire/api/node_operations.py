@@ -10,7 +10,7 @@ import msgspec
 
 from quire.api import sql
 from quire.api.host import NodeContext, PeerStatus
-from quire.api.status import get_status
+from quire.api.status import get_status, outside
 from quire.events.handler import Operation
 from quire.events.rebuild import Rebuilt
 from quire.events.rebuild import rebuild as rebuild_views
@@ -44,6 +44,18 @@ class PeerEntry(msgspec.Struct, kw_only=True):
 
 #: Sync states, the best first.
 _STATES = ("in-sync", "syncing", "waiting", "unreachable")
+
+
+class Notice(msgspec.Struct):
+    """What somebody who writes here should know; "" for nothing."""
+
+    text: str
+
+
+def get_notice(ctx: NodeContext) -> Notice:
+    """Whether this device may not be a member's any more, so that nobody else sees what it writes."""
+    why = outside(ctx)
+    return Notice(f"{why[0].upper()}{why[1:]}. Others may not see what is written here." if why else "")
 
 
 def list_peers(ctx: NodeContext) -> list[PeerEntry]:
@@ -106,6 +118,7 @@ def rebuild(ctx: NodeContext) -> Rebuilt:
 
 NODE_OPERATIONS = (
     Operation("getPeers", list_peers, ("peers",)),
+    Operation("getNotice", get_notice),
     Operation("getStatus", get_status, ("status",), scope="home"),
     Operation("query", query, ("sql",), ("statement",), scope="home"),
     Operation("verify", verify, ("verify",), scope="home"),

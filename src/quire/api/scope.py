@@ -9,14 +9,14 @@ from dataclasses import replace
 from quire.api.host import NodeContext
 from quire.errors import NotFound, UserError
 from quire.handlers import identity as identities
-from quire.store.memberships import Membership
+from quire.store.memberships import JOINING, Membership
 
 
 def scoped(ctx: NodeContext, scope: str, identity: str | None, space: str | None) -> NodeContext:
     """The context narrowed to what `scope` asks for: `home`, `identity` or `space`."""
     if scope == "home":
         return _named(ctx, identity, space)
-    account = _account(ctx, identity)
+    account = _account(ctx, identity) if identity or scope != "space" else _account_in(ctx, space)
     ctx = replace(ctx, account=account)
     if scope == "identity":
         return ctx
@@ -31,6 +31,19 @@ def _named(ctx: NodeContext, identity: str | None, space: str | None) -> NodeCon
     if space and not any(space in (m.name, m.space_id) for m in members):
         raise NotFound(f"There is no space called {space!r} here. `quire space list` shows those there are.")
     return replace(ctx, account=account)
+
+
+def _account_in(ctx: NodeContext, space: str | None) -> int:
+    """The only identity that is in that space, or in any."""
+    memberships = ctx.home.store.memberships
+    inside = [
+        account
+        for account in memberships.accounts()
+        if any(
+            space in (None, m.name, m.space_id) and m.kind != JOINING for m in memberships.of_account(account)
+        )
+    ]
+    return inside[0] if len(inside) == 1 else _account(ctx, None)
 
 
 def _account(ctx: NodeContext, name: str | None) -> int:

@@ -165,7 +165,7 @@ def _space(
         outgoing_waiting=outgoing.count(here),
         locked=ctx.home.store.locked.count(member.account, member.space),
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
-        joining=recovering.state(here) or joining.state(here) or _told(ctx, here),
+        joining=recovering.state(here) or joining.state(here) or outside(here),
         refused=joining.refusal(here),
         peers=[
             msgspec.structs.replace(
@@ -177,12 +177,12 @@ def _space(
     )
 
 
-def _told(ctx: NodeContext, here: Context) -> str:
-    """What a member whom one is in touch with said of why one is out."""
-    member = here.member
-    refused = any(session.refused for session in ctx.sessions(member.account, member.space).values())
-    why = joining.told(here) if refused else ""
-    return f"no member any more, a member says: {why}" if why else ""
+def outside(here: Context) -> str:
+    """That this device is no member's any more, as a member says or the graph; "" for who is in."""
+    why = joining.told(here)
+    if not why or joining.has_left(here):
+        return f"no member any more: {why}" if why else ""
+    return f"no member any more, a member says: {why}"
 
 
 def _standing(session: PeerStatus) -> str:

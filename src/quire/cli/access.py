@@ -3,16 +3,17 @@
 Owns: the options that every command takes, and that choice. Must not know: what commands do or show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from quire import runtime
 from quire.api.client import NotRunning, call_node
-from quire.api.operations import call
-from quire.errors import NotFound
+from quire.api.operations import OPERATIONS, call
+from quire.errors import NotFound, UserError
 
 #: Operations that make a home where there is none.
 MAKES_HOME = frozenset({"createIdentity", "joinSpace", "recoverIdentity"})
@@ -39,10 +40,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An operation's result in plain JSON types; `online` tells whether a running node gave it."""
+    """An operation's result in plain JSON types; `online` tells whether a running node gave it.
+
+    `notice` is what who wrote should know.
+    """
 
     result: Any
     online: bool
+    notice: str = ""
 
 
 def perform(options: Options, name: str, params: Mapping[str, Any], unlocking: runtime.Unlocking) -> Outcome:
@@ -58,9 +63,22 @@ def perform(options: Options, name: str, params: Mapping[str, Any], unlocking: r
     node = runtime.running_node(folder)
     if node is not None:
         try:
-            result = call_node(node.api, node.token, name, params, options.identity, options.space)
-            return Outcome(result, True)
+            return _outcome(partial(call_node, node.api, node.token), True, options, name, params)
         except NotRunning:
             pass  # it stopped a moment ago: whoever holds the home now, open_offline says so
     with runtime.open_offline(folder, unlocking) as host:
-        return Outcome(msgspec.to_builtins(call(host, name, params, options.identity, options.space)), False)
+        return _outcome(partial(call, host), False, options, name, params)
+
+
+def _outcome(
+    ask: Callable[..., Any], online: bool, options: Options, name: str, params: Mapping[str, Any]
+) -> Outcome:
+    result = msgspec.to_builtins(ask(name, params, options.identity, options.space))
+    operation = OPERATIONS[name].operation
+    if options.json or not operation.writes or operation.scope != "space":
+        return Outcome(result, online)
+    try:
+        notice = msgspec.to_builtins(ask("getNotice", {}, options.identity, options.space))["text"]
+    except UserError:
+        notice = ""  # what was done there was to leave
+    return Outcome(result, online, notice)

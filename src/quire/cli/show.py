@@ -32,6 +32,8 @@ def outcome(name: str, done: Outcome, options: Options, params: Params) -> None:
     present(console(), result, params)
     if not done.online and (name == "sendMessage" or (name == "joinSpace" and result["waiting"])):
         note("No node is running here: it goes out when `quire up` runs.")
+    if done.notice:
+        note(done.notice)
 
 
 def _messages(out: "Console", result: Any, params: Params) -> None:

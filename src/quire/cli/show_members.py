@@ -19,8 +19,10 @@ def _link(_: "Console", result: Any, __: Params) -> None:
     if sys.stdout.isatty():
         print(as_terminal(result["link"]))
     people = "one person" if result["uses"] == 1 else f"{result['uses']} people"
+    taken_back = f"{'-- ' if result['invite_id'].startswith('-') else ''}{result['invite_id'][:8]}"
     note(
-        f"For {people}, until {local_time(result['expires'])}. Whoever has it can join: hand it on in private."
+        f"For {people}, until {local_time(result['expires'])}. Whoever has it can join: hand it on in private. "
+        f"`quire invite revoke {taken_back}` takes it back."
     )
     if not result["addresses"]:
         note(

@@ -36,7 +36,7 @@ REASONS = {
     "consent": "the device has agreed to be somebody else's",
     "own-device": "a device is revoked by another device of the same person",
     "root": "it was not certified by the identity's present root key",
-    "audience": "its author has no say in that audience",
+    "audience": "only who is in an audience has a say in it, and only who made it takes others out",
     "audience-fixed": "a conversation between two people stays between them",
     "generation": "it does not follow from the keys before it",
     "recipients": "it hands a key to a device that must not have it",

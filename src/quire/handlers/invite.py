@@ -50,6 +50,7 @@ class Link(msgspec.Struct):
     addresses: list[str]
     expires: int
     uses: int
+    invite_id: str
 
 
 class InviteEntry(msgspec.Struct):
@@ -101,7 +102,7 @@ def create(
     until = ctx.now + duration_ms(expires)
     secret = ctx.home.entropy(32)
     with ctx.home.store.transaction():
-        ctx.change(
+        made = ctx.change(
             "invite",
             {
                 "public": invite_key(secret).text,
@@ -125,7 +126,7 @@ def create(
         member.name,
         _others(ctx),
     )
-    return Link(encode_link(ticket), encode_web_link(ticket), addresses, until, uses)
+    return Link(encode_link(ticket), encode_web_link(ticket), addresses, until, uses, made.event_id)
 
 
 def list_(ctx: Context) -> list[InviteEntry]:
@@ -136,7 +137,12 @@ def list_(ctx: Context) -> list[InviteEntry]:
 
 
 def named(ctx: Context, invite_id: str) -> InviteEntry:
-    """The one invite whose id begins like this. Raises NotFound."""
+    """The one invite of this link, or whose id begins like this. Raises NotFound."""
+    if "#" in invite_id:
+        node = find(ctx, invite_key(decode_link(invite_id).secret).text)
+        if node is None:
+            raise NotFound("No invite of this space has that link. `quire invite list` shows them all.")
+        invite_id = node.event_id
     found = [one for one in list_(ctx) if one.invite_id.startswith(invite_id)] if invite_id else []
     if len(found) != 1:
         raise NotFound(
@@ -189,7 +195,7 @@ def duration_ms(text: str) -> int:
         raise UserError(f"{text!r} is no length of time: write 30m, 12h, 7d or 2w.")
     length = int(number) * _UNITS[unit]
     if not 0 < length <= MAX_INVITE_DAYS * _DAY_MS:
-        raise UserError(f"An invite holds for at most {MAX_INVITE_DAYS} days.")
+        raise UserError(f"An invite holds for a minute at least, and for {MAX_INVITE_DAYS} days at most.")
     return length
 
 

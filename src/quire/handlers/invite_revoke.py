@@ -20,7 +20,7 @@ def change(o: Opened[InviteRevokeEvent], _: bytes) -> changes.AnyChange:
 
 
 def create(ctx: Context, invite_id: str) -> InviteEntry:
-    """Take back an invite (its id from `invite list`, or how that begins). Who came in by it stays."""
+    """Take back an invite (its link; its id from `invite list`, or how that begins). Who came in by it stays."""
     found = invite.named(ctx, invite_id)
     with ctx.home.store.transaction():
         ctx.change("invite-revoke", {"invite": found.invite_id})

@@ -35,6 +35,8 @@ _ASKED = "waiting"
 _WELCOMED = "welcomed"
 #: Why a member lets nobody in by itself, beside the graph's rules.
 _REMOVED = "removed"
+#: What is told where nobody said more.
+_CUT_OFF = "cut-off"
 _REASONS = {**REASONS, _REMOVED: "who was removed comes back by a newer invite alone"}
 _WELCOME_DOMAIN = b"quire welcome 1"
 
@@ -108,6 +110,16 @@ def _joined(ctx: Context) -> Joined:
     return Joined(
         member.space_id, member.name, member.identity_name, inviter, waiting, reason if waiting else ""
     )
+
+
+def give_up(ctx: Context) -> None:
+    """Forget a space that one asked to be let into; the identity stays."""
+    member = ctx.member
+    with ctx.home.store.transaction():
+        ctx.view("joining").write(
+            "DELETE FROM joining WHERE account = ? AND space = ?", [(member.account, member.space)]
+        )
+        ctx.home.store.memberships.remove(member)
 
 
 def is_asking(ctx: Context) -> bool:
@@ -211,12 +223,38 @@ def _why_out(ctx: Context, device: str) -> str:
 
 
 def told(ctx: Context) -> str:
-    """Why this identity is no member any more, as a member told, in words; "" when nobody has."""
+    """Why this device is no member's any more, as a member told, in words; "" while members take it for one.
+
+    One member's word: nothing is refused for it, or a liar could silence others.
+    """
+    if has_left(ctx):
+        return "you left"
     rows = ctx.view("joining").read(
         "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
     )
     slug = str(rows[0][0]) if rows else ""
-    return "you were removed" if slug == _REMOVED else REASONS.get(slug, "")
+    return {_REMOVED: "you were removed", _CUT_OFF: "this device was removed"}.get(
+        slug, REASONS.get(slug, "")
+    )
+
+
+def has_left(ctx: Context) -> bool:
+    """Whether this identity is out of the space by its own word."""
+    ledger, valid, mine = ctx.graph.ledger, ctx.graph.valid, ctx.member.account_id
+    changed = [node for node, _ in ledger.role_changes(mine, valid)]
+    return ledger.role(mine, valid) == Role.NONE and bool(changed) and changed[-1].author == mine
+
+
+def hear_removed(ctx: Context) -> None:
+    """A member says that this device was removed from the space; another may have told why."""
+    if not told(ctx):
+        _note_told(ctx, _CUT_OFF)
+
+
+def hear_accepted(ctx: Context) -> None:
+    """A member takes this device for a member's: whatever was told before."""
+    if told(ctx):
+        _note_told(ctx, "")
 
 
 def _note_told(ctx: Context, slug: str) -> None:

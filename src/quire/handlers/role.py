@@ -15,7 +15,8 @@ from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
 from quire.graph.roles import Role
 from quire.graph.state import members
-from quire.handlers import graph_events, key, peer, readmission
+from quire.handlers import graph_events, joining, key, peer, readmission
+from quire.store.memberships import JOINING
 
 
 class RoleEvent(GraphEvent):
@@ -101,8 +102,14 @@ def unban(ctx: Context, name: str) -> RoleChanged:
 
 
 def leave(ctx: Context) -> RoleChanged:
-    """Leave this space. What was synced so far stays readable on this device."""
+    """Leave this space. What was synced so far stays readable on this device.
+
+    Who waits to be let in asks no more, and forgets the space.
+    """
     member = ctx.member
+    if member.kind == JOINING:
+        joining.give_up(ctx)
+        return RoleChanged(member.account_id, member.identity_name, "none")
     ctx.change("role", _body(ctx, member.account_id, Role.NONE))
     return RoleChanged(member.account_id, member.identity_name, "none")
 

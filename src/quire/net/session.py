@@ -143,6 +143,11 @@ class Session:
         if not self._terms.cut_off:
             self._pulse.nudge(now)
 
+    @property
+    def refused(self) -> Refusal | None:
+        """What the peer says that we are not; None while it takes us for a member's device."""
+        return self._terms.refused
+
     def share(self, known: Sequence[tuple[bytes, str]]) -> None:
         """Tell the peer where devices of the space were last reached (keys of 32 bytes, `host:port`).
 
