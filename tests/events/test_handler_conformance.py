@@ -11,6 +11,7 @@ from quire.core import event as core_event
 from quire.events.handler import Handler
 from quire.events.home import Home
 from quire.events.ingest import ingest
+from quire.events.keyring import control_key
 from quire.events.opening import decode
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
@@ -227,7 +228,8 @@ def test_one_blob_for_two_holders() -> None:
     made = Author(SPACE, "carol").introduce()
     give(home, alice, made)
     assert made.event_id not in states(home, bob)
-    ingest(home, bob, [SPACE.seal(made.data)], "another peer", NOW)  # even sealed again by someone
+    again = SPACE.seal(made.data, control_key(SPACE.key))  # even sealed again by someone
+    ingest(home, bob, [again], "another peer", NOW)
     rows = home.store.db.all("SELECT account_id, encrypted FROM events WHERE event_id = ?", (made.event_id,))
     assert sorted(account for account, _ in rows) == sorted([alice.account_id, bob.account_id])
     assert {bytes(sealed) for _, sealed in rows} == {made.sealed[8:]}

@@ -27,11 +27,12 @@ from quire.handlers import (
     role,
     sync_peers,
 )
+from quire.handlers.space import HISTORY_ALL
 from quire.limits import HEAL_MS, MAX_SESSIONS
 from quire.store.buckets import recount
 from quire.store.memberships import Membership
 from quire.sync.index import END, FINE, START
-from tests.events.builders import digest, undone
+from tests.events.builders import Author, Space, add_holder, digest, give, make_home, undone
 from tests.handlers.network import Network
 
 
@@ -265,6 +266,17 @@ def test_changes_of_membership_that_newcomers_could_not_open_are_refused(net: Ne
     name = net.home.store.names.key_id(alice.content)
     sealed = name + seal(content, bytes(24), data, context)
     assert ingest(net.home, alice, [sealed], "somebody", net.now).rejected == {"wrong-key": 1}
+
+
+@pytest.mark.parametrize("history", [HISTORY_ALL, "from-join"])
+def test_so_are_they_where_newcomers_open_everything_and_where_that_is_not_known_yet(history: str) -> None:
+    """The verdict must not hang on what was heard first."""
+    there, home = Space(history=history), make_home()
+    for known in (False, True):
+        alice = add_holder(home, there, f"alice {known}", let_in=known)
+        made = there.made(Author(there, f"carol {known}").introduce().data, there.key)
+        assert give(home, alice, made).rejected == {"wrong-key": 1}
+    home.close()
 
 
 def test_what_was_found_out_about_devices_is_bounded(net: Network) -> None:

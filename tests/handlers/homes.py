@@ -190,8 +190,8 @@ class Homes:
         memberships = new.home.store.memberships
         with new.home.store.transaction():
             member = memberships.add(1, like.space_id, like.link_key, like.name, INVITED)
-            keys = {keyring.name_of(key): key for key, _ in like.epochs.values()}
-            held = [HeldKey(CONTENT, name, key) for name, key in keys.items()]
+            contents = [like.epochs[epoch][0] for epoch in sorted(like.contents)]
+            held = [HeldKey(CONTENT, keyring.name_of(key), key) for key in contents]
             keyring.hold(new.home, member, new.ctx.graph, held)
             content, control = (key for key, _ in (like.epochs[like.content], like.epochs[like.control]))
             epochs = [

@@ -328,6 +328,9 @@ class Community:
             for one in people:
                 one.run_jobs()
                 self.meet(*people)
+        for one in people:  # what was sealed anew goes to who could not open it before
+            one.given.clear()
+        self.meet(*people)
 
     # --- Others who look at the same events.
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from quire.core.certificate import invite_key
 from quire.core.ticket import decode_link
 from quire.errors import QuireError
+from quire.events.keyring import control_key
 from quire.graph import state
 from quire.handlers import (
     channel,
@@ -25,8 +26,10 @@ from quire.handlers import (
     joining,
     key,
     message,
+    readmission,
     request,
     role,
+    rotation,
 )
 from quire.store.memberships import JOINING
 from tests.events.builders import MINUTE, digest
@@ -213,6 +216,19 @@ class Machine(RuleBasedStateMachine):
                 if done.spaces and stolen and by.name != "ann":
                     self.stolen.add(gone.device)
 
+    @rule(name=who, other=whoever, old=whoever)
+    def rotate_or_readmit(self, name: str, other: str, old: str) -> None:
+        """A new root key; or an admin puts somebody in the place of who was somebody before."""
+        person = self.acting(name)
+        if not person:
+            return
+        gone, new = self.person(old), self.person(other)
+        with may_be_refused():
+            if name == other:
+                rotation.rotate(person.ctx)
+            elif gone and new and gone is not new:
+                readmission.readmit(person.ctx, gone.id, new.id)
+
     @rule(
         name=who, other=whoever, private=st.booleans(), act=st.sampled_from(("make", "add", "remove", "say"))
     )
@@ -276,7 +292,7 @@ class Machine(RuleBasedStateMachine):
         graph = person.ctx.graph
         keys = [node for node in graph.ledger.dag.nodes if hasattr(node.change, "generation")]
         chosen = Random(pick).sample(keys, min(len(keys), 1 + pick % 2))
-        content = person.content() if pick % 3 == 0 else digest(f"liar's {pick}")
+        content = person.content() if pick % 3 == 0 else digest(f"liar's {pick % 50}")
         others = list({one.device: one for each in sorted(recipients) if (one := self.person(each))}.values())
         self.told |= {one.device for one in others}
         body = {
@@ -351,7 +367,11 @@ class Machine(RuleBasedStateMachine):
         author = Attacker(person)
         past = max(node.ts for node in nodes if node.event_id in after)
         ts = random.choice((self.c.now, self.c.now, past + 1, past, self.c.now + 2 * MINUTE))
+        # Under the present key of the graph; or one that it holds, or made up for few (see `lie_about_keys`).
+        held = sorted(key for key, _ in person.member.epochs.values())
+        odd = control_key(digest(f"liar's {pick % 50}"))
         control = person.member.epochs[person.member.control][0]
+        control = (control, control, random.choice(held), odd)[pick % 4]
         made = author.change(type_, body, author.heads() if pick % 2 else after, under=control, ts=ts)
         self.spread(pick, made.sealed)
         return made.event_id

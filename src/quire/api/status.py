@@ -24,7 +24,7 @@ BLOCKED_REASONS = {
 REJECTED_REASONS = {
     "bad-signature": "the signature does not match: forged or altered",
     "not-canonical": "not in canonical form",
-    "wrong-key": "a change of membership that newcomers could not open",
+    "wrong-key": "a change of membership that not everybody could open",
     "clock-ahead": "a request dated too far in the future",
     "waiting-list-full": "too many events wait already",
 }

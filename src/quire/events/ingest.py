@@ -119,8 +119,10 @@ def _open(
             blob = item[KEY_ID_BYTES:]
             data = open_blob(key, blob, context)
             event, handler = decode(home, data)
-            if handler is not None and handler.change is not None and epoch in member.apart:
-                raise BadEvent("wrong-key")  # newcomers could not open it, nor anything that builds on it
+            if handler is not None and handler.change is not None and epoch in member.contents:
+                # Not everybody can open it, nor anything that builds on it. In any space: this must not hang on
+                # whether we have heard yet that newcomers do not get what was there before.
+                raise BadEvent("wrong-key")
         except BadEvent as error:
             report.reject(error.reason)
             continue

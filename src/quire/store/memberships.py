@@ -46,9 +46,14 @@ class Membership:
     #: The epochs that new events are sealed under: those of the membership graph under `control`.
     content: int
     control: int
-    #: In a space where newcomers do not get what was written before they came: epochs of content. Else none.
-    apart: frozenset[int] = frozenset()
+    #: The epochs whose keys are for content, not for the membership graph.
+    contents: frozenset[int] = frozenset()
     from_join: bool = False
+
+    @property
+    def apart(self) -> frozenset[int]:
+        """Epochs of content in a space where newcomers do not get what was written before they came; else none."""
+        return self.contents if self.from_join else frozenset()
 
     @property
     def raw_space_id(self) -> bytes:
@@ -233,7 +238,7 @@ class Memberships:
             (account, space),
         )
         epochs = {epoch: (bytes(key), blob_context(raw, bytes(key_id_))) for epoch, key, key_id_, _ in keys}
-        apart = (epoch for epoch, _, key_id_, content_name in keys if to_text(key_id_) == content_name)
+        contents = (epoch for epoch, _, key_id_, content_name in keys if to_text(key_id_) == content_name)
         account_id = self._names.account_name(account)
         own = self._db.one("SELECT name FROM memberships WHERE account = ? AND kind = ?", (account, HOME))
         return Membership(
@@ -249,7 +254,7 @@ class Memberships:
             epochs,
             content,
             control,
-            frozenset(apart) if from_join else frozenset(),
+            frozenset(contents),
             bool(from_join),
         )
 
