@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import graph, local, members, processes
+from bench import graph, local, members, processes, reconcile
 from bench.figures import Figure, show, write
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -35,6 +35,7 @@ def main() -> None:
         ]
         for count, text in sizes:
             runs.append(partial(local.read_and_size, folder, count, text))
+            runs.append(partial(reconcile.differences, folder / f"apart-{text}", count, text))
             runs.append(partial(processes.start_up, folder / f"reader-{text}", text))
         for run in runs:
             figures += _apart(run)
