@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from quire.errors import NotIn, UserError
+from quire.errors import NotFound, NotIn, UserError
 from quire.sim import people
 from quire.sim.device import Crashed, Device
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
@@ -133,7 +133,9 @@ class World:
 
     def _not_done(self, event: SimEvent, why: str, words: str) -> None:
         again = event._replace(at_ms=self.now + TRY_AGAIN_MS, tries=event.tries + 1)
-        if event.action != "write" and why in (DOWN, NotIn.code) and again.tries * TRY_AGAIN_MS < PATIENCE_MS:
+        # Who was to invite may not have come to join yet, and have no identity.
+        passing = why in (DOWN, NotIn.code, NotFound.code)
+        if event.action != "write" and passing and again.tries * TRY_AGAIN_MS < PATIENCE_MS:
             insort(self._plan, again, self._next, key=lambda one: one.at_ms)
         else:
             self._note(event, REFUSED, {"why": why, "words": words})
