@@ -223,7 +223,11 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
         gone = case.truth.removed.get(identity)
         if gone is None:
             continue
-        if more := evidence.keys(device.home, identity, gone.space_id) - gone.keys:
+        # A key that the removed one made, before it heard, is held by nobody else.
+        others = [
+            evidence.keys(home, who_, gone.space_id) for who_, home in homes.items() if who_ != identity
+        ]
+        if more := (evidence.keys(device.home, identity, gone.space_id) - gone.keys) & set().union(*others):
             yield f"{who} was removed and holds {len(more)} keys that were made later"
         under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
         later = {event_id for event_id, key in under.items() if key not in gone.keys}

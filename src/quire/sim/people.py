@@ -60,6 +60,8 @@ def _remove(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, An
 
 def _write(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
+    if ctx.chosen is None:
+        raise NotIn("No link has reached them yet.")
     return {"event_ids": message.create_many(ctx, event.detail["to"], event.detail["texts"])}
 
 
