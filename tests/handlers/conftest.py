@@ -1,7 +1,9 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.handlers.devices import Town
 from tests.handlers.network import Network
 
 
@@ -19,3 +21,11 @@ def pair(net: Network) -> Network:
     net.found("alice")
     net.join("alice", "bob")
     return net
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    """Nodes of people with several devices, on a network in memory."""
+    made = Town(tmp_path)
+    yield made
+    made.close()

@@ -1,23 +1,13 @@
 """Devices of one identity, and events about them that nobody should write."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from quire.core.certificate import consent
 from quire.core.keys import DeviceKey
 from quire.handlers import identity, incoming
 from tests.handlers.devices import LONG, Town, ask, counts, force, graph, heads, key, knows, member, texts
 from tests.node.world import Station
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def linking(

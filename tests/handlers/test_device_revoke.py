@@ -1,17 +1,7 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.errors import NotFound, Refused, UserError
 from tests.handlers.devices import LONG, Town, ask, force, graph, heads, member, spaces, texts
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_revoked_device_is_out_of_every_space(town: Town) -> None:

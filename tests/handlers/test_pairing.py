@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +8,6 @@ from quire.errors import NotFound, UserError
 from quire.limits import MAX_CHAIN, PAIRING_GAP_MS, PAIRING_MS
 from quire.store.memberships import PAIRING
 from tests.handlers.devices import LONG, Town, ask, held, spaces, texts
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.3])

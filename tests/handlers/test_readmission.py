@@ -1,17 +1,7 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.errors import NotFound, Refused
 from tests.handlers.devices import LONG, Town, ask, counts, force, graph, heads, member, texts
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def test_somebody_who_lost_every_key_comes_back_in_their_place(town: Town) -> None:

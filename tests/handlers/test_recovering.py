@@ -1,6 +1,5 @@
 """An identity comes back from its phrase or key file, on a fresh home, by a link to one of its spaces."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ from tests.handlers.devices import (
     texts,
 )
 from tests.node.world import Station
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def phrase(station: Station) -> str:

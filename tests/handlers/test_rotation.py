@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.core.certificate import certify, transition
@@ -22,13 +19,6 @@ from tests.handlers.devices import (
     texts,
 )
 from tests.handlers.test_recovering import joined, phrase, recover
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def test_peers_lose_nothing_when_a_root_gives_way(town: Town) -> None:

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,6 @@ from quire.handlers import siblings
 from quire.limits import ADDRESSES_HANDED, SIBLINGS_GAP_MS, SPACES_HANDED, SPACES_TOLD
 from quire.store.memberships import SIBLINGS
 from tests.handlers.devices import LONG, Town, ask, member, spaces, texts
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_space_of_one_device_becomes_a_space_of_all(town: Town) -> None:
