@@ -10,14 +10,14 @@ import msgspec
 
 from quire.api import sql
 from quire.api.host import NodeContext, PeerStatus
-from quire.api.status import get_status, outside
+from quire.api.status import get_status
 from quire.events.handler import Operation
 from quire.events.rebuild import Rebuilt
 from quire.events.rebuild import rebuild as rebuild_views
 from quire.events.verify import Verification
 from quire.events.verify import verify as verify_events
 from quire.graph import state
-from quire.handlers import outgoing, peer
+from quire.handlers import joining, outgoing, peer
 from quire.limits import MAX_ADDRESSES_KEPT
 
 
@@ -54,7 +54,7 @@ class Notice(msgspec.Struct):
 
 def get_notice(ctx: NodeContext) -> Notice:
     """Whether this device may not be a member's any more, so that nobody else sees what it writes."""
-    why = outside(ctx)
+    why = joining.outside(ctx)
     return Notice(f"{why[0].upper()}{why[1:]}. Others may not see what is written here." if why else "")
 
 

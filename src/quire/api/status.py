@@ -6,7 +6,6 @@ Owns: the answer of `status`. Must not know: how sync works.
 import msgspec
 
 from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs
-from quire.events.context import Context
 from quire.handlers import identity as identities
 from quire.handlers import joining, outgoing, peer, recovering
 from quire.limits import MAX_FORKS_SHOWN
@@ -165,7 +164,7 @@ def _space(
         outgoing_waiting=outgoing.count(here),
         locked=ctx.home.store.locked.count(member.account, member.space),
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
-        joining=recovering.state(here) or joining.state(here) or outside(here),
+        joining=recovering.state(here) or joining.state(here) or joining.outside(here),
         refused=joining.refusal(here),
         peers=[
             msgspec.structs.replace(
@@ -175,14 +174,6 @@ def _space(
             for owner in (peer.owner(here, device),)
         ],
     )
-
-
-def outside(here: Context) -> str:
-    """That this device is no member's any more, as a member says or the graph; "" for who is in."""
-    why = joining.told(here)
-    if not why or joining.has_left(here):
-        return f"no member any more: {why}" if why else ""
-    return f"no member any more, a member says: {why}"
 
 
 def _standing(session: PeerStatus) -> str:

@@ -50,8 +50,6 @@ class Home:
         #: By (account, space): keys of audiences by name, and the names of those that came and may open bodies.
         self.audience_keys: dict[tuple[int, int], dict[str, list[AudienceKey]]] = {}
         self.fresh_audience_keys: dict[tuple[int, int], list[str]] = {}
-        #: How large the graph was when its key was last seen to be with everyone.
-        self.healed: dict[tuple[int, int], int] = {}
         #: By (account, space) and the name of the key that they bring: events of the graph that wait to be taken in.
         self.boxes: dict[tuple[int, int], dict[str, list[KeyBox]]] = {}
         #: By (account, space) and device: see `events.history`.

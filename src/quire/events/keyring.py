@@ -27,6 +27,7 @@ from quire.graph.dag import Node
 from quire.graph.graph import Graph
 from quire.graph.rules import may_hold
 from quire.graph.state import current_key, last_keys, latest_first, left_out, void_keys
+from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 
 CONTENT, CONTROL = 0, 1
@@ -225,10 +226,8 @@ def first_epoch(home: Home, member: Membership, graph: Graph) -> int:
     Everybody who was ever let in has its key, so that nobody is kept from a key by lacking another one. Who was
     removed learns by it which devices are given keys, and none of the keys.
     """
-    first = latest_first(graph)[-1:]
-    numbers = [home.store.graph.event_at(member.account, member.space, node.index) for node in first]
     # The event that announces the first key shows which one it is: others may claim its name.
-    return next((row.epoch for row in home.store.blobs.read(numbers)), 0)
+    return next((_row(home, member, node).epoch for node in latest_first(graph)[-1:]), 0)
 
 
 def first_control(home: Home, member: Membership, graph: Graph) -> HeldKey | None:
@@ -272,10 +271,15 @@ def _all_held(home: Home, member: Membership, name: str) -> list[HeldKey]:
     ]
 
 
+def _row(home: Home, member: Membership, node: Node) -> BlobRow:
+    """An event of the graph as it is stored."""
+    number = home.store.graph.event_at(member.account, member.space, node.index)
+    return home.store.blobs.read([number])[0]
+
+
 def _box(home: Home, member: Membership, node: Node) -> KeyBox | None:
     """What an event that hands out a key holds; None where its stored bytes are damaged."""
-    number = home.store.graph.event_at(member.account, member.space, node.index)
-    row = home.store.blobs.read([number])[0]
+    row = _row(home, member, node)
     found = open_stored(home, member, row)
     if found is None or found[1] is None or found[1].box is None:
         return None

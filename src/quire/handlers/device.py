@@ -6,7 +6,8 @@ space brings its siblings along, as far as they are known from other spaces or f
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -65,23 +66,39 @@ def change(o: Opened[DeviceEvent], _: bytes) -> changes.AnyChange:
 
 def project(view: View, batch: Sequence[Opened[DeviceEvent]]) -> None:
     """Keep what is said of devices; what of it counts is for the graph."""
+    write_rows(view, "device_rows", [(o, o.event.device) for o in batch])
+
+
+def write_rows(view: View, table: str, said: Iterable[tuple[Opened[Any], str]]) -> None:
+    """Keep in a table of `row_schema` what events say of devices, each beside the device's key."""
     view.write(
-        "INSERT OR IGNORE INTO device_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 o.account,
                 o.space,
                 o.event_id,
                 o.event.identity,
-                o.event.device,
+                device,
                 o.event.wrap,
                 o.event.consent,
                 o.event.name,
                 o.event.ts,
             )
-            for o in batch
+            for o, device in said
         ],
     )
+
+
+def row_schema(table: str) -> str:
+    """The SQL of a table of devices and what brought them in."""
+    return f"""
+CREATE TABLE {table} (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, event_id TEXT NOT NULL, member TEXT NOT NULL,
+    pubkey TEXT NOT NULL, wrap TEXT NOT NULL, consent TEXT NOT NULL, name TEXT NOT NULL, ts INTEGER NOT NULL,
+    PRIMARY KEY (account, space, event_id)
+) STRICT, WITHOUT ROWID;
+"""
 
 
 def create(ctx: Context, sibling: Sibling) -> None:
@@ -169,13 +186,7 @@ HANDLER = Handler(
     type="device",
     event=DeviceEvent,
     tables=("device_rows",),
-    schema="""
-CREATE TABLE device_rows (
-    account INTEGER NOT NULL, space INTEGER NOT NULL, event_id TEXT NOT NULL, member TEXT NOT NULL,
-    pubkey TEXT NOT NULL, wrap TEXT NOT NULL, consent TEXT NOT NULL, name TEXT NOT NULL, ts INTEGER NOT NULL,
-    PRIMARY KEY (account, space, event_id)
-) STRICT, WITHOUT ROWID;
-""",
+    schema=row_schema("device_rows"),
     project=project,
     change=change,
     needs=graph_events.needs,

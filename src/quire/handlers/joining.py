@@ -227,8 +227,6 @@ def told(ctx: Context) -> str:
 
     One member's word: nothing is refused for it, or a liar could silence others.
     """
-    if has_left(ctx):
-        return "you left"
     rows = ctx.view("joining").read(
         "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
     )
@@ -238,7 +236,15 @@ def told(ctx: Context) -> str:
     )
 
 
-def has_left(ctx: Context) -> bool:
+def outside(ctx: Context) -> str:
+    """That this device is no member's any more, by the graph or a member's word; "" for who is in."""
+    if _has_left(ctx):
+        return "no member any more: you left"
+    why = told(ctx)
+    return f"no member any more, a member says: {why}" if why else ""
+
+
+def _has_left(ctx: Context) -> bool:
     """Whether this identity is out of the space by its own word."""
     ledger, valid, mine = ctx.graph.ledger, ctx.graph.valid, ctx.member.account_id
     changed = [node for node, _ in ledger.role_changes(mine, valid)]

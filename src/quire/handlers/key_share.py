@@ -120,16 +120,15 @@ def _lacking(ctx: Context, scope: str, made: Node, is_current: bool) -> list[str
     if not scope and ctx.member.from_join:
         return left_out(graph, made)
     if is_current:
-        had = holders(graph, made)
-        return [device for device in entitled(graph, scope) if device not in had]
+        return missing(ctx, scope)
     return [] if scope else left_behind(graph, made)
 
 
-def missing(ctx: Context) -> list[str]:
-    """The devices that are to have the present key of the space, and were left out."""
-    key = current_key(ctx.graph, "")
+def missing(ctx: Context, scope: str = "") -> list[str]:
+    """The devices that are to have the present key of a scope, and were left out."""
+    key = current_key(ctx.graph, scope)
     had = holders(ctx.graph, key) if key is not None else set()
-    return [device for device in entitled(ctx.graph, "") if device not in had]
+    return [device for device in entitled(ctx.graph, scope) if device not in had]
 
 
 def share_all_held(ctx: Context, device: str) -> int:
@@ -160,8 +159,8 @@ def _heal(ctx: Context) -> None:
     if ctx.member.content not in ctx.member.epochs:
         return
     ledger = ctx.graph.ledger
-    at = (ctx.member.account, ctx.member.space)
-    if ctx.home.healed.get(at) == len(ledger.dag.nodes):
+    at = ("heal", ctx.member.account, ctx.member.space)
+    if ctx.home.noted.get(at) == len(ledger.dag.nodes):
         return
     wait = functools.cache(lambda scope: patience(ctx, scope))
     waited = ctx.now - ledger.dag.nodes[-1].ts if ledger.dag.nodes else 0
@@ -171,7 +170,7 @@ def _heal(ctx: Context) -> None:
             with contextlib.suppress(Refused):  # a guest hands out no keys
                 share_missing(ctx, scope)
     if all(waited >= wait(scope) for scope in scopes):
-        ctx.home.healed[at] = len(ledger.dag.nodes)
+        ctx.home.noted[at] = len(ledger.dag.nodes)
 
 
 def patience(ctx: Context, scope: str) -> int:

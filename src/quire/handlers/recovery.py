@@ -45,23 +45,7 @@ def change(o: Opened[RecoveryEvent], _: bytes) -> changes.AnyChange:
 
 def project(view: View, batch: Sequence[Opened[RecoveryEvent]]) -> None:
     """Keep what recovered devices say of themselves, as for those that were linked."""
-    view.write(
-        "INSERT OR IGNORE INTO recovery_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                o.account,
-                o.space,
-                o.event_id,
-                o.event.identity,
-                o.event.author,
-                o.event.wrap,
-                o.event.consent,
-                o.event.name,
-                o.event.ts,
-            )
-            for o in batch
-        ],
-    )
+    device.write_rows(view, "recovery_rows", [(o, o.event.author) for o in batch])
 
 
 def roots(ctx: Context) -> dict[str, str]:
@@ -74,13 +58,7 @@ HANDLER = Handler(
     type="recovery",
     event=RecoveryEvent,
     tables=("recovery_rows",),
-    schema="""
-CREATE TABLE recovery_rows (
-    account INTEGER NOT NULL, space INTEGER NOT NULL, event_id TEXT NOT NULL, member TEXT NOT NULL,
-    pubkey TEXT NOT NULL, wrap TEXT NOT NULL, consent TEXT NOT NULL, name TEXT NOT NULL, ts INTEGER NOT NULL,
-    PRIMARY KEY (account, space, event_id)
-) STRICT, WITHOUT ROWID;
-""",
+    schema=device.row_schema("recovery_rows"),
     project=project,
     change=change,
     needs=graph_events.needs_of_first,

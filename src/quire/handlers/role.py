@@ -109,8 +109,8 @@ def leave(ctx: Context) -> RoleChanged:
     member = ctx.member
     if member.kind == JOINING:
         joining.give_up(ctx)
-        return RoleChanged(member.account_id, member.identity_name, "none")
-    ctx.change("role", _body(ctx, member.account_id, Role.NONE))
+    else:
+        ctx.change("role", _body(ctx, member.account_id, Role.NONE))
     return RoleChanged(member.account_id, member.identity_name, "none")
 
 
