@@ -11,14 +11,8 @@ KEY = b"k" * 32
 names = st.sets(st.integers(0, 2**64 - 1), max_size=25)
 
 
-def parts_of(*held: int, key: bytes = KEY) -> list[Cells]:
-    parts = [cells.empty() for _ in range(PARTS)]
-    cells.add(key, parts, held)
-    return parts
-
-
 def whole_of(*held: int, key: bytes = KEY) -> Cells:
-    return cells.whole(parts_of(*held, key=key))
+    return cells.whole(cells.parts_of(key, held))
 
 
 @settings(deadline=None)
@@ -51,7 +45,7 @@ def test_more_than_there_is_room_for_are_not_read() -> None:
 def test_parts_tell_what_lies_in_them_and_together_everything() -> None:
     random = Random(2)
     held = [random.getrandbits(64) for _ in range(400)]
-    parts = parts_of(*held)
+    parts = cells.parts_of(KEY, held)
     read = [cells.difference(KEY, part, cells.empty()) for part in parts]
     assert sorted(name for part in read for name in part or ()) == sorted(held)
     assert all(cells.part_of(name) == place for place, part in enumerate(read) for name in part or ())
@@ -60,9 +54,9 @@ def test_parts_tell_what_lies_in_them_and_together_everything() -> None:
 
 
 def test_counting_again_takes_out() -> None:
-    parts = parts_of(1, 2, 2**63)
+    parts = cells.parts_of(KEY, [1, 2, 2**63])
     cells.add(KEY, parts, [2, 2**63])
-    assert parts == parts_of(1)
+    assert parts == cells.parts_of(KEY, [1])
 
 
 def test_another_key_means_other_cells() -> None:

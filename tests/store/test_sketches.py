@@ -23,10 +23,8 @@ def ids_held(home: Home, member: Membership) -> list[bytes]:
 
 
 def of_scratch(home: Home, member: Membership) -> list[cells.Cells]:
-    parts = [cells.empty() for _ in range(cells.PARTS)]
     key = home.store.memberships.sketch_key(member.account, member.space)
-    cells.add(key, parts, [cells.name_of(event_id) for event_id in ids_held(home, member)])
-    return parts
+    return cells.parts_of(key, [cells.name_of(event_id) for event_id in ids_held(home, member)])
 
 
 def is_true(home: Home, member: Membership) -> bool:

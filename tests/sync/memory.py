@@ -21,7 +21,7 @@ class MemoryIndex:
         self._blobs: dict[bytes, bytes] = {}
         self._sums: dict[int, dict[int, Summary]] = {COARSE: {}, FINE: {}}
         self._whole = EMPTY
-        self._parts = [cells.empty() for _ in range(cells.PARTS)]
+        self._parts = cells.parts_of(SKETCH_KEY, ())
 
     def add(self, ts: int, event_id: bytes, blob: bytes = b"") -> bool:
         """Hold one event; whether it was new."""

@@ -112,8 +112,7 @@ def _sharing_cells(count: int) -> list[tuple[int, bytes]]:
     random = Random(7)
     while True:
         name = random.getrandbits(59)  # all in the first part
-        parts = [cells.empty() for _ in range(PARTS)]
-        cells.add(SKETCH_KEY, parts, [name])
+        parts = cells.parts_of(SKETCH_KEY, [name])
         places = tuple(at for at, cell in enumerate(parts[0]) if cell)
         group = found.setdefault(places[:2], [])
         group.append(name)

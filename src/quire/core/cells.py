@@ -48,6 +48,13 @@ def empty() -> Cells:
     return [0] * CELLS
 
 
+def parts_of(key: bytes, names: Iterable[int]) -> list[Cells]:
+    """The sketches of all parts of a set of ids, given by their short names."""
+    parts = [empty() for _ in range(PARTS)]
+    add(key, parts, names)
+    return parts
+
+
 def name_of(event_id: bytes) -> int:
     """The short name of an id of 32 bytes."""
     return int.from_bytes(event_id[:NAME_BYTES], "big")

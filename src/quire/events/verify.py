@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from quire.core import event as core_event
-from quire.core.cells import PARTS, Sketch, add, empty
+from quire.core.cells import Sketch, parts_of
 from quire.core.encoding import from_text
 from quire.core.event import Event
 from quire.core.sealing import open_blob
@@ -160,9 +160,7 @@ class _Log:
 def _sketched(home: Home, account: int, space: int, sketch: Sketch | None) -> bool:
     if sketch is None:
         return True
-    fresh = [empty() for _ in range(PARTS)]
-    add(sketch.key, fresh, held_names(home.store.db, account, space))
-    return fresh == list(sketch.parts)
+    return parts_of(sketch.key, held_names(home.store.db, account, space)) == list(sketch.parts)
 
 
 def _check_holdings(home: Home, found: Verification) -> Iterator[None]:

@@ -72,7 +72,7 @@ class Buckets:
                 cell[1] += number
         for cell_id, (count, total) in sums.items():
             self._add_cell(account, space, cell_id, Summary(count, total))
-        if not apart:
+        if names and not apart:
             self.sketches.add(account, space, names)
 
     def _add_cell(self, account: int, space: int, cell_id: tuple[int, int, int], more: Summary) -> None:

@@ -35,14 +35,13 @@ class Sketches:
 
     def recount(self, account: int, space: int, names: Iterable[int]) -> None:
         """These events and no others are held."""
-        self._kept[account, space] = parts = [cells.empty() for _ in range(PARTS)]
-        cells.add(self.key(account, space), parts, names)
+        self._kept[account, space] = cells.parts_of(self.key(account, space), names)
         self._write(account, space, range(PARTS))
 
     def _parts(self, account: int, space: int) -> list[Cells]:
         found = self._kept.get((account, space))
         if found is None:
-            found = self._kept[account, space] = [cells.empty() for _ in range(PARTS)]
+            found = self._kept[account, space] = cells.parts_of(self.key(account, space), ())
             for part, packed in self._db.execute(
                 "SELECT part, cells FROM sketches WHERE account = ? AND space = ?", (account, space)
             ):

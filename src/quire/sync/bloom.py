@@ -21,7 +21,7 @@ from quire.limits import (
 )
 from quire.sync.allowance import Allowance
 from quire.sync.filter import Bloom, bits_of
-from quire.sync.index import COARSE, EMPTY, END, FINE, START, EventIndex, Position, separator
+from quire.sync.index import COARSE, EMPTY, END, FINE, START, EventIndex, Position, Summary, separator
 from quire.sync.messages import (
     Buckets,
     Filter,
@@ -87,8 +87,9 @@ class BloomStrategy:
     def take(self, said: Message, index: EventIndex, now: int) -> None:
         """Take what a peer said. Raises BadMessage `kind` for what is of another strategy."""
         if isinstance(said, Root):
-            if not self.hear(said, index):
-                self._ask_about_all(said, index, now)
+            own = index.whole()
+            if not self.hear(said, own):
+                self.ask_about_all(said, own, now)
         elif isinstance(said, Buckets):
             self._compare_buckets(said, index, now)
         elif isinstance(said, Filter):
@@ -101,19 +102,19 @@ class BloomStrategy:
         """Ids that the peer's filters do not contain, in time order within each range."""
         return self._pushes.next(index, limit, now)
 
-    def hear(self, root: Root, index: EventIndex) -> bool:
-        """Take what a peer said of all that it holds; whether that is what we hold."""
+    def hear(self, root: Root, own: Summary) -> bool:
+        """Take what a peer said of all that it holds; whether that is what we hold (`own`)."""
         self.peer_count = root.held
         self._peer_pushing = root.pushing
-        self.in_sync = fingerprint(self._key, root.salt, index.whole()) == root.print
+        self.in_sync = fingerprint(self._key, root.salt, own) == root.print
         if self.in_sync:
             self._asks.clear()
             self._rest = None
             self._pushes.clear()
         return self.in_sync
 
-    def _ask_about_all(self, root: Root, index: EventIndex, now: int) -> None:
-        own = index.whole()
+    def ask_about_all(self, root: Root, own: Summary, now: int) -> None:
+        """Go down from a Root with another print than that of what we hold (`own`)."""
         if not root.held:
             self._pushes.add(START, END, None, now)
         else:

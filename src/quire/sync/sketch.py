@@ -13,7 +13,7 @@ them, cost some rounds and hide nothing.
 from collections import deque
 
 from quire.core import cells
-from quire.core.cells import CELLS, PARTS
+from quire.core.cells import CELLS, PARTS, Cells
 from quire.core.cells import Sketch as Held
 from quire.limits import FAR_MS, FILTER_IDS, MAX_EAGER, SKETCH_ROUNDS, SKETCHES_PER_SECOND
 from quire.sync.allowance import Allowance
@@ -75,27 +75,31 @@ class SketchStrategy:
             held = index.sketch()
             if held is not None:
                 self._compare(said, held, index, now)
-        elif isinstance(said, Root) and self._is_near(said, index, now):
-            if self._bloom.hear(said, index):
-                self._rest(0)
-            else:
-                self._rounds += 1
-                self._due[WHOLE] = None
-                if self._rounds > SKETCH_ROUNDS:
-                    self._rest(now + FAR_MS)
+        elif isinstance(said, Root):
+            self._hear(said, index, now)
         else:
             self._bloom.take(said, index, now)
 
-    def _is_near(self, root: Root, index: EventIndex, now: int) -> bool:
+    def _hear(self, root: Root, index: EventIndex, now: int) -> None:
+        own = index.whole()
+        if self._bloom.hear(root, own):
+            self._rest(0)
+        elif not self._is_near(root, own.count, index, now):
+            self._bloom.ask_about_all(root, own, now)
+        elif self._rounds < SKETCH_ROUNDS:
+            self._rounds += 1
+            self._due[WHOLE] = None
+        else:
+            self._rest(now + FAR_MS)
+
+    def _is_near(self, root: Root, own: int, index: EventIndex, now: int) -> bool:
         """Whether sketches may tell all that differs. Where little is held a single filter does."""
-        own = index.whole().count
         if now < self._far_until or min(own, root.held) <= FILTER_IDS or abs(own - root.held) > _NEAR:
             return False
         return index.sketch() is not None
 
     def _compare(self, said: Sketch, held: Held, index: EventIndex, now: int) -> None:
-        ours = cells.whole(held.parts) if said.part == WHOLE else held.parts[said.part]
-        names = cells.difference(held.key, ours, said.cells)
+        names = cells.difference(held.key, _of_part(held, said.part), said.cells)
         if names is not None:
             self._lack(names, index)
         elif said.part == WHOLE:
@@ -123,6 +127,9 @@ class SketchStrategy:
         while self._due and held is not None and self._sending.take(SKETCHES_PER_SECOND, now):
             part = next(iter(self._due))
             del self._due[part]
-            ours = cells.whole(held.parts) if part == WHOLE else held.parts[part]
-            messages.append(encode_sketch(Sketch(part, ours)))
+            messages.append(encode_sketch(Sketch(part, _of_part(held, part))))
         return messages
+
+
+def _of_part(held: Held, part: int) -> Cells:
+    return cells.whole(held.parts) if part == WHOLE else held.parts[part]
