@@ -4,6 +4,7 @@ Owns: their signatures, from which HTTP, the command line and the API document f
 Must not know: HTTP, terminals.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
@@ -60,14 +61,21 @@ def get_notice(ctx: NodeContext) -> Notice:
 
 def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     """Everyone in this space: who is in sync, who is reachable where, and what is still to send."""
-    return [_entry(ctx, person) for person in peer.list_(ctx)]
-
-
-def _entry(ctx: NodeContext, person: peer.Peer) -> PeerEntry:
     member = ctx.member
     known = ctx.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
     places = {device: address for device, address, _ in reversed(known)}
     sessions = ctx.sessions(member.account, member.space)
+    local = outgoing.local_peers(ctx)
+    return [_entry(ctx, person, places, sessions, local) for person in peer.list_(ctx)]
+
+
+def _entry(
+    ctx: NodeContext,
+    person: peer.Peer,
+    places: Mapping[str, str],
+    sessions: Mapping[str, PeerStatus],
+    local: Collection[str],
+) -> PeerEntry:
     devices = state.devices(ctx.graph, person.pubkey)
     found = [sessions[device] for device in devices if device in sessions]
     best = min(found, key=lambda one: _STATES.index(one.state), default=PeerStatus(device=""))
@@ -85,10 +93,10 @@ def _entry(ctx: NodeContext, person: peer.Peer) -> PeerEntry:
         rtt_ms=best.rtt_ms,
         loss=best.loss,
     )
-    if person.pubkey == member.account_id:
+    if person.pubkey == ctx.member.account_id:
         entry.state = "self"
     elif not found and not ctx.addresses:
-        entry.state = "local" if person.pubkey in outgoing.local_peers(ctx) else "offline"
+        entry.state = "local" if person.pubkey in local else "offline"
     return entry
 
 

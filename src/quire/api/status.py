@@ -126,12 +126,13 @@ def _identity(ctx: NodeContext, account: int, identity: identities.Identity) -> 
     for space, kind, count in ctx.home.store.waiting.reasons(account):
         blocked.setdefault(space, []).append(Waiting(BLOCKED_REASONS.get(kind, kind), count))
     members = ctx.home.store.memberships.of_account(account)
+    rejections = ctx.home.store.rejections.of(account)
     names: dict[str, str] = {}
     owners: dict[str, str] = {}
     for member in members:
         here = ctx.within(member)
         names |= peer.names(here)
-        owners |= {source: peer.owner(here, source) for source, *_ in ctx.home.store.rejections.of(account)}
+        owners |= {source: peer.owner(here, source) for source, *_ in rejections}
     rejected = [
         Rejection(
             source,
@@ -141,7 +142,7 @@ def _identity(ctx: NodeContext, account: int, identity: identities.Identity) -> 
             count,
             last,
         )
-        for source, reason, count, last in ctx.home.store.rejections.of(account)
+        for source, reason, count, last in rejections
     ]
     spaces = [_space(ctx, member, blocked.get(member.space, []), names) for member in members]
     return IdentityStatus(identity.pubkey, identity.name, spaces, rejected)

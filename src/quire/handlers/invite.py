@@ -4,6 +4,8 @@ The log holds the invite's public key, its limits and who made it; the secret is
 who made it keeps the secret in a local table, so that the link can be shown again.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from quire.core import qr
@@ -132,7 +134,8 @@ def create(
 def list_(ctx: Context) -> list[InviteEntry]:
     """The invites of this space, the newest first, and whether they still admit anybody."""
     ledger = ctx.graph.ledger
-    found = [_entry(ctx, node) for node in ledger.dag.each(ledger.invites() & ctx.graph.valid)]
+    names = peer.names(ctx)
+    found = [_entry(ctx, node, names) for node in ledger.dag.each(ledger.invites() & ctx.graph.valid)]
     return sorted(found, key=lambda one: (-one.ts, one.invite_id))
 
 
@@ -152,14 +155,14 @@ def named(ctx: Context, invite_id: str) -> InviteEntry:
     return found[0]
 
 
-def _entry(ctx: Context, node: Node) -> InviteEntry:
+def _entry(ctx: Context, node: Node, names: Mapping[str, str]) -> InviteEntry:
     made = node.change
     assert isinstance(made, changes.Invite)
     valid = ctx.graph.valid
     slug = may_admit(ctx.graph.ledger, node, "", ctx.now, valid)
     return InviteEntry(
         invite_id=node.event_id,
-        by=peer.names(ctx).get(node.author, ""),
+        by=names.get(node.author, ""),
         role=graph_events.ROLE_NAMES[made.role],
         uses=made.uses,
         used=ctx.graph.ledger.seats_taken(node.event_id, "", valid, 0),
