@@ -282,7 +282,7 @@ def test_addresses_kept_are_bounded(world: World, pair: tuple[Station, Station])
     hearsay = [
         (bytes([n % 256, n // 256]).ljust(32, b"h"), f"10.7.{n // 256}.{n % 256}:1") for n in range(600)
     ]
-    alice.running._learn(member, hearsay)
+    alice.running._whereabouts.learn(member, hearsay)
     known = alice.home.store.memberships.addresses(member.account, member.space, 10_000)
     assert len(known) == MAX_ADDRESSES_KEPT
     assert known[0][2] > 0  # where bob was reached is not pushed out by what others say

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 import apsw
 import pytest
 
-from quire import node as node_module
 from quire.errors import BadEvent, Damaged, HomeError
+from quire.handlers import incoming
 from quire.limits import TICK_MS
 from tests.node.world import Station, World
 
@@ -45,7 +45,7 @@ def test_what_could_not_be_ingested_is_told_and_comes_again(
 ) -> None:
     alice, bob = pair
     with monkeypatch.context() as patch:
-        patch.setattr(node_module.incoming, "receive", _fail(error))
+        patch.setattr(incoming, "receive", _fail(error))
         bob.ask("sendMessages", target="general", texts=[f"lost {n}" for n in range(100)])
         world.run(10_000)
         assert alice.texts() == []
@@ -62,7 +62,7 @@ def test_trouble_that_comes_back_is_told_again(
     alice, bob = pair
     for turn in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr(node_module.incoming, "receive", _fail(HomeError(FULL)))
+            patch.setattr(incoming, "receive", _fail(HomeError(FULL)))
             bob.ask("sendMessage", target="general", text=str(turn))
             world.run(3_000)
         world.until(lambda turn=turn: len(alice.texts()) == turn + 1, most=10_000)

@@ -209,6 +209,33 @@ LETTERS_PER_MINUTE = 120
 MALFORMED_PER_MINUTE = 20
 IGNORE_MS = 60_000
 
+# Streams (TCP; sizes in bytes, times in ms).
+#: Streams at once, and those of them that have not yet proven who they are.
+MAX_STREAMS = 64
+MAX_GREETING_STREAMS = 16
+#: How long a stream may take to prove itself, and how long one may say nothing.
+STREAM_GREETING_MS = 10_000
+STREAM_IDLE_MS = 30_000
+#: The largest frame, and what is written at once while the other side keeps up.
+MAX_STREAM_FRAME = 1024 * 1024
+STREAM_WRITE = 256 * 1024
+#: Logs whose heights one side tells, and those in one frame.
+MAX_HEIGHTS = 20_000
+HEIGHTS_PER_FRAME = 1_000
+#: Events that one question asks for, questions to one peer that are under way, and events that they ask for.
+RUN_EVENTS = 2_000
+MAX_WANTS = 64
+WANTED_EVENTS = 8_000
+#: Bytes of blobs in one frame of a run.
+RUN_BYTES = 896 * 1024
+#: Events that a peer must hold more than we do for a stream to be worth it, how long whoever holds more waits for
+#: the other to open one, and how long none is opened after one that failed or brought nothing: twice as long each
+#: time, up to the second figure.
+FAR_EVENTS = 2_000
+STREAM_TURN_MS = 2_000
+STREAM_RETRY_MS = 1_000
+MAX_STREAM_RETRY_MS = 60_000
+
 # Node (ms and counts).
 #: How often handlers' jobs run.
 TICK_MS = 1_000

@@ -1,6 +1,7 @@
 from quire.limits import MAX_CONTROL, MAX_DATAGRAM
 from quire.net import wire
 from quire.net.control import Control
+from quire.net.standing import Refusal
 
 SYNC, ADDRESSES, LETTER = wire.frame(wire.SYNC, b"m"), wire.addresses([(bytes(32), "h:1")]), wire.letter(b"l")
 
@@ -24,8 +25,15 @@ def test_no_more_goes_than_there_is_room() -> None:
 
 def test_lost_frames_are_said_again() -> None:
     control = Control()
-    control.again([ADDRESSES, LETTER])
+    control.again([ADDRESSES, LETTER], restricted=False, told=b"")
     assert control.fill(MAX_DATAGRAM, letters=True, now=0) == [LETTER, ADDRESSES]
+
+
+def test_what_no_longer_holds_is_not_said_again() -> None:
+    control = Control()
+    not_in, in_again = wire.refused(Refusal.NOT_ADMITTED), wire.refused(None)
+    control.again([ADDRESSES, LETTER, not_in, in_again], restricted=True, told=in_again)
+    assert control.fill(MAX_DATAGRAM, letters=True, now=0) == [LETTER, in_again]
 
 
 def test_what_is_not_to_be_said_any_more_is_dropped() -> None:

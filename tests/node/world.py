@@ -4,7 +4,7 @@ import heapq
 from hashlib import shake_256
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -14,8 +14,10 @@ from quire.core.address import HostPort, format_address
 from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.handlers import REGISTRY
+from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node, Trouble
 from quire.store.memberships import JOINING
+from tests.node.pipes import End, Pipes
 
 #: The time of day at the start (ms).
 MORNING = 1_790_000_000_000
@@ -50,16 +52,18 @@ class Station:
         assert self.node is not None
         return self.node
 
-    def up(self, strategy: str = "sketch") -> None:
-        """Start a node: a new run, on the same home."""
+    def up(self, strategy: str = "sketch", streams: bool = False) -> None:
+        """Start a node: a new run, on the same home; `streams`: it can be called, and calls."""
         self._runs += 1
         ahead = MORNING + self.clock_off
-        self.node = Node(self.home, strategy, self.world.now, ahead, (format_address(*self.address),))
+        own = (format_address(*self.address),)
+        self.node = Node(self.home, strategy, self.world.now, ahead, own, streams)
         self.world.stations[self.address] = self
 
     def down(self) -> None:
         """Stop it and open the home anew, as a new process would."""
         self.world.stations.pop(self.address, None)
+        self.world.pipes.drop(self.name, self.world.now)
         self.node = None
         self.home.close()
         self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
@@ -133,6 +137,13 @@ class World:
         self.stations: dict[HostPort, Station] = {}
         self.log: list[tuple[int, HostPort, HostPort, bytes]] = []
         self._random = Random(seed)
+        self.pipes = Pipes()
+        #: Whom no stream can be opened to.
+        self.uncallable: set[HostPort] = set()
+        #: Streams that somebody tried to open: when, and who.
+        self.calls: list[tuple[int, str]] = []
+        #: Bytes that streams carried, by who wrote them.
+        self.streamed: dict[str, int] = {}
         self._transit: list[tuple[int, int, bytes, HostPort, HostPort]] = []
 
     def station(self, name: str) -> Station:
@@ -167,6 +178,7 @@ class World:
                 self._pump(station)
             due = [station.running.next_timer() for station in self.stations.values()]
             due += [self._transit[0][0]] if self._transit else []
+            due += [at] if (at := self.pipes.due()) is not None else []
             now = max(self.now, min(due, default=end))
             if now >= end:
                 self.now = end
@@ -194,12 +206,51 @@ class World:
             if self._random.random() >= self.loss and {station.address, target} not in self.walls:
                 self.send(data, station.address, target)
         while (event := station.running.next_event()) is not None:
-            station.told.append(event)
+            if isinstance(event, Call):
+                self._call(station, event)
+            elif isinstance(event, HangUp):
+                self._write(station)
+                self.pipes.close(End(station.name, event.number), self.now + 5)
+            else:
+                station.told.append(event)
+        self._write(station)
+
+    def _call(self, station: Station, call: Call) -> None:
+        target = cast(HostPort, call.address)
+        self.calls.append((self.now, station.name))
+        called = self.stations.get(target)
+        number = None
+        if (
+            called is not None
+            and {station.address, target} not in self.walls
+            and target not in self.uncallable
+        ):
+            number = called.running.stream_called(self.now)
+        if called is None or number is None:
+            self.pipes.refuse(End(station.name, call.number), self.now + 5)
+        else:
+            self.pipes.join(End(station.name, call.number), End(called.name, number))
+
+    def _write(self, station: Station) -> None:
+        for end in self.pipes.ends(station.name):
+            while self.pipes.has_room(end) and (data := station.running.stream_to_send(end.number, self.now)):
+                self.streamed[station.name] = self.streamed.get(station.name, 0) + len(data)
+                self.pipes.write(end, data, self.now + 5)
 
     def send(self, data: bytes, source: HostPort, target: HostPort) -> None:
         heapq.heappush(self._transit, (self.now + 5, len(self.log), data, source, target))
 
+    def cut(self, *names: str) -> None:
+        """Break the streams that these stations have."""
+        self.pipes.cut(lambda a, b: not {a, b} & set(names), self.now)
+
     def _deliver(self) -> None:
+        named = {station.name: station for station in self.stations.values()}
+        for end, data in self.pipes.arrived(self.now):
+            if data is None:
+                named[end.device].running.stream_closed(end.number, self.now)
+            else:
+                named[end.device].running.receive_stream(end.number, data, self.now)
         while self._transit and self._transit[0][0] <= self.now:
             _, _, data, source, target = heapq.heappop(self._transit)
             if target in self.shielded and (target, source) not in self._asked:

@@ -14,7 +14,7 @@ from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import hold, opened_home
 from quire.runtime.ports import bind_tcp
 from quire.runtime.run import _Run, run_node
-from quire.transport.udp import UdpSocket
+from quire.transport.sockets import Sockets
 
 
 def _never(_: NodeInfo) -> NoReturn:
@@ -47,11 +47,11 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def _start(folder: Path, home: Home) -> tuple[_Run, Node, Any]:
-    udp = UdpSocket("127.0.0.1", 0)
+    sockets = Sockets("127.0.0.1", 0)
     server_socket = bind_tcp("127.0.0.1", 0)
     now = steady_ms()
     node = Node(home, "bloom", now, wall_ms() - now, ("127.0.0.1:1",))
-    return _Run(folder, node, udp, server_socket), node, (udp, server_socket)
+    return _Run(folder, node, sockets, server_socket), node, (sockets, server_socket)
 
 
 def test_an_error_that_nobody_foresaw_does_not_stop_the_node(

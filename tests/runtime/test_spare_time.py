@@ -39,7 +39,7 @@ async def _until(check: Callable[[], bool]) -> None:
 
 def _run(host: OfflineHost, body: Callable[[SpareTime], Awaitable[None]]) -> None:
     async def run() -> None:
-        spare = SpareTime(host.home)
+        spare = SpareTime(host.home, lambda: False)
         spare.start()
         try:
             await body(spare)

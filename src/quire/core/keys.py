@@ -49,11 +49,22 @@ class DeviceKey:
         Raises ValueError when `other_public` is no usable key.
         """
         try:
-            mine = bindings.crypto_sign_ed25519_sk_to_curve25519(self._pair[1])
-            theirs = bindings.crypto_sign_ed25519_pk_to_curve25519(other_public)
-            return bindings.crypto_scalarmult(mine, theirs)
-        except (CryptoError, TypeError) as error:
+            return bindings.crypto_scalarmult(self.agreement_private, agreement_public(other_public))
+        except CryptoError as error:
             raise ValueError("not a usable public key") from error
+
+    @property
+    def agreement_private(self) -> bytes:
+        """The X25519 private key that belongs to this key pair (32 bytes)."""
+        return bindings.crypto_sign_ed25519_sk_to_curve25519(self._pair[1])
+
+
+def agreement_public(public: bytes) -> bytes:
+    """The X25519 public key that belongs to an Ed25519 one (32 bytes). Raises ValueError when it is no usable key."""
+    try:
+        return bindings.crypto_sign_ed25519_pk_to_curve25519(public)
+    except (CryptoError, TypeError) as error:
+        raise ValueError("not a usable public key") from error
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -19,6 +19,7 @@ KEY_ID_BYTES = 8
 _lib = _sodium.lib
 _ffi = _sodium.ffi
 _NULL = _ffi.NULL
+_BYTES = _ffi.typeof("unsigned char[]")
 
 
 def key_id(key: bytes) -> bytes:
@@ -36,11 +37,12 @@ def seal(key: bytes, nonce: bytes, data: bytes, context: bytes) -> bytes:
     if len(nonce) != NONCE_BYTES or len(key) != 32:
         raise ValueError("nonce of 24 bytes and key of 32 bytes wanted")
     size = len(data) + TAG_BYTES
-    out = _ffi.new("unsigned char[]", size)
+    out = _ffi.new(_BYTES, size)
     _lib.crypto_aead_xchacha20poly1305_ietf_encrypt(
         out, _NULL, data, len(data), context, len(context), _NULL, nonce, key
     )
-    return nonce + bytes(_ffi.buffer(out, size))
+    sealed: bytes = _ffi.buffer(out, size)[:]
+    return nonce + sealed
 
 
 def open_sealed(key: bytes, blob: bytes, context: bytes) -> bytes:
@@ -48,14 +50,15 @@ def open_sealed(key: bytes, blob: bytes, context: bytes) -> bytes:
     size = len(blob) - BLOB_OVERHEAD
     if size < 0 or len(key) != 32:
         raise CryptoError("not a sealed blob")
-    out = _ffi.new("unsigned char[]", size + 1)
+    out = _ffi.new(_BYTES, size + 1)
     nonce = blob[:NONCE_BYTES]
     body = blob[NONCE_BYTES:]
     if _lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
         out, _NULL, _NULL, body, len(body), context, len(context), nonce, key
     ):
         raise CryptoError("wrong key or altered bytes")
-    return bytes(_ffi.buffer(out, size))
+    data: bytes = _ffi.buffer(out, size)[:]
+    return data
 
 
 def open_blob(key: bytes, blob: bytes, context: bytes) -> bytes:

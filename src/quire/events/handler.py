@@ -136,6 +136,7 @@ class Registry:
     handlers: tuple[Handler, ...]
     _by_type: Mapping[str, Handler] = field(init=False)
     _decoders: Mapping[tuple[str, int], tuple[Handler, "msgspec.json.Decoder[Event]"]] = field(init=False)
+    _by_ending: Mapping[bytes, tuple[Handler, "msgspec.json.Decoder[Event]"]] = field(init=False)
 
     def __post_init__(self) -> None:
         decoders = {
@@ -143,12 +144,25 @@ class Registry:
             for handler in self.handlers
             if handler.event is not None
         }
+        endings = {
+            f',"type":"{type_}","v":{version}}}'.encode(): found
+            for (type_, version), found in decoders.items()
+            if found[0].sealed != ALWAYS
+        }
         object.__setattr__(self, "_decoders", decoders)
+        object.__setattr__(self, "_by_ending", endings)
         object.__setattr__(self, "_by_type", {handler.type: handler for handler in self.handlers})
 
     def get(self, type_: str) -> Handler:
         """The handler of a type. Raises KeyError."""
         return self._by_type[type_]
+
+    def by_ending(self, ending: bytes) -> "tuple[Handler, msgspec.json.Decoder[Event]] | None":
+        """The handler and decoder of an event whose canonical bytes end so: `,"type":"…","v":…}`.
+
+        None for types with fields that sort after these, and for those that are always sealed.
+        """
+        return self._by_ending.get(ending)
 
     def decoder(self, type_: str, version: int) -> "tuple[Handler, msgspec.json.Decoder[Event]] | None":
         """The handler of an event type at a version, with its typed decoder; None when unsupported."""

@@ -39,18 +39,36 @@ class Candidate(NamedTuple):
     blob: bytes
 
 
-def ingest(home: Home, member: Membership, sealed: Sequence[bytes], source: str, now: int) -> Report:
+#: Unsigned events at the end of a batch, whose signed successor comes with the next one.
+Tail = list[Candidate]
+
+
+def ingest(
+    home: Home,
+    member: Membership,
+    sealed: Sequence[bytes],
+    source: str,
+    now: int,
+    tail: Tail | None = None,
+    more: bool = False,
+) -> Report:
     """Take in blobs (each `key_id ‖ blob`) that a peer or relay gave to one identity of one space.
 
-    `source` names the giver in the counts of what was refused; `now` is the wall clock (ms).
+    `source` names the giver in the counts of what was refused; `now` is the wall clock (ms). What is in the `tail`
+    is taken in as well. Where `more` of the same logs is to come, what nobody has vouched for yet is left in it for
+    one more batch: to store it as waiting and to take it out again would cost more than all else.
     Raises HomeError when the disk is full or the database unusable; then nothing of the batch is kept.
     """
     report = Report()
-    member = home.store.memberships.get(member.account, member.space)  # a key may have come since
+    carried = list(tail or ())
+    later = Tail() if more else None
     with home.store.transaction():
         member = home.store.memberships.get(member.account, member.space)  # keys may have come since
-        _ingest(home, member, sealed, source, now, report)
+        _ingest(home, member, sealed, source, now, report, carried, later)
         unlock(home, member, now, report)
+    if tail is not None:
+        tail[:] = later or ()
+        report.carried = len(tail)
     return report
 
 
@@ -79,10 +97,17 @@ def release_held(home: Home, member: Membership, now: int) -> Report:
 
 
 def _ingest(
-    home: Home, member: Membership, sealed: Sequence[bytes], source: str, now: int, report: Report
+    home: Home,
+    member: Membership,
+    sealed: Sequence[bytes],
+    source: str,
+    now: int,
+    report: Report,
+    carried: Sequence[Candidate] = (),
+    later: Tail | None = None,
 ) -> None:
     before = dict(report.rejected)
-    candidates, locked = _open(home, member, sealed, report)
+    candidates, locked = _open(home, member, sealed, carried, report)
     if locked:
         full = home.store.locked.add(member.account, member.space, locked, source)
         report.locked += len(locked) - full
@@ -93,6 +118,11 @@ def _ingest(
         passing = [c for c in fresh if c.handler is not None and not c.handler.lasting]
         lasting = [c for c in fresh if c.handler is None or c.handler.lasting] if passing else fresh
         genuine, unvouched = _genuine(home, member, lasting, report)
+        if later is not None:
+            waited = {candidate.event_id for candidate in carried}
+            later += [c for c in unvouched if c.event_id not in waited][-INGEST_BATCH:]
+            left = {candidate.event_id for candidate in later}
+            unvouched = [c for c in unvouched if c.event_id not in left]
         _admit(home, member, genuine, unvouched, numbers, now, report)
         _project_passing(home, member, passing, now, report)
     for reason, number in report.rejected.items():
@@ -101,10 +131,10 @@ def _ingest(
 
 
 def _open(
-    home: Home, member: Membership, sealed: Sequence[bytes], report: Report
+    home: Home, member: Membership, sealed: Sequence[bytes], carried: Sequence[Candidate], report: Report
 ) -> tuple[list[Candidate], list[bytes]]:
-    """Opened events, and the blobs whose key is not held."""
-    candidates: dict[str, Candidate] = {}
+    """Opened events, those that were opened before first, and the blobs whose key is not held."""
+    candidates = {candidate.event_id: candidate for candidate in carried}
     locked: list[bytes] = []
     keys = {home.store.names.key_id(epoch): (epoch, *secret) for epoch, secret in member.epochs.items()}
     for item in sealed:
@@ -135,12 +165,27 @@ def _unknown(
     home: Home, member: Membership, candidates: list[Candidate], report: Report
 ) -> tuple[list[Candidate], dict[str, int]]:
     """Those that this identity does not hold, and the numbers of the blobs that others here hold."""
-    known = home.store.blobs.known(member.account, member.space, [c.event_id for c in candidates])
+    perhaps = _within_logs(home, member, candidates)
+    known = home.store.blobs.known(member.account, member.space, perhaps) if perhaps else {}
     if not known:
         return candidates, {}
     fresh = [c for c in candidates if c.event_id not in known or known[c.event_id][1] is None]
     report.known += len(candidates) - len(fresh)
     return fresh, {event_id: number for event_id, (number, _) in known.items()}
+
+
+def _within_logs(home: Home, member: Membership, candidates: list[Candidate]) -> list[str]:
+    """The ids of those at places that the logs reach here: what lies beyond is not held, and not looked up."""
+    tops: dict[str, int] = {}
+    found: list[str] = []
+    for event_id, event, *_ in candidates:
+        top = tops.get(event.author)
+        if top is None:
+            device = home.store.names.known_device(member.space, event.author)
+            top = tops[event.author] = 0 if device is None else home.store.blobs.top(device)
+        if event.seq <= top:
+            found.append(event_id)
+    return found
 
 
 def _genuine(

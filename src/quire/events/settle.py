@@ -37,6 +37,8 @@ class Report:
     known: int = 0
     #: Kept unopened until their key comes.
     locked: int = 0
+    #: Left in the tail for the next batch.
+    carried: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     arrived: list[Opened[Any]] = field(default_factory=list)
 

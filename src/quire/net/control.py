@@ -6,7 +6,7 @@ Owns: their queues, and which of them are said again when they are lost. Must no
 from collections import deque
 from collections.abc import Sequence
 
-from quire.limits import MAX_CONTROL
+from quire.limits import ADDRESSES_PER_FRAME, MAX_CONTROL
 from quire.net import wire
 from quire.net.letters import Letters
 
@@ -28,8 +28,23 @@ class Control:
         """Queue frames that are no letters; what exceeds MAX_CONTROL is dropped."""
         self._waiting.extend(frames[: max(0, MAX_CONTROL - len(self._waiting))])
 
-    def again(self, frames: Sequence[bytes]) -> None:
-        """These, all of SAID_AGAIN, were lost."""
+    def share(self, known: Sequence[tuple[bytes, str]]) -> None:
+        """Queue addresses (keys of 32 bytes, `host:port`); those that are none are left out."""
+        fit = [(device, text) for device, text in known if wire.is_address(text)]
+        for at in range(0, len(fit), ADDRESSES_PER_FRAME):
+            self.say([wire.addresses(fit[at : at + ADDRESSES_PER_FRAME])])
+
+    def sync(self, messages: Sequence[bytes]) -> None:
+        """Queue messages of the strategy."""
+        self.say([wire.frame(wire.SYNC, message) for message in messages])
+
+    def again(self, frames: Sequence[bytes], restricted: bool, told: bytes) -> None:
+        """These, all of SAID_AGAIN, were lost; `told` is the refusal that holds now.
+
+        What was taken back since is not said again, and what a restricted peer may not have is not either.
+        """
+        outdated = (wire.REFUSED, wire.ADDRESSES) if restricted else (wire.REFUSED,)
+        frames = [frame for frame in frames if frame[0] not in outdated or frame == told]
         self.letters.again([frame for frame in frames if frame[0] == wire.LETTER])
         self.say([frame for frame in frames if frame[0] != wire.LETTER])
 

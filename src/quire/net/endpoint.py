@@ -156,7 +156,32 @@ class Endpoint:
             if local is not None:
                 self._deliver(SessionId(door.space_id, local, header[1]), data, address, now)
                 return
-        self._drop("unknown")
+        self.drop("unknown")
+
+    def called(self, greeting: bytes, now: int) -> tuple[SessionId, Link] | None:
+        """Who calls whom by a stream's greeting, unproven; None for whoever gets no stream."""
+        for door, tags in self._doors.values():
+            to, peer = door.header(greeting)
+            local = tags.get(to)
+            if local is not None:
+                session_id = SessionId(door.space_id, local, peer)
+                standing = self._locals[door.space_id, local].standing(peer)
+                if standing is Standing.MEMBER and self._first_contacts[standing].take(
+                    STRANGERS_PER_SECOND, now
+                ):
+                    link = self._link(session_id)
+                    return None if link is None else (session_id, link)
+        self.drop("uncalled")
+        return None
+
+    def link(self, session_id: SessionId) -> Link:
+        """The link of a session. Raises KeyError when there is no such session."""
+        return self._sessions[session_id].link
+
+    def is_member(self, session_id: SessionId) -> bool:
+        """Whether a peer stands as a member to a local device that is still there."""
+        local = self._locals.get((session_id.space_id, session_id.local))
+        return local is not None and local.standing(session_id.peer) is Standing.MEMBER
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
         """What may go out now, of all sessions; ask again while `next_timer() <= now`."""
@@ -190,28 +215,28 @@ class Endpoint:
             return
         payload = session.link.open(data)
         if payload is None:
-            self._drop("unopened")
+            self.drop("unopened")
         else:
             session.receive(payload, len(data), address, now)
 
     def _meet(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
         standing = self._locals[session_id.space_id, session_id.local].standing(session_id.peer)
         if standing is Standing.REMOVED:
-            self._drop("removed")
+            self.drop("removed")
             if self._refusals.due(session_id, len(data), now):
                 self._refuse(session_id, data, address)
             return
         if not self._first_contacts[standing].take(STRANGERS_PER_SECOND, now):
-            self._drop("strangers")
+            self.drop("strangers")
             return
         link = self._link(session_id)
         payload = None if link is None else link.open(data)
         if link is None or payload is None:
-            self._drop("unopened")
+            self.drop("unopened")
             return
         session = self._open(session_id, link, standing, now, present=True)
         if session is None:
-            self._drop("sessions")
+            self.drop("sessions")
         else:
             session.receive(payload, len(data), address, now)
 
@@ -268,5 +293,6 @@ class Endpoint:
         del self._sessions[session_id], self._made[session_id]
         self._dialled.pop(session_id, None)
 
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
+        """Count what belongs to no session."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1

@@ -12,10 +12,11 @@ secrecy here; blobs inside are sealed by themselves.
 """
 
 from hashlib import blake2b
+from typing import NamedTuple
 
 from nacl.exceptions import CryptoError
 
-from quire.core.keys import KEY_BYTES, DeviceKey, derive
+from quire.core.keys import KEY_BYTES, DeviceKey, agreement_public, derive
 from quire.core.sealing import NONCE_BYTES, TAG_BYTES, open_sealed, seal
 from quire.limits import MAX_DATAGRAM
 
@@ -25,6 +26,17 @@ _SEALED_AT = NONCE_BYTES + _HEADER_BYTES
 
 #: Bytes of a datagram that are not payload.
 LINK_OVERHEAD = _SEALED_AT + TAG_BYTES
+#: Bytes that a stream begins with.
+GREETING_BYTES = _SEALED_AT
+
+
+class StreamKeys(NamedTuple):
+    """X25519 keys, ours private and the peer's public, a secret that both know, and the space (32 bytes each)."""
+
+    private: bytes
+    peer: bytes
+    shared: bytes
+    space_id: bytes
 
 
 class Door:
@@ -54,9 +66,11 @@ class Door:
 
     def peek(self, datagram: bytes) -> tuple[bytes, bytes] | None:
         """`(to_tag, from)` as a datagram claims, unproven; None for a size that none can have."""
-        if not LINK_OVERHEAD <= len(datagram) <= MAX_DATAGRAM:
-            return None
-        header = self.mask(datagram[:NONCE_BYTES], datagram[NONCE_BYTES:_SEALED_AT])
+        return self.header(datagram) if LINK_OVERHEAD <= len(datagram) <= MAX_DATAGRAM else None
+
+    def header(self, data: bytes) -> tuple[bytes, bytes]:
+        """`(to_tag, from)` as GREETING_BYTES or more claim, unproven."""
+        header = self.mask(data[:NONCE_BYTES], data[NONCE_BYTES:_SEALED_AT])
         return header[:TO_TAG_BYTES], header[TO_TAG_BYTES:]
 
 
@@ -65,6 +79,7 @@ class Link:
 
     def __init__(self, door: Door, mine: DeviceKey, other: bytes) -> None:
         self._door = door
+        self._mine, self._other = mine, other
         self._key = door.pair_key(mine, other)
         self._out_header = door.tag(other) + mine.public
         domain = b"quire link 1" + door.space_id
@@ -75,6 +90,19 @@ class Link:
         """The datagram that carries `payload`; `nonce` is 24 fresh random bytes."""
         sealed = seal(self._key, nonce, payload, self._out_context)
         return nonce + self._door.mask(nonce, self._out_header) + sealed[NONCE_BYTES:]
+
+    def greeting(self, nonce: bytes) -> bytes:
+        """What a stream to the other device begins with: who calls whom, masked; `nonce` is 24 fresh random bytes."""
+        return nonce + self._door.mask(nonce, self._out_header)
+
+    def stream_keys(self) -> "StreamKeys":
+        """What a stream between the two devices is encrypted with."""
+        return StreamKeys(
+            self._mine.agreement_private,
+            agreement_public(self._other),
+            derive(self._key, "quire stream", self._door.space_id),
+            self._door.space_id,
+        )
 
     def open(self, datagram: bytes) -> bytes | None:
         """The payload of a datagram from the other device to this one; None for any other bytes."""

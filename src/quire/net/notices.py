@@ -57,6 +57,13 @@ class SyncChanged:
 
 
 @dataclass(frozen=True)
+class FarApart:
+    """The peer holds more than we do by FAR_EVENTS or more (`lacks`: we lack them), or so many less."""
+
+    lacks: bool
+
+
+@dataclass(frozen=True)
 class Refused:
     """The peer gives us nothing, because of this."""
 
@@ -77,6 +84,7 @@ Notice = (
     | AddressesLearned
     | LetterReceived
     | SyncChanged
+    | FarApart
     | Refused
     | Misbehaved
 )

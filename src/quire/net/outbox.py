@@ -49,6 +49,8 @@ class Outbox:
     def __init__(self, index: EventIndex, strategy: Strategy) -> None:
         self._index = index
         self._strategy = strategy
+        #: Whether to look for what the peer lacks (else something other than this session brings it).
+        self.looks = True
         self._again: deque[Ref] = deque()
         self._eager: deque[bytes] = deque()
         self._large: deque[bytes] = deque()
@@ -74,7 +76,7 @@ class Outbox:
 
     @property
     def _may_look(self) -> bool:
-        return self._strategy.pushing and len(self._large) < PUSH_BATCH
+        return self.looks and self._strategy.pushing and len(self._large) < PUSH_BATCH
 
     def push(self, ids: Sequence[bytes]) -> None:
         """Queue live events; what exceeds MAX_EAGER is left to reconciliation."""

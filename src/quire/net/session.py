@@ -18,7 +18,6 @@ from collections.abc import Sequence
 
 from quire.limits import (
     ACTIVE_MS,
-    ADDRESSES_PER_FRAME,
     HEARTBEAT_GAP_MS,
     LOOK_AGAIN_MS,
     MAX_ADDRESSES,
@@ -31,6 +30,7 @@ from quire.net import wire
 from quire.net.conduct import Conduct
 from quire.net.control import SAID_AGAIN, Control
 from quire.net.dispatch import Dispatch
+from quire.net.distance import Distance
 from quire.net.flight import Flight
 from quire.net.inbox import Inbox
 from quire.net.link import LINK_OVERHEAD, Link
@@ -98,11 +98,11 @@ class Session:
         self._hellos: list[tuple[bytes, bytes, Address]] = []
         self._control = Control()
         self._resume: int | None = None
-        self._looked = False
-        self._ping = False
+        self._looked = self._ping = False
         self._notices: deque[Notice] = deque()
         self._connected = False
         self._in_sync: bool | None = None
+        self.distance = Distance()
         self._heard: int | None = None
         self._active = now
         self._datagrams_in = self._bytes_in = 0
@@ -153,11 +153,8 @@ class Session:
 
         A restricted peer is told nothing.
         """
-        if self.restricted:
-            return
-        fit = [(device, text) for device, text in known if wire.is_address(text)]
-        for at in range(0, len(fit), ADDRESSES_PER_FRAME):
-            self._control.say([wire.addresses(fit[at : at + ADDRESSES_PER_FRAME])])
+        if not self.restricted:
+            self._control.share(known)
 
     def send_letter(self, data: bytes) -> None:
         """Give the peer a message of the layers above, at least once, as soon as it is connected.
@@ -185,6 +182,11 @@ class Session:
         if self._connected and address is not None and self._route.room(REFUSED_DATAGRAM) >= REFUSED_DATAGRAM:
             self._dispatch.emit(*self._pairing.ids(), [wire.refused(Refusal.REMOVED)], address)
         return self._dispatch.take()
+
+    def set_streams(self, streams: bool, now: int) -> None:
+        """Whether a stream brings what this session else would. Live events are pushed here all the same."""
+        self.distance.streams = streams
+        self.nudge(now)
 
     def blame(self, reason: str, now: int) -> None:
         """Count something malformed against the peer; too much of it in a minute, and it is ignored."""
@@ -279,7 +281,12 @@ class Session:
         if not self._terms.hears_sync(now):
             self._conduct.reject("unknown-sync")
             return
-        self._say_sync(self._strategy.receive(body, self._index, now))
+        if self.distance.streams:
+            return
+        answers = self._strategy.receive(body, self._index, now)
+        self._notices.extend(self.distance.look(self._strategy, self._index, now))
+        if self.distance.asks:
+            self._control.sync(answers)
         self._note_sync()
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
@@ -333,6 +340,7 @@ class Session:
             self._dispatch.emit(cid, echo, [wire.hello(self._strategy_name)], target)
         self._hellos.clear()
         self._resume = None
+        self._outbox.looks = self.distance.pushes
         address = self._route.address
         if self._connected and address is not None and not self._conduct.ignored(now):
             for _ in range(SEND_BATCH):
@@ -396,10 +404,7 @@ class Session:
 
     def _lost(self, refs: Sequence[Ref | bytes]) -> None:
         frames = [ref for ref in refs if isinstance(ref, bytes)]
-        # What was taken back since is not said again, and what a restricted peer may not have is not either.
-        outdated = (wire.REFUSED, wire.ADDRESSES) if self.restricted else (wire.REFUSED,)
-        told = wire.refused(self._terms.told)
-        self._control.again([frame for frame in frames if frame[0] not in outdated or frame == told])
+        self._control.again(frames, self.restricted, wire.refused(self._terms.told))
         self._outbox.lost([ref for ref in refs if isinstance(ref, Ref)])
 
     def _tell(self) -> None:
@@ -417,9 +422,6 @@ class Session:
         if self._connected:
             self._connected = False
             self._notices.append(Disconnected())
-
-    def _say_sync(self, messages: list[bytes]) -> None:
-        self._control.say([wire.frame(wire.SYNC, message) for message in messages])
 
     # Time.
 
@@ -448,10 +450,10 @@ class Session:
             self._part()
         if not self._connected:
             self._dial_all()
-        elif self._terms.full:
+        elif self._terms.full or self.distance.streams:
             self._ping = True  # to be heard of, without asking for anything
         else:
-            self._say_sync(self._strategy.heartbeat(self._index, now))
+            self._control.sync(self._strategy.heartbeat(self._index, now))
         # A restricted peer cannot become equal by itself: there is nothing to hurry for.
         differs = self._strategy.in_sync is not True and not self.restricted
         busy = differs or now - self._active < ACTIVE_MS

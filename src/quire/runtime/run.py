@@ -12,12 +12,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
 from quire.api.server import make_app
 from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import UserError
+from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import NodeInfo, hold, opened_home, token_of
@@ -27,7 +29,8 @@ from quire.runtime.ports import Ports, bind_again, bind_tcp, keep_ports, last_po
 from quire.runtime.private_file import write_private
 from quire.runtime.spare_time import SpareTime
 from quire.sync import STRATEGIES
-from quire.transport.udp import UdpSocket
+from quire.transport.sockets import Sockets
+from quire.transport.tcp import Events
 
 #: Seconds of rest after an error that nobody foresaw.
 _AFTER_A_MISTAKE = 1.0
@@ -56,14 +59,16 @@ def run_node(
         last = last_ports(folder)
         with (
             opened_home(folder, unlocking) as home,
-            closing(bind_again(listen_at, last.listen, UdpSocket)) as udp,
+            closing(bind_again(listen_at, last.listen, Sockets)) as sockets,
             closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
         ):
-            keep_ports(folder, Ports(udp.address[1], server_socket.getsockname()[1]))
+            keep_ports(folder, Ports(sockets.udp.address[1], server_socket.getsockname()[1]))
             now = steady_ms()
             with home.store.db.plain_errors():
-                node = Node(home, strategy, now, wall_ms() - now, reachable_at(udp.address))
-            asyncio.run(_Run(folder, node, udp, server_socket).run(ready))
+                node = Node(
+                    home, strategy, now, wall_ms() - now, reachable_at(sockets.udp.address), streams=True
+                )
+            asyncio.run(_Run(folder, node, sockets, server_socket).run(ready))
 
 
 #: Python's collector, set to look less often: a batch of events makes tens of thousands of objects that all
@@ -84,14 +89,15 @@ class _Server(uvicorn.Server):
 class _Run:
     """One run of a node on an event loop."""
 
-    def __init__(self, folder: Path, node: Node, udp: UdpSocket, server_socket: socket.socket) -> None:
+    def __init__(self, folder: Path, node: Node, sockets: Sockets, server_socket: socket.socket) -> None:
         self._folder = folder
         self._node = node
-        self._udp = udp
+        self._udp = sockets.udp
+        self._tcp = sockets.tcp
         self._server_socket = server_socket
         self._timer: asyncio.TimerHandle | None = None
-        self._host = RunningHost(node, self._pump, lambda: udp.unsent)
-        self._spare = SpareTime(node.home)
+        self._host = RunningHost(node, self._pump, lambda: sockets.udp.unsent)
+        self._spare = SpareTime(node.home, lambda: node.fetching)
 
     async def run(self, ready: Callable[[NodeInfo], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -107,6 +113,9 @@ class _Run:
             loop.add_signal_handler(number, stopped.set)
         serving = asyncio.create_task(server.serve(sockets=[self._server_socket]))
         self._udp.start(loop, self._received, self._pump)
+        await self._tcp.start(
+            Events(self._called, self._stream_received, self._stream_closed, self._stream_to_send)
+        )
         self._spare.start()
         self._pump()
         try:
@@ -133,10 +142,25 @@ class _Run:
         if self._timer is not None:
             self._timer.cancel()
         self._udp.close()
+        self._tcp.close()
         await self._spare.stop()
 
     def _received(self, data: bytes, address: HostPort) -> None:
         self._node.receive_datagram(data, address, steady_ms())
+
+    def _called(self) -> int | None:
+        return self._node.stream_called(steady_ms())
+
+    def _stream_received(self, number: int, data: bytes) -> None:
+        self._node.receive_stream(number, data, steady_ms())
+        self._pump()
+
+    def _stream_closed(self, number: int) -> None:
+        self._node.stream_closed(number, steady_ms())
+        self._pump()
+
+    def _stream_to_send(self, number: int) -> bytes:
+        return self._node.stream_to_send(number, steady_ms())
 
     def _pump(self) -> None:
         """Let the node act on what has come and what is due, and send what it gives."""
@@ -155,9 +179,15 @@ class _Run:
         if now >= self._node.next_timer():
             self._node.handle_timer(now)
         self._udp.send(self._node.datagrams_to_send(now))
+        self._tcp.pump()
         while (event := self._node.next_event()) is not None:
             if isinstance(event, Arrived):
                 self._host.tell(event.cursor)
                 self._spare.changed()
+            elif isinstance(event, Call):
+                self._tcp.call(event.number, cast(HostPort, event.address))
+            elif isinstance(event, HangUp):
+                self._tcp.pump()
+                self._tcp.hang_up(event.number)
             else:
                 _log.warning("quire: %s", event.text)

@@ -4,6 +4,7 @@ Owns: when it happens. Must not know: what is indexed.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import apsw
@@ -16,10 +17,11 @@ _SOON, _BETWEEN, _AFTER_A_FAILURE = 0.05, 0.001, 2.0
 
 
 class SpareTime:
-    """Indexing of one home."""
+    """Indexing of one home; `fetching` tells whether a stream brings so much that it goes first."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, fetching: Callable[[], bool]) -> None:
         self._home = home
+        self._fetching = fetching
         self._busy = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -45,7 +47,9 @@ class SpareTime:
             self._busy.clear()
             await asyncio.sleep(_SOON)
             try:
-                while self._step():
+                while self._fetching():
+                    await asyncio.sleep(_SOON)
+                while not self._fetching() and self._step():
                     await asyncio.sleep(_BETWEEN)
             except (HomeError, apsw.Error):
                 await asyncio.sleep(_AFTER_A_FAILURE)  # a full disk: the node tells; try again later

@@ -93,6 +93,10 @@ class Blobs:
             "DELETE FROM received WHERE account = ? AND space = ? AND ts = ? AND event = ?",
             [(account, row.space, row.ts, row.n) for row in rows],
         )
+        self._db.executemany(
+            "DELETE FROM frontiers WHERE account = ? AND device = ?",
+            [(account, device) for device in dict.fromkeys(row.device for row in rows)],
+        )
 
     def restore(self, number: int, epoch: int, sealed: bytes) -> None:
         """Put sound bytes in the place of damaged ones."""
@@ -124,6 +128,11 @@ class Blobs:
                 return 0, None
             head = self._heads[device] = (row[0], row[1])
         return head
+
+    def top(self, device: int) -> int:
+        """The greatest seq that any blob claims in a device's log, vouched for or not; 0 when there is none."""
+        row = self._db.one("SELECT max(seq) FROM blobs WHERE device = ?", (device,))
+        return int(row[0] or 0) if row else 0
 
     def _extend_logs(self, rows: Sequence[BlobRow]) -> None:
         """Move the heads of the logs that stored blobs belong to, and note forks (two events at one seq).

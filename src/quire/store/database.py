@@ -185,7 +185,9 @@ def in_plain_words(path: str, error: apsw.Error | UnicodeDecodeError) -> Excepti
             f"The disk is full: nothing of this change was kept in {path}, and nothing saved before "
             "is lost. Free some space and try again."
         )
-    if isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError):
+    # Our statements are plain ASCII: what else SQLite complains about is a name in the file that was altered.
+    altered_name = isinstance(error, apsw.SQLError) and not str(error).isascii()
+    if altered_name or isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError):
         no_database = isinstance(error, apsw.NotADBError)
         unless = ", unless it is encrypted and home.key another home's" if no_database else ""
         return Damaged(

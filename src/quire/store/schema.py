@@ -169,5 +169,18 @@ CREATE TABLE sketches (
 INSERT OR IGNORE INTO recounts SELECT account, space FROM memberships;
 """
 
+FRONTIERS = """
+-- How far an identity holds each log without a gap, as of the last time that it was asked; `born` is its first event's
+-- timestamp.
+CREATE TABLE frontiers (
+    account INTEGER NOT NULL, device INTEGER NOT NULL, seq INTEGER NOT NULL, event_id TEXT NOT NULL,
+    born INTEGER NOT NULL, PRIMARY KEY (account, device)
+) STRICT, WITHOUT ROWID;
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("members", FIRST), ("sketches", SKETCHES))
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("members", FIRST),
+    ("sketches", SKETCHES),
+    ("frontiers", FRONTIERS),
+)

@@ -13,6 +13,7 @@ from quire.store.buckets import Buckets, ClosedEpochs, StoreIndex, nothing_close
 from quire.store.database import Database
 from quire.store.graph_rows import GraphRows
 from quire.store.locked import Locked
+from quire.store.logs import StoreLogs
 from quire.store.memberships import Memberships
 from quire.store.migrations import migrate
 from quire.store.names import Names
@@ -48,6 +49,10 @@ class Store:
     def index(self, account: int, space: int, closed: ClosedEpochs = nothing_closed) -> StoreIndex:
         """What an identity holds in a space, as reconciliation sees it, but for content of `closed` epochs."""
         return StoreIndex(self.db, self.buckets, account, space, closed)
+
+    def logs(self, account: int, space: int) -> StoreLogs:
+        """The logs that an identity holds in a space."""
+        return StoreLogs(self.db, account, space)
 
     def close(self) -> None:
         """Close the database."""

@@ -11,14 +11,13 @@ is pushed or told before the commit.
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from quire.core.address import HostPort, format_address, parse_address
+from quire.core.address import HostPort
 from quire.core.encoding import from_text, to_text
-from quire.errors import BadEvent, QuireError, UserError
+from quire.errors import BadEvent, QuireError
 from quire.events.context import Context
 from quire.events.handler import Handler
 from quire.events.history import index_for
@@ -31,8 +30,6 @@ from quire.handlers import incoming, joining
 from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
-    MAX_ADDRESSES,
-    MAX_ADDRESSES_KEPT,
     REDIAL_MS,
     TICK_MS,
 )
@@ -42,6 +39,7 @@ from quire.net.notices import (
     AddressesLearned,
     BlobsReceived,
     Connected,
+    FarApart,
     LetterReceived,
     Notice,
     Refused,
@@ -49,11 +47,11 @@ from quire.net.notices import (
 )
 from quire.net.session import Session
 from quire.net.standing import Refusal, Standing
+from quire.net.streams import Call, HangUp, Streams
+from quire.node.fetching import Fetching, blame
+from quire.node.whereabouts import Whereabouts
 from quire.store.memberships import DOORS, JOINING, Membership
 from quire.sync.index import EventIndex
-
-#: Reasons for refusing an event that say nothing against who gave it.
-_NO_FAULT = frozenset({"waiting-list-full"})
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,27 @@ class Trouble:
     text: str
 
 
+NodeEvent = Arrived | Trouble | Call | HangUp
+
+
 class Node:
     """The machine. `addresses` are the node's own `host:port`s, told to peers and put into invites."""
 
     def __init__(
-        self, home: Home, strategy: str, now: int, wall_ahead: int, addresses: tuple[str, ...] = ()
+        self,
+        home: Home,
+        strategy: str,
+        now: int,
+        wall_ahead: int,
+        addresses: tuple[str, ...] = (),
+        streams: bool = False,
     ) -> None:
         self.home = home
         self.wall_ahead = wall_ahead
         self.addresses = addresses
         self.trouble = ""
         self._endpoint = Endpoint(home.entropy, strategy)
+        self._whereabouts = Whereabouts(home, self._endpoint, addresses)
         self._members: dict[tuple[bytes, bytes], Membership] = {}
         self._known: list[Membership] = []
         self._inviting: dict[tuple[int, int], None] = {}
@@ -89,11 +97,12 @@ class Node:
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now
         self._next_dial = now
-        #: By space and device: where the others were told that it is.
-        self._introduced: dict[tuple[bytes, bytes], str] = {}
         self._own_noted = False
         self._rest_until = now
-        self._events: deque[Arrived | Trouble] = deque()
+        self._events: deque[NodeEvent] = deque()
+        fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
+        #: None where the transport has no streams.
+        self._streams = Streams(self._endpoint, home.entropy, fetching) if streams else None
         self._join_spaces()
         self._note_invites(now)
 
@@ -114,20 +123,51 @@ class Node:
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms)."""
-        timer = self._endpoint.next_timer()
-        due = self._next_tick if timer is None else min(timer, self._next_tick)
-        return max(due, self._rest_until)
+        streams = None if self._streams is None else self._streams.next_timer()
+        timers = [timer for timer in (self._endpoint.next_timer(), streams) if timer is not None]
+        return max(min([self._next_tick, *timers]), self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
         self._guard(self._endpoint.handle_timer, now)
+        if self._streams is not None:
+            self._guard(self._streams.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
             self._guard(self._tick, now)
 
-    def next_event(self) -> Arrived | Trouble | None:
-        """What has happened since the last time, oldest first."""
-        return self._events.popleft() if self._events else None
+    def next_event(self) -> NodeEvent | None:
+        """What has happened since the last time, oldest first, and what is to be done about streams."""
+        if self._events:
+            return self._events.popleft()
+        return None if self._streams is None else self._streams.next_event()
+
+    def stream_called(self, now: int) -> int | None:
+        """A peer opened a stream to this node: its number; None when it is to be closed."""
+        return None if self._streams is None else self._streams.accept(now)
+
+    def receive_stream(self, number: int, data: bytes, now: int) -> None:
+        """Take any bytes of a stream, and ingest what they bring."""
+        if self._streams is not None:
+            self._guard(partial(self._streams.receive, number, data), now)
+
+    def stream_to_send(self, number: int, now: int) -> bytes:
+        """What to write on a stream next; ask again while it gives something and there is room."""
+        out: list[bytes] = []
+        if self._streams is not None:
+            streams = self._streams
+            self._guard(lambda now: out.append(streams.to_send(number)), now)
+        return b"".join(out)
+
+    def stream_closed(self, number: int, now: int) -> None:
+        """A stream is gone, or could not be opened."""
+        if self._streams is not None:
+            self._guard(partial(self._streams.closed, number), now)
+
+    @property
+    def fetching(self) -> bool:
+        """Whether runs are being fetched over streams: what can wait should."""
+        return self._streams is not None and self._streams.fetching
 
     def committed(self, now: int) -> None:
         """After a commit by anyone: push what this node's identities wrote, and tell of what arrived."""
@@ -137,6 +177,8 @@ class Node:
             self._note_invites(now)
         for space in moved:
             self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
+        if moved and self._streams is not None:
+            self._streams.standing_changed(now)
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
         rows = self.home.store.blobs.arrivals_by_own_devices(start)
@@ -199,7 +241,7 @@ class Node:
         self._ask_again(now)
         self.committed(now)
         if not self._own_noted:
-            self._note_own_addresses(now)
+            self._whereabouts.note_own(self._known, self.wall(now))
             self._own_noted = True
         if now >= self._next_dial:
             self._dial(now)
@@ -309,7 +351,10 @@ class Node:
         if isinstance(notice, BlobsReceived):
             if member.kind not in DOORS:  # where no event has any business
                 self._ingest(member, session_id, session, notice.records, now)
+        elif isinstance(notice, FarApart):
+            self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
+            session.distance.defers = self._streams is not None
             self._reached(member, session_id, session, notice.address, now)
             self._greet(member, session_id, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
@@ -319,53 +364,46 @@ class Node:
         elif isinstance(notice, LetterReceived):
             self._answer(member, session_id, session, notice.data, now)
         elif isinstance(notice, AddressesLearned):
-            self._learn(member, notice.known)
+            self._whereabouts.learn(member, notice.known)
+            self._next_dial = 0
 
     def _ingest(
         self, member: Membership, session_id: SessionId, session: Session, records: list[bytes], now: int
     ) -> None:
         report = incoming.receive(self.home, member, records, to_text(session_id.peer), self.wall(now))
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
-        for reason in report.rejected:
-            if reason not in _NO_FAULT:
-                session.blame(reason, now)
+        blame(session, report, now)
         if report.valid or report.blocked:
-            for other_id, other in self._endpoint.sessions():
-                if other_id.space_id == session_id.space_id:
-                    other.nudge(now)
+            self._nudge_all(session_id.space_id, now)
+
+    def _changed(self, space_id: bytes, now: int) -> None:
+        self._nudge_all(space_id, now)
+        self.committed(now)
+
+    def _nudge_all(self, space_id: bytes, now: int) -> None:
+        for session_id, session in self._endpoint.sessions():
+            if session_id.space_id == space_id:
+                session.nudge(now)
+
+    def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
+        address = session.status().address
+        if self._streams is not None and address is not None:
+            session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
 
     def _reached(
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
     ) -> None:
-        where = format_address(*cast(HostPort, address))
-        self._remember(member, to_text(session_id.peer), where, self.wall(now))
+        where = self._whereabouts.reached(member, session_id.peer, address, self.wall(now))
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:
                 joining.hear_accepted(self._context(member, now))
             if not session.restricted:
-                self._introduce(session_id, where)
-
-    def _introduce(self, session_id: SessionId, where: str) -> None:
-        """Tell the others, once, where a member was reached: who is behind a NAT has to dial them itself."""
-        about = session_id.space_id, session_id.peer
-        if self._introduced.get(about) == where:
-            return
-        if len(self._introduced) >= MAX_ADDRESSES_KEPT:
-            self._introduced.clear()
-        self._introduced[about] = where
-        for other_id, other in self._endpoint.sessions():
-            if other_id.space_id == session_id.space_id and other_id.peer != session_id.peer:
-                other.share([(session_id.peer, where)])
+                self._whereabouts.introduce(session_id, where)
 
     def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
-        """Tell a peer where the others are, and this node."""
-        device = to_text(session_id.peer)
-        known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
         housemates = [m.device_key.public for m in self._known if m.space == member.space]
-        own = [(key, address) for key in housemates for address in self.addresses[:MAX_ADDRESSES]]
-        others = [(from_text(name), text) for name, text, reached in known if reached and name != device]
-        session.share([*own, *others])
+        self._whereabouts.share(member, housemates, session_id.peer, session)
 
     def _greet(self, member: Membership, session_id: SessionId, now: int, again: bool = False) -> None:
         """Say by letter what there is to say to a device that was reached."""
@@ -395,55 +433,10 @@ class Node:
     def _context(self, member: Membership, now: int) -> Context:
         return Context(self.home, self.wall(now), member.account, member, self.addresses)
 
-    def _learn(self, member: Membership, known: list[tuple[bytes, str]]) -> None:
-        """Note where a peer says that others can be reached: hints to try, never facts."""
-        with self.home.store.transaction():
-            for raw, text in known:
-                if raw != member.device_key.public and _usable([text]):
-                    self._remember(member, to_text(raw), text, 0)
-        self._next_dial = 0
-
-    def _remember(self, member: Membership, device: str, address: str, reached_ts: int) -> None:
-        with self.home.store.transaction():
-            self.home.store.memberships.remember_address(
-                member.account, member.space, device, address, reached_ts
-            )
-
     def _dial(self, now: int) -> None:
-        """Greet the peers of every space at the addresses known for them, the latest reached first."""
+        """Greet the peers of every space."""
         self._next_dial = now + REDIAL_MS
         self._note_invites(now)  # some may have expired
         here = {(m.space, m.device) for m in self._known}
         for member in (*self._known, *self._doors):
-            known = self.home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
-            for device in dict.fromkeys(device for device, _, _ in known):
-                if (member.space, device) not in here:
-                    self._dial_one(member, device, now)
-
-    def _dial_one(self, member: Membership, pubkey: str, now: int) -> None:
-        session_id = SessionId(member.raw_space_id, member.device_key.public, from_text(pubkey))
-        session = self._endpoint.session(session_id)
-        if session is not None and session.connected:
-            return
-        addresses = _usable(self.home.store.memberships.addresses_of(member.account, pubkey))
-        if addresses:
-            with suppress(
-                ValueError
-            ):  # no usable key, or as many sessions as there may be: tried again later
-                self._endpoint.dial(session_id, list(addresses[::-1]), now)
-
-    def _note_own_addresses(self, now: int) -> None:
-        """Remember where this node is reached: it goes into invites that are made while none runs."""
-        with self.home.store.transaction():
-            for member in self._known:
-                for address in self.addresses[:MAX_ADDRESSES]:
-                    self._remember(member, member.device, address, self.wall(now))
-
-
-def _usable(texts: list[str]) -> list[HostPort]:
-    """Those of other people's addresses that are addresses."""
-    found = []
-    for text in texts:
-        with suppress(UserError):
-            found.append(parse_address(text))
-    return found
+            self._whereabouts.dial(member, here, now)

@@ -1,0 +1,183 @@
+"""What two devices say to each other over one stream: how far they hold the logs, questions, and runs.
+
+Owns: the order of what is said, and what is answered when. Must not know: sockets, what to ask (`Fetch` of
+`quire.sync.frontier` does), what becomes of the records.
+
+Laws. Nothing is said before the other device has proven itself. Answers are made when there is room to write
+them, so that a slow reader costs the memory of its questions alone. What was not asked for is not taken.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quire.limits import (
+    HEIGHTS_PER_FRAME,
+    MAX_HEIGHTS,
+    MAX_WANTS,
+    STREAM_GREETING_MS,
+    STREAM_IDLE_MS,
+    STREAM_WRITE,
+)
+from quire.net import stream_wire
+from quire.net.stream_link import BadStream, StreamLink
+from quire.net.stream_wire import Asked, BadStreamFrame, Heights, Run
+from quire.sync.frontier import NO_MARK, Height, Logs, Want
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The other device has proven itself."""
+
+
+@dataclass(frozen=True)
+class HeightsHeard:
+    """How far the other device holds the logs: all that it tells."""
+
+    heights: list[Height]
+
+
+@dataclass(frozen=True)
+class RunCame:
+    """`key_id ‖ blob` of the events of a log up to `reached`, as it was asked for; `last`: no more of it come."""
+
+    want: Want
+    reached: int
+    last: bool
+    records: list[bytes]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The stream is over: `reason` is a short stable slug."""
+
+    reason: str
+
+
+BulkNotice = Opened | HeightsHeard | RunCame | Failed
+
+
+class Bulk:
+    """One end of a stream. `now` is in ms throughout, from one clock."""
+
+    def __init__(self, link: StreamLink, logs: Logs, now: int) -> None:
+        self._link = link
+        self._logs = logs
+        self._in = bytearray()
+        self._heights: list[Height] = []
+        self._told = self._heard_all = False
+        self._questions: deque[Asked] = deque()
+        self._answering: dict[int, int] = {}
+        self._asked: dict[int, Want] = {}
+        self._number = 0
+        self._finished = self._peer_finished = False
+        self._begun = self._heard = now
+        self._notices: deque[BulkNotice] = deque()
+        self.bytes_in = self.bytes_out = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the other device has proven itself."""
+        return self._link.ready
+
+    @property
+    def over(self) -> bool:
+        """Whether neither side has anything left to ask or to answer."""
+        return self._finished and self._peer_finished and not self._questions
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Take bytes of the stream."""
+        self.bytes_in += len(data)
+        self._heard = now
+        proven = self.ready
+        try:
+            self._in += self._link.receive(data)
+            if self.ready and not proven:
+                self._notices.append(Opened())
+            for kind, body in stream_wire.split(self._in):
+                self._take(stream_wire.decode(kind, body))
+        except (BadStream, BadStreamFrame) as error:
+            self._notices.append(Failed(error.reason))
+
+    def ask(self, wants: Sequence[Want]) -> None:
+        """Ask for runs."""
+        for want in wants:
+            self._number += 1
+            self._asked[self._number] = want
+            self._link.seal(stream_wire.want(self._number, want))
+
+    def finish(self) -> None:
+        """There are no more questions of ours."""
+        if not self._finished:
+            self._finished = True
+            self._link.seal(stream_wire.done())
+
+    def bytes_to_send(self) -> bytes:
+        """What to write next, about STREAM_WRITE bytes; call again while it gives something and there is room."""
+        if self.ready and not self._told:
+            self._tell_heights()
+        size = 0
+        while self._questions and size < STREAM_WRITE:
+            size += self._answer(self._questions[0])
+        out = self._link.take_out()
+        self.bytes_out += len(out)
+        return out
+
+    def next_event(self) -> BulkNotice | None:
+        """The next notice, or None."""
+        return self._notices.popleft() if self._notices else None
+
+    def next_timer(self) -> int:
+        """When the stream is given up unless something comes (ms)."""
+        return self._heard + STREAM_IDLE_MS if self.ready else self._begun + STREAM_GREETING_MS
+
+    def _take(self, said: stream_wire.StreamFrame) -> None:
+        if isinstance(said, Run):
+            self._take_run(said)
+        elif isinstance(said, Asked):
+            if len(self._questions) >= MAX_WANTS:
+                raise BadStreamFrame("stream-wants")
+            self._questions.append(said)
+        elif isinstance(said, Heights):
+            self._take_heights(said)
+        else:
+            self._peer_finished = True
+
+    def _take_heights(self, said: Heights) -> None:
+        self._heights += said.entries
+        if self._heard_all or len(self._heights) > MAX_HEIGHTS:
+            raise BadStreamFrame("stream-heights")
+        if not said.more:
+            self._heard_all = True
+            self._notices.append(HeightsHeard(self._heights))
+            self._heights = []
+
+    def _take_run(self, said: Run) -> None:
+        want = self._asked.get(said.number)
+        if want is None or not want.after <= said.reached <= want.until:
+            raise BadStreamFrame("stream-unasked")
+        if said.last:
+            del self._asked[said.number]
+        self._notices.append(RunCame(want, said.reached, said.last, said.records))
+
+    def _tell_heights(self) -> None:
+        self._told = True
+        entries = self._logs.heights()[:MAX_HEIGHTS]
+        for at in range(0, max(len(entries), 1), HEIGHTS_PER_FRAME):
+            more = at + HEIGHTS_PER_FRAME < len(entries)
+            self._link.seal(stream_wire.heights(entries[at : at + HEIGHTS_PER_FRAME], more))
+
+    def _answer(self, asked: Asked) -> int:
+        """Answer a part of a question; the bytes that this took."""
+        want = asked.want
+        before = self._answering.pop(asked.number, None)
+        if before is not None:
+            want = want._replace(after=before, mark=NO_MARK)
+        part = self._logs.run(want)
+        if part.last:
+            self._questions.popleft()
+        else:
+            self._answering[asked.number] = part.reached
+        data = stream_wire.run(asked.number, part.reached, part.last, part.groups)
+        self._link.seal(data)
+        return len(data)

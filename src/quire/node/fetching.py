@@ -1,0 +1,91 @@
+"""What one node gives and takes over streams, as its streams ask for it.
+
+Owns: which logs a peer may see, and the ingest of what peers give. Must not know: what is asked of whom.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from quire.core.encoding import to_text
+from quire.events.home import Home
+from quire.events.ingest import Tail
+from quire.events.settle import Report
+from quire.handlers import incoming
+from quire.net.endpoint import Endpoint, SessionId
+from quire.net.session import Session
+from quire.net.streams import Taken
+from quire.node.log_view import LogView
+from quire.store.memberships import DOORS, Membership
+from quire.sync.frontier import Logs
+
+#: Reasons for refusing an event that say nothing against who gave it.
+_NO_FAULT = frozenset({"waiting-list-full"})
+
+#: What to do after a commit in a space (32 bytes), now (ms).
+Committed = Callable[[bytes, int], None]
+
+
+class Fetching:
+    """`members` are the node's, by space and device key; `wall` gives the time of day (ms) at a `now`."""
+
+    def __init__(
+        self,
+        home: Home,
+        endpoint: Endpoint,
+        members: Mapping[tuple[bytes, bytes], Membership],
+        wall: Callable[[int], int],
+        committed: Committed,
+    ) -> None:
+        self._home = home
+        self._endpoint = endpoint
+        self._members = members
+        self._wall = wall
+        self._committed = committed
+        self._tails: dict[tuple[int, int], Tail] = {}
+
+    def logs_for(self, session_id: SessionId) -> Logs | None:
+        """The logs that one of our identities shows to a peer: to members, where all of them may have the same."""
+        member = self._members.get((session_id.space_id, session_id.local))
+        if member is None or member.kind in DOORS or member.apart or not self._endpoint.is_member(session_id):
+            return None
+        return LogView(self._home.store.logs(member.account, member.space))
+
+    def take(self, session_id: SessionId, records: Sequence[bytes], more: bool, now: int) -> Taken:
+        """Ingest what came over a stream."""
+        member = self._members.get((session_id.space_id, session_id.local))
+        if member is None:
+            return Taken(0, 0)
+        at = (member.account, member.space)
+        tail = self._tails.pop(at, Tail())
+        if not records and not tail:
+            return Taken(0, 0)
+        peer = to_text(session_id.peer)
+        report = incoming.receive(self._home, member, records, peer, self._wall(now), tail, more)
+        if tail:
+            self._tails[at] = tail
+        session = self._endpoint.session(session_id)
+        if session is not None:
+            blame(session, report, now)
+        self._committed(session_id.space_id, now)
+        fresh = report.valid + report.blocked + report.locked + report.carried
+        return Taken(fresh + report.known, fresh)
+
+    def failed(self, session_id: SessionId, reason: str, proven: bool, now: int) -> None:
+        """What came on a stream was none of what may: count it against the peer once that has proven itself."""
+        session = self._endpoint.session(session_id)
+        if proven and session is not None:
+            session.blame(reason, now)
+        else:
+            self._endpoint.drop(reason)
+
+    def carried(self, session_id: SessionId, streams: bool, now: int) -> None:
+        """A stream brings what a session would have to, or does so no more."""
+        session = self._endpoint.session(session_id)
+        if session is not None:
+            session.set_streams(streams, now)
+
+
+def blame(session: Session, report: Report, now: int) -> None:
+    """Count what was refused against who gave it."""
+    for reason in report.rejected:
+        if reason not in _NO_FAULT:
+            session.blame(reason, now)

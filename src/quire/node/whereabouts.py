@@ -1,0 +1,102 @@
+"""Where devices are reached: remembered, told to the others, and dialled.
+
+Owns: addresses, as far as a node acts on them. Must not know: sockets, what is said once a device is reached.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from quire.core.address import HostPort, format_address, parse_address
+from quire.core.encoding import from_text, to_text
+from quire.errors import UserError
+from quire.events.home import Home
+from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
+from quire.net.endpoint import Endpoint, SessionId
+from quire.net.notices import Address
+from quire.net.session import Session
+from quire.store.memberships import Membership
+
+
+class Whereabouts:
+    """`own` are the node's own `host:port`s."""
+
+    def __init__(self, home: Home, endpoint: Endpoint, own: Sequence[str]) -> None:
+        self._home = home
+        self._endpoint = endpoint
+        self._own = own[:MAX_ADDRESSES]
+        #: By space and device: where the others were told that it is.
+        self._introduced: dict[tuple[bytes, bytes], str] = {}
+
+    def reached(self, member: Membership, peer: bytes, address: Address, wall: int) -> str:
+        """Remember where a device was reached, at a time of day (ms); the address as text."""
+        where = format_address(*cast(HostPort, address))
+        self._remember(member, to_text(peer), where, wall)
+        return where
+
+    def introduce(self, session_id: SessionId, where: str) -> None:
+        """Tell the others, once, where a member was reached: who is behind a NAT has to dial them itself."""
+        about = session_id.space_id, session_id.peer
+        if self._introduced.get(about) == where:
+            return
+        if len(self._introduced) >= MAX_ADDRESSES_KEPT:
+            self._introduced.clear()
+        self._introduced[about] = where
+        for other_id, other in self._endpoint.sessions():
+            if other_id.space_id == session_id.space_id and other_id.peer != session_id.peer:
+                other.share([(session_id.peer, where)])
+
+    def share(self, member: Membership, housemates: Sequence[bytes], peer: bytes, session: Session) -> None:
+        """Tell a peer where the others are, and this node with its devices in the space."""
+        device = to_text(peer)
+        known = self._home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
+        own = [(key, address) for key in housemates for address in self._own]
+        others = [(from_text(name), text) for name, text, reached in known if reached and name != device]
+        session.share([*own, *others])
+
+    def learn(self, member: Membership, known: Sequence[tuple[bytes, str]]) -> None:
+        """Note where a peer says that others can be reached: hints to try, never facts."""
+        with self._home.store.transaction():
+            for raw, text in known:
+                if raw != member.device_key.public and _usable([text]):
+                    self._remember(member, to_text(raw), text, 0)
+
+    def dial(self, member: Membership, here: set[tuple[int, str]], now: int) -> None:
+        """Greet a space's devices at the addresses known for them, the latest reached first, but for those `here`."""
+        known = self._home.store.memberships.addresses(member.account, member.space, MAX_ADDRESSES_KEPT)
+        for device in dict.fromkeys(device for device, _, _ in known):
+            if (member.space, device) not in here:
+                self._dial_one(member, device, now)
+
+    def note_own(self, members: Sequence[Membership], wall: int) -> None:
+        """Remember where this node is reached: it goes into invites that are made while none runs."""
+        with self._home.store.transaction():
+            for member in members:
+                for address in self._own:
+                    self._remember(member, member.device, address, wall)
+
+    def _dial_one(self, member: Membership, device: str, now: int) -> None:
+        session_id = SessionId(member.raw_space_id, member.device_key.public, from_text(device))
+        session = self._endpoint.session(session_id)
+        if session is not None and session.connected:
+            return
+        addresses = _usable(self._home.store.memberships.addresses_of(member.account, device))
+        if addresses:
+            # No usable key, or as many sessions as there may be: tried again later.
+            with suppress(ValueError):
+                self._endpoint.dial(session_id, list(addresses[::-1]), now)
+
+    def _remember(self, member: Membership, device: str, address: str, reached_ts: int) -> None:
+        with self._home.store.transaction():
+            self._home.store.memberships.remember_address(
+                member.account, member.space, device, address, reached_ts
+            )
+
+
+def _usable(texts: Sequence[str]) -> list[HostPort]:
+    """Those of other people's addresses that are addresses."""
+    found = []
+    for text in texts:
+        with suppress(UserError):
+            found.append(parse_address(text))
+    return found

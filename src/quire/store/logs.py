@@ -1,0 +1,118 @@
+"""The logs that an identity holds in a space: how far without a gap, and the blobs of a part of one.
+
+Owns: `frontiers`, brought up to date when it is asked for. Must not know: what is inside a blob, who asks.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from quire.limits import INGEST_BATCH
+from quire.store.database import Database
+
+
+class LogHeight(NamedTuple):
+    """`seq` is the last place of a device's log that is held without a gap, `born` the timestamp of the first (ms)."""
+
+    device: str
+    seq: int
+    event_id: str
+    born: int
+
+
+class Part(NamedTuple):
+    """Blobs of a log in order, by key id, and the last place among them."""
+
+    groups: list[tuple[bytes, list[bytes]]]
+    reached: int
+
+
+class StoreLogs:
+    """Of one identity in one space."""
+
+    def __init__(self, db: Database, account: int, space: int) -> None:
+        self._db = db
+        self._account = account
+        self._space = space
+
+    def heights(self) -> list[LogHeight]:
+        """Of every log held from its beginning, but for those of which two histories are known.
+
+        Reads what has come since the last time.
+        """
+        with self._db.transaction():
+            for device, seq in self._db.all(
+                "SELECT d.n, coalesce(f.seq, 0) FROM devices AS d LEFT JOIN frontiers AS f"
+                " ON f.account = ? AND f.device = d.n WHERE d.space = ?",
+                (self._account, self._space),
+            ):
+                self._advance(device, seq)
+        rows = self._db.execute(
+            "SELECT d.device, f.seq, f.event_id, f.born FROM frontiers AS f JOIN devices AS d ON d.n = f.device"
+            " WHERE f.account = ? AND d.space = ? AND f.device NOT IN (SELECT device FROM forks)"
+            " ORDER BY f.born, d.device",
+            (self._account, self._space),
+        )
+        return [LogHeight(*row) for row in rows]
+
+    def _advance(self, device: int, seq: int) -> None:
+        """Note how far a log is held now that was held up to `seq`."""
+        before, last, born = seq, "", 0
+        while rows := self._held(device, seq, INGEST_BATCH):
+            for place, event_id, ts in rows:
+                if place != seq + 1:
+                    break
+                born = born or ts
+                seq, last = place, event_id
+            else:
+                continue
+            break
+        if seq > before:
+            self._db.execute(
+                "INSERT INTO frontiers VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET seq = excluded.seq, event_id = excluded.event_id",
+                (self._account, device, seq, last, born),
+            )
+
+    def _held(self, device: int, after: int, limit: int) -> list[tuple[int, str, int]]:
+        rows = self._db.execute(
+            "SELECT b.seq, b.event_id, b.ts FROM blobs AS b"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE b.device = ? AND b.seq > ? ORDER BY b.seq LIMIT ?",
+            (self._account, device, after, limit),
+        )
+        return list(rows)
+
+    def id_at(self, device: str, seq: int) -> str:
+        """The id of the event held at a place of a log; empty where there is none, or more than one."""
+        rows = self._db.all(
+            "SELECT b.event_id FROM devices AS d CROSS JOIN blobs AS b ON b.device = d.n AND b.seq = ?"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE d.space = ? AND d.device = ?",
+            (seq, self._account, self._space, device),
+        )
+        return str(rows[0][0]) if len(rows) == 1 else ""
+
+    def part(self, device: str, after: int, until: int, most_bytes: int) -> Part:
+        """The blobs held of a log above `after`, up to `until`, and to about `most_bytes` of them."""
+        rows = self._db.execute(
+            "SELECT e.key_id, b.sealed, b.seq FROM devices AS d"
+            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq > ? AND b.seq <= ?"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " CROSS JOIN epochs AS e ON e.n = b.epoch WHERE d.space = ? AND d.device = ? ORDER BY b.seq",
+            (after, until, self._account, self._space, device),
+        )
+        found: list[tuple[bytes, bytes]] = []
+        size = 0
+        for key_id, sealed, seq in rows:
+            found.append((key_id, sealed))
+            after = seq
+            size += len(sealed)
+            if size >= most_bytes:
+                break
+        return Part(_by_key(found), after)
+
+
+def _by_key(found: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, list[bytes]]]:
+    return [(key_id, [blob for _, blob in run]) for key_id, run in groupby(found, itemgetter(0))]

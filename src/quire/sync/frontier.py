@@ -1,0 +1,173 @@
+"""`frontier`: how far each side holds each device's log, and then the missing runs in order.
+
+Owns: heights, and which runs to ask of whom. Must not know: streams, blobs, how heights are kept.
+
+A height is the last place up to which a log is held without a gap. Whoever holds less asks for the places above its
+own height; several who hold more are asked for different runs, and what one of them leaves unanswered is asked of
+another. Logs of which there are two histories are not told of: `sketch` and `bloom` compare events, not places.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from quire.limits import MAX_WANTS, RUN_EVENTS, WANTED_EVENTS
+
+MARK_BYTES = 8
+#: The mark of a place whose event is not held (yet).
+NO_MARK = bytes(MARK_BYTES)
+
+
+class Height(NamedTuple):
+    """A device (32 bytes), the last place of its log without a gap, the first bytes of that event's id, and the
+    timestamp of its first event (ms): logs are asked for in that order, since what comes later needs what was before.
+    """
+
+    device: bytes
+    seq: int
+    mark: bytes
+    born: int
+
+
+class Want(NamedTuple):
+    """The places of a log above `after`, up to `until`; `mark` is of the event at `after`, NO_MARK if not held."""
+
+    device: bytes
+    after: int
+    until: int
+    mark: bytes
+
+
+class Blobs(NamedTuple):
+    """A part of a log as sealed, by key id in the order of the log, and the place that it reaches."""
+
+    groups: list[tuple[bytes, list[bytes]]]
+    reached: int
+    last: bool
+
+
+class Logs(Protocol):
+    """What a store must be able to tell of the logs that it holds."""
+
+    def heights(self) -> list[Height]:
+        """Of all logs held from their beginning, but for those with two histories."""
+        ...
+
+    def run(self, want: Want) -> Blobs:
+        """What is held of it, as much as goes into one answer; nothing where the history is another one."""
+        ...
+
+
+@dataclass
+class _Log:
+    """`next` is the place after which nobody was asked yet; `again` are ranges that somebody left unanswered."""
+
+    born: int
+    next: int
+    mark: bytes
+    tops: dict[int, int] = field(default_factory=dict)
+    again: list[tuple[int, int]] = field(default_factory=list)
+    under_way: int = 0
+
+    def over(self) -> bool:
+        return not self.under_way and not self.again and self.next >= max(self.tops.values(), default=0)
+
+
+class Fetch:
+    """What one identity asks of several sources at once. A source is a number that the caller gives."""
+
+    def __init__(self, own: Sequence[Height]) -> None:
+        self._own = {height.device: height for height in own}
+        self._logs: dict[bytes, _Log] = {}
+        self._asked: dict[int, dict[Want, None]] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is under way, and nobody is left to ask for more."""
+        return not self._logs
+
+    def knows(self, source: int) -> bool:
+        """Whether this source was heard, and has not left."""
+        return source in self._asked
+
+    def heard(self, source: int, heights: Sequence[Height]) -> None:
+        """A source tells how far it holds the logs."""
+        self._asked.setdefault(source, {})
+        for height in heights:
+            own = self._own.get(height.device)
+            log = self._logs.get(height.device)
+            if log is None:
+                if own is not None and own.seq >= height.seq:
+                    continue
+                log = _Log(height.born, own.seq, own.mark) if own else _Log(height.born, 0, NO_MARK)
+                self._logs[height.device] = log
+            log.tops[source] = height.seq
+        self._logs = dict(sorted(self._logs.items(), key=lambda item: (item[1].born, item[0])))
+
+    def wants(self, source: int) -> list[Want]:
+        """What to ask a source for now."""
+        asked = self._asked[source]
+        room = WANTED_EVENTS - sum(want.until - want.after for want in asked)
+        found: list[Want] = []
+        for device, log in self._logs.items():
+            while room > 0 and len(asked) < MAX_WANTS and (want := self._next(device, log, source)):
+                asked[want] = None
+                found.append(want)
+                log.under_way += 1
+                room -= want.until - want.after
+            if room <= 0 or len(asked) >= MAX_WANTS:
+                break
+        return found
+
+    def answered(self, source: int, want: Want, reached: int) -> None:
+        """A source has given what it has of a question: all up to `reached`. The rest is asked of others."""
+        log = self._end(source, want)
+        if reached < want.until:
+            log.tops[source] = min(log.tops.get(source, 0), reached)
+            log.again.append((max(want.after, reached), want.until))
+        self._settle(want.device)
+
+    def distrust(self, source: int, want: Want) -> None:
+        """What a source gave for a question was not what it asked for: ask another, and it for nothing of that log."""
+        self.answered(source, want, want.after)
+
+    def left(self, source: int) -> None:
+        """A source is gone."""
+        for want in list(self._asked.get(source, ())):
+            self._end(source, want).again.append((want.after, want.until))
+        self._asked.pop(source, None)
+        for device, log in list(self._logs.items()):
+            log.tops.pop(source, None)
+            self._settle(device)
+
+    def _next(self, device: bytes, log: _Log, source: int) -> Want | None:
+        top = log.tops.get(source, 0)
+        for place, (after, until) in enumerate(log.again):
+            if after < top:
+                del log.again[place]
+                if until > top:
+                    log.again.append((top, until))
+                return self._want(device, log, after, min(until, top))
+        if log.next >= top:
+            return None
+        after, log.next = log.next, min(log.next + RUN_EVENTS, top)
+        return self._want(device, log, after, log.next)
+
+    def _want(self, device: bytes, log: _Log, after: int, until: int) -> Want:
+        own = self._own.get(device)
+        held = own is not None and own.seq == after
+        return Want(device, after, until, log.mark if held else NO_MARK)
+
+    def _end(self, source: int, want: Want) -> _Log:
+        del self._asked[source][want]
+        log = self._logs[want.device]
+        log.under_way -= 1
+        return log
+
+    def _settle(self, device: bytes) -> None:
+        """Forget a log that is done with, or that nobody left can give more of."""
+        log = self._logs[device]
+        top = max(log.tops.values(), default=0)
+        log.again = [(after, min(until, top)) for after, until in log.again if after < top]
+        if log.over():
+            del self._logs[device]

@@ -1,0 +1,179 @@
+"""Two ends of a stream with logs in memory: who says what when, and what is not taken."""
+
+from random import Random
+
+import pytest
+
+from quire.core.keys import DeviceKey
+from quire.limits import (
+    HEIGHTS_PER_FRAME,
+    MAX_HEIGHTS,
+    MAX_WANTS,
+    STREAM_GREETING_MS,
+    STREAM_IDLE_MS,
+    STREAM_WRITE,
+)
+from quire.net import stream_wire
+from quire.net.bulk import Bulk, BulkNotice, Failed, HeightsHeard, Opened, RunCame
+from quire.net.link import GREETING_BYTES, Door, Link
+from quire.net.stream_link import StreamLink
+from quire.sync.frontier import NO_MARK, Blobs, Height, Want
+
+ALICE, BOB = (DeviceKey(bytes((n,)) * 32) for n in (1, 2))
+
+
+class MemoryLogs:
+    """One log of blobs of `size` bytes, and heights as given."""
+
+    def __init__(self, heights: list[Height], size: int = 100, at_once: int = 10) -> None:
+        self._heights = heights
+        self._size = size
+        self._at_once = at_once
+        self.asked: list[Want] = []
+
+    def heights(self) -> list[Height]:
+        return self._heights
+
+    def run(self, want: Want) -> Blobs:
+        self.asked.append(want)
+        reached = min(want.after + self._at_once, want.until)
+        blobs = [f"{n}".encode().ljust(self._size) for n in range(want.after + 1, reached + 1)]
+        return Blobs([(b"k" * 8, blobs)], reached, reached == want.until)
+
+
+def height(number: int = 1, seq: int = 25) -> Height:
+    return Height(number.to_bytes(32, "big"), seq, b"m" * 8, 0)
+
+
+class Ends:
+    """Alice calls Bob; what each was told."""
+
+    def __init__(self, alices: MemoryLogs, bobs: MemoryLogs) -> None:
+        random, door = Random(1), Door(b"s" * 32, b"l" * 32)
+        self.alice = Bulk(StreamLink(Link(door, ALICE, BOB.public), random.randbytes), alices, 0)
+        said = self.alice.bytes_to_send()
+        link = StreamLink(Link(door, BOB, ALICE.public), random.randbytes, said[:GREETING_BYTES])
+        self.bob = Bulk(link, bobs, 0)
+        self.told: dict[str, list[BulkNotice]] = {"alice": [], "bob": []}
+        self._give(self.bob, said[GREETING_BYTES:], 0)
+
+    def _give(self, to: Bulk, data: bytes, now: int) -> None:
+        to.receive(data, now)
+        name = "alice" if to is self.alice else "bob"
+        while (notice := to.next_event()) is not None:
+            self.told[name].append(notice)
+
+    def talk(self, now: int = 0) -> None:
+        """Until nobody has anything to say."""
+        while data := self.bob.bytes_to_send() or None:
+            self._give(self.alice, data, now)
+        while data := self.alice.bytes_to_send() or None:
+            self._give(self.bob, data, now)
+            self.talk(now)
+
+
+def ends(alices: MemoryLogs | None = None, bobs: MemoryLogs | None = None) -> Ends:
+    made = Ends(alices or MemoryLogs([]), bobs or MemoryLogs([height()]))
+    made.talk()
+    return made
+
+
+def test_both_prove_themselves_and_tell_their_heights() -> None:
+    made = ends(MemoryLogs([height(7, 3)]))
+    assert made.told["alice"] == [Opened(), HeightsHeard([height()])]
+    assert made.told["bob"] == [Opened(), HeightsHeard([height(7, 3)])]
+
+
+def test_nothing_is_told_to_a_caller_who_has_not_proven_to_be_there() -> None:
+    logs = MemoryLogs([height()])
+    made = Ends(MemoryLogs([]), logs)
+    answer = made.bob.bytes_to_send()
+    assert len(answer) == 2 + 48  # the second message of the handshake, less than the 114 bytes that came
+    assert made.bob.bytes_to_send() == b""
+    assert not made.bob.ready
+
+
+def test_a_question_is_answered_in_parts() -> None:
+    logs = MemoryLogs([height()])
+    made = ends(bobs=logs)
+    want = Want(height().device, 0, 25, NO_MARK)
+    made.alice.ask([want])
+    made.talk()
+    runs = [notice for notice in made.told["alice"] if isinstance(notice, RunCame)]
+    assert [(run.reached, run.last) for run in runs] == [(10, False), (20, False), (25, True)]
+    assert [record[8:].strip() for run in runs for record in run.records] == [
+        f"{n}".encode() for n in range(1, 26)
+    ]
+    assert [asked.after for asked in logs.asked] == [0, 10, 20]
+
+
+def test_it_is_over_when_nobody_has_a_question_left() -> None:
+    made = ends()
+    made.alice.ask([Want(height().device, 0, 25, NO_MARK)])
+    made.alice.finish()
+    made.talk()
+    assert not made.alice.over
+    made.bob.finish()
+    made.bob.finish()
+    made.talk()
+    assert made.alice.over
+    assert made.bob.over
+
+
+def test_answers_are_made_as_they_are_written() -> None:
+    """A reader that is slow costs the memory of its questions, not of the answers."""
+    logs = MemoryLogs([height(1, 64 * 2_000)], size=1_000, at_once=100)
+    made = ends(bobs=logs)
+    made.alice.ask([Want(height().device, 2_000 * n, 2_000 * (n + 1), NO_MARK) for n in range(MAX_WANTS)])
+    made.bob.receive(made.alice.bytes_to_send(), 0)
+    written = made.bob.bytes_to_send()
+    assert STREAM_WRITE <= len(written) < 2 * STREAM_WRITE
+    assert len(logs.asked) < 4
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            b"".join(stream_wire.want(n, Want(bytes(32), 0, 9, NO_MARK)) for n in range(MAX_WANTS + 1)),
+            "stream-wants",
+        ),
+        (stream_wire.run(1, 1, True, []), "stream-unasked"),
+        (stream_wire.heights([], False), "stream-heights"),
+        (b"\xff" * 99, "stream-kind"),
+    ],
+)
+def test_what_nobody_may_say_ends_the_stream(said: bytes, reason: str) -> None:
+    made = ends()
+    made.alice._link.seal(said)
+    made.talk()
+    assert made.told["bob"][-1] == Failed(reason)
+
+
+def test_a_run_beyond_the_question_ends_the_stream() -> None:
+    made = ends()
+    made.alice.ask([Want(height().device, 5, 10, NO_MARK)])
+    made.bob._link.seal(stream_wire.run(1, 11, False, []))
+    made.talk()
+    assert Failed("stream-unasked") in made.told["alice"]
+
+
+def test_heights_are_told_in_several_frames_and_bounded() -> None:
+    many = [height(n, 1) for n in range(1, 2 * HEIGHTS_PER_FRAME + 2)]
+    assert ends(bobs=MemoryLogs(many)).told["alice"][-1] == HeightsHeard(many)
+    more = [height(n, 1) for n in range(1, MAX_HEIGHTS + 2)]
+    assert ends(bobs=MemoryLogs(more)).told["alice"][-1] == HeightsHeard(more[:MAX_HEIGHTS])
+    flooded = Ends(MemoryLogs([]), MemoryLogs([]))
+    flooded.alice._told = True
+    flooded.talk()
+    for at in range(0, MAX_HEIGHTS + 1, HEIGHTS_PER_FRAME):
+        flooded.alice._link.seal(stream_wire.heights(more[at : at + HEIGHTS_PER_FRAME], True))
+    flooded.talk()
+    assert flooded.told["bob"][-1] == Failed("stream-heights")
+
+
+def test_a_stream_has_its_time() -> None:
+    made = Ends(MemoryLogs([]), MemoryLogs([]))
+    assert made.bob.next_timer() == STREAM_GREETING_MS
+    made.talk(now=77)
+    assert made.bob.next_timer() == made.alice.next_timer() == 77 + STREAM_IDLE_MS

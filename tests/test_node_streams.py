@@ -1,0 +1,225 @@
+"""Streams between whole nodes: what is far apart comes over them, in runs, from several sources, whatever breaks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quire.limits import (
+    FAR_EVENTS,
+    MAX_GREETING_STREAMS,
+    MAX_STREAM_RETRY_MS,
+    MAX_STREAMS,
+    STREAM_GREETING_MS,
+    STREAM_RETRY_MS,
+    STREAM_TURN_MS,
+)
+from quire.net.streams import Call, HangUp
+from tests.node.world import Station, World
+
+#: More than FAR_EVENTS, and than one question asks for.
+MANY = 16_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def write(station: Station, count: int, name: str = "m") -> None:
+    for start in range(0, count, 1_000):
+        texts = [f"{name} {place}" for place in range(start, min(start + 1_000, count))]
+        station.ask("sendMessages", target="general", texts=texts)
+
+
+def held(station: Station) -> int:
+    member = station.home.store.memberships.all()[0]
+    return station.home.store.index(member.account, member.space).whole().count
+
+
+def down_and_up(station: Station) -> None:
+    station.down()
+    station.up(streams=True)
+
+
+@pytest.fixture
+def couple(world: World) -> tuple[Station, Station]:
+    """Alice wrote much while bob was away; both can be called."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    bob.down()
+    down_and_up(alice)
+    write(alice, MANY)
+    return alice, bob
+
+
+def test_what_is_far_apart_comes_over_a_stream(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 5_000)
+    assert bob.texts() == alice.texts()
+    by_datagram = sum(len(data) for _, source, _, data in world.log if source == alice.address)
+    assert world.streamed["alice"] > MANY * 100
+    assert by_datagram < world.streamed["alice"] // 10
+    world.run(2_000)
+    assert not world.pipes.ends("alice"), "the stream is over when nothing more is to be asked"
+
+
+def test_whoever_has_more_calls_when_it_is_not_called(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    world.uncallable.add(alice.address)
+    world.loss = 0.6
+    bob.up(streams=True)
+    took = world.until(lambda: held(bob) == held(alice))
+    assert took > STREAM_TURN_MS
+    assert world.streamed["alice"] > 100_000
+
+
+def test_few_come_by_datagrams(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    for station in (bob, alice):
+        down_and_up(station)
+    bob.down()
+    write(alice, FAR_EVENTS - 100)
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    assert world.streamed == {}
+
+
+def test_a_stream_that_breaks_is_taken_up_where_it_was(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    world.pipes.bytes_per_ms = 5_000
+    bob.up(streams=True)
+    cuts = 0
+    for _ in range(400):
+        before = held(bob)
+        world.run(5)
+        if cuts < 3 and held(bob) > before and held(bob) < held(alice):
+            world.cut("bob")
+            cuts += 1
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    assert cuts >= 2
+    whole = MANY * 400
+    assert world.streamed["alice"] < 2 * whole, "what had come did not come again"
+
+
+def test_both_fetch_what_they_lack(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    write(bob, 3 * FAR_EVENTS, "bob's")
+    bob.up(streams=True)
+    world.until(lambda: messages(bob) == messages(alice) == MANY + 3 * FAR_EVENTS, 20_000)
+    assert min(world.streamed.values()) > 3 * FAR_EVENTS * 100, "one stream carried both ways"
+    assert bob.texts() == alice.texts()
+
+
+def messages(station: Station) -> int:
+    return int(station.home.store.db.all("SELECT count(*) FROM message_rows")[0][0])
+
+
+def test_an_old_peer_without_streams_is_synced_with_by_datagrams(
+    world: World, couple: tuple[Station, Station]
+) -> None:
+    alice, bob = couple
+    alice.down()
+    alice.up()
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 60_000)
+    assert world.streamed == {}
+
+
+def test_several_sources_give_different_runs(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    world.run(2_000)
+    world.streamed.clear()
+    world.pipes.bytes_per_ms = 500
+    carol = world.newcomer("carol", alice)
+    carol.down()
+    world.run(3_000)
+    carol.up(streams=True)
+    world.until(lambda: held(carol) == held(alice) == held(bob), 60_000)
+    assert min(world.streamed["alice"], world.streamed["bob"]) > 500_000
+    assert world.streamed["alice"] + world.streamed["bob"] < 1.4 * MANY * 450
+
+
+def test_a_source_that_leaves_is_replaced_by_another(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    world.pipes.bytes_per_ms = 500
+    carol = world.newcomer("carol", alice)
+    carol.down()
+    world.run(3_000)
+    carol.up(streams=True)
+    for _ in range(2_000):
+        world.run(5)
+        if held(carol) > FAR_EVENTS:
+            break
+    bob.down()
+    world.until(lambda: held(carol) == held(alice), STREAM_TURN_MS + 60_000)
+
+
+def test_streams_that_come_to_nothing_are_tried_less_and_less(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    down_and_up(bob)
+    world.until(bob.connected)
+    streams, now, rests = bob.running._streams, world.now, []
+    assert streams is not None
+    ((session_id, _),) = bob.running._endpoint.sessions()
+    for _ in range(9):
+        assert streams.far_apart(session_id, alice.address, True, now)
+        call = streams.next_event()
+        assert isinstance(call, Call)
+        streams.closed(call.number, now)
+        assert streams.next_event() == HangUp(call.number)
+        failed = now
+        while not streams.far_apart(session_id, alice.address, False, now):
+            now += 100
+        rests.append(now - failed)
+    assert rests == [min(STREAM_RETRY_MS << n, MAX_STREAM_RETRY_MS) for n in range(9)]
+
+
+def test_callers_who_do_not_say_who_they_are_are_hung_up_on(world: World) -> None:
+    alice = world.founder()
+    down_and_up(alice)
+    node = alice.running
+    numbers = [node.stream_called(world.now) for _ in range(MAX_GREETING_STREAMS + 5)]
+    assert numbers[MAX_GREETING_STREAMS:] == [None] * 5
+    said = numbers[0]
+    assert said is not None
+    node.receive_stream(said, b"GET / HTTP/1.1\r\nHost: quire\r\n\r\n" * 4, world.now)
+    assert node.next_event() == HangUp(said), "not one byte is answered"
+    world.run(STREAM_GREETING_MS - 100)
+    assert node.stream_called(world.now) is not None
+    assert node.stream_called(world.now) is None
+    world.run(200)
+    assert node.stream_called(world.now) is not None
+
+
+def test_there_are_so_many_streams(
+    world: World, couple: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = couple
+    assert MAX_STREAMS > MAX_GREETING_STREAMS
+    monkeypatch.setattr("quire.net.streams.MAX_STREAMS", 0)
+    assert alice.running.stream_called(world.now) is None
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice))
+    assert world.streamed == {}, "it came by datagrams"
+
+
+def test_who_was_removed_is_hung_up_on(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    world.pipes.bytes_per_ms = 100
+    bob.up(streams=True)
+    world.until(lambda: "alice" in world.streamed)
+    alice.ask("removeMember", name="bob")
+    world.run(200)
+    assert not world.pipes.ends("alice")
+    world.run(20_000)
+    assert held(bob) < MANY // 2, "what was under way, and no more"
