@@ -1,6 +1,6 @@
 # Everything starts here: `make up` runs a node, `make test` runs every test. `make help` lists the rest.
 # Needs Python 3.11 or newer and git; all else goes into .venv and nothing outside this folder is changed,
-# except that `make test` installs Chromium with apt-get when no Chromium is found.
+# except that `make test` installs Chromium and iproute2 with apt-get when they are not found.
 
 PYTHON ?= python3
 SEED ?= 7
@@ -17,7 +17,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test fast slow check format bench sim chromium clean
+.PHONY: help up test fast slow check format bench sim chromium iproute clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ help: ## List the targets
 up: $(RUN_READY) ## Run a node and its web app, making a home if there is none (ARGS="..." is passed on)
 	@$(BIN)/quire up $(ARGS)
 
-test: $(DEV_READY) chromium ## Run every test, the slow and the browser ones too (ARGS="..." is passed on)
+test: $(DEV_READY) chromium iproute ## Run every test, the slow and the browser ones too (ARGS="..." is passed on)
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 fast: $(DEV_READY) ## Run the tests that take seconds
@@ -83,3 +83,12 @@ chromium:
 	fi; \
 	echo "The browser tests need Chromium, and it could not be installed here."; \
 	echo "Install Chromium so that 'chromium' is on PATH, or run the other tests:  make fast"; exit 1
+
+# Without it (or without the right to make network namespaces) the tests between hosts are skipped, and say so.
+iproute:
+	@command -v ip >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "No iproute2 found; installing it with apt-get."; \
+	  apt-get update && apt-get install -y --no-install-recommends iproute2 && exit 0; \
+	fi; \
+	echo "The tests between hosts will be skipped: they need root, and 'ip' of iproute2."

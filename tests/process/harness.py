@@ -49,6 +49,8 @@ class Person:
         self.process: subprocess.Popen[bytes] | None = None
         self.node: NodeInfo | None = None
         self.environment = environment(folder)
+        #: What stands before the command that starts the node.
+        self.prefix: list[str] = []
 
     # --- the command line
 
@@ -71,7 +73,7 @@ class Person:
     ) -> NodeInfo:
         """Start `quire up` and wait until it serves."""
         assert self.process is None or self.process.poll() is not None
-        command = [QUIRE, "--home", str(self.home), "--json", "up", "--listen", listen, *words]
+        command = [*self.prefix, QUIRE, "--home", str(self.home), "--json", "up", "--listen", listen, *words]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, env=self.environment
