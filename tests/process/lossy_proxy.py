@@ -28,10 +28,13 @@ class Conditions:
 
 
 class LossyProxy:
-    """Between `one` (its address known from the start) and `other`, who speaks first."""
+    """Between `one` (its address known from the start) and `other`, who speaks first.
+
+    Conditions may be changed while it runs, for each way.
+    """
 
     def __init__(self, one: HostPort, other_host: str, conditions: Conditions, seed: int) -> None:
-        self.conditions = conditions
+        self.to_one = self.to_other = conditions
         #: Every datagram as it was sent, and how many were lost, doubled, damaged or passed on.
         self.captured: list[bytes] = []
         self.counts = {"lost": 0, "twice": 0, "damaged": 0, "passed": 0}
@@ -43,6 +46,7 @@ class LossyProxy:
         self._late: list[tuple[float, int, bytes, bool]] = []
         self._order = 0
         self._closing = threading.Event()
+        self._to_rebind = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
@@ -52,6 +56,10 @@ class LossyProxy:
 
     def start(self) -> None:
         self._thread.start()
+
+    def rebind(self) -> None:
+        """Let `one` see the other side at another port from now on, as after a NAT has forgotten it."""
+        self._to_rebind.set()
 
     def close(self) -> None:
         self._closing.set()
@@ -65,12 +73,21 @@ class LossyProxy:
             selector.register(self._for_one, selectors.EVENT_READ)
             selector.register(self._for_other, selectors.EVENT_READ)
             while not self._closing.is_set():
+                if self._to_rebind.is_set():
+                    self._take_another_port(selector)
                 wait = self._late[0][0] - time.monotonic() if self._late else 0.05
                 for key, _ in selector.select(min(max(wait, 0.0), 0.05)):
                     self._drain(key.fileobj is self._for_other)
                 while self._late and self._late[0][0] <= time.monotonic():
                     _, _, data, to_one = heapq.heappop(self._late)
                     self._pass_on(data, to_one)
+
+    def _take_another_port(self, selector: selectors.BaseSelector) -> None:
+        self._to_rebind.clear()
+        selector.unregister(self._for_one)
+        before, self._for_one = self._for_one, _bound(self._one[0])
+        before.close()  # after the new one is bound, so that it gets another port
+        selector.register(self._for_one, selectors.EVENT_READ)
 
     def _drain(self, from_other: bool) -> None:
         source = self._for_other if from_other else self._for_one
@@ -87,7 +104,7 @@ class LossyProxy:
             self._treat(data, from_other)
 
     def _treat(self, data: bytes, to_one: bool) -> None:
-        is_, random = self.conditions, self._random
+        is_, random = self.to_one if to_one else self.to_other, self._random
         copies = 1
         if random.random() < is_.twice:
             self.counts["twice"] += 1
