@@ -17,7 +17,7 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test fast slow check format bench sim chromium iproute clean
+.PHONY: help up test fast slow check format bench sim maelstrom chromium iproute clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(DEV_READY) ## Measure (ARGS="..." is passed on)
 
 sim: $(RUN_READY) ## Simulate a community on a bad network; the same SEED gives the same run
 	@$(BIN)/quire sim run --seed $(SEED) $(ARGS)
+
+maelstrom: $(DEV_READY) ## Let Maelstrom judge the nodes, if it is there (MAELSTROM=folder; ARGS="..." is passed on)
+	@$(BIN)/python -m tests.maelstrom.run $(ARGS)
 
 clean: ## Remove .venv, caches and build output (never a home)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

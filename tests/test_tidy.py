@@ -30,6 +30,7 @@ TEST_EXCEPTIONS = {
     "tests/test_end_to_end*.py": "whole nodes",
     "tests/end_to_end/*": "whole nodes",
     "tests/threats/*": "adversaries: what each may try goes through many modules",
+    "tests/maelstrom/*": "whole nodes behind Maelstrom's protocol, judged from outside",
     "tests/process/*": "whole nodes in processes of their own, on real sockets and disks",
     "tests/web/*": "the web app, in a browser",
     "tests/bench/*": "the measurements",

@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""A small stand-in for Maelstrom: its command line, its protocol and its faults, as far as Quire uses them.
+
+It is not Maelstrom. It starts the programs, routes their messages with latency and partitions that follow from
+a seed, sends the requests of `broadcast` or `g-set`, heals, gives the same ten seconds to recover, reads every
+node a last time, and judges by `checker`. Written from Maelstrom's documents (protocol, workloads).
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.maelstrom.checker import Op, Outcome, Verdict, judge
+
+WRITES = {"broadcast": ("broadcast", "message"), "g-set": ("add", "element")}
+READS = {"broadcast": "messages", "g-set": "value"}
+#: Error codes that mean that it certainly was not done.
+DEFINITE = {1, 10, 11, 12, 14}
+CRASH = 13
+#: Seconds: for an answer to `init` (Maelstrom gives 10) and to all else, and between looks whether all agree.
+INIT_S, RPC_S, LOOK_S = 30.0, 5.0, 0.25
+_LONGEST_LINE = 1 << 24
+
+Body = dict[str, Any]
+Grudge = set[tuple[str, str]]
+
+
+class Network:
+    """The processes and what lies between them. Messages to and from clients are never hit, as in Maelstrom."""
+
+    def __init__(self, latency: float, loss: float, random: Random) -> None:
+        self.nodes: dict[str, asyncio.subprocess.Process] = {}
+        #: Who does not hear whom, as (source, destination).
+        self.grudge: Grudge = set()
+        self.counts = {"passed": 0, "cut": 0, "lost": 0}
+        self._latency = latency
+        self._loss = loss
+        self._random = random
+        #: By message number: the node asked, and what will be its answer.
+        self._waiting: dict[int, tuple[str, asyncio.Future[Body]]] = {}
+        self._ended: set[str] = set()
+        self._msg_id = 0
+        self._readers: list[asyncio.Task[None]] = []
+
+    async def start(self, program: str, names: list[str]) -> None:
+        """Start the processes and initialise them, all at once. Raises RuntimeError, TimeoutError."""
+        for name in names:
+            self.nodes[name] = await asyncio.create_subprocess_exec(
+                program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE
+            )
+            self._readers.append(asyncio.create_task(self._read(name)))
+        inits = [
+            self.ask(name, {"type": "init", "node_id": name, "node_ids": names}, INIT_S) for name in names
+        ]
+        for answer in await asyncio.gather(*inits):
+            if answer["type"] != "init_ok":
+                raise RuntimeError(f"a node answered to `init`: {answer}")
+
+    async def ask(self, name: str, body: Body, timeout: float = RPC_S) -> Body:
+        """A client's request and its answer; of a process that has ended, an error. Raises TimeoutError."""
+        if name in self._ended:
+            return _has_ended(name)
+        self._msg_id += 1
+        number = self._msg_id
+        answer: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = name, answer
+        self._hand({"src": f"c{number}", "dest": name, "body": body | {"msg_id": number}})
+        try:
+            async with asyncio.timeout(timeout):
+                return await answer
+        finally:
+            del self._waiting[number]
+
+    async def close(self) -> list[str]:
+        """End the processes; the names of those that had ended by themselves, or badly."""
+        crashed = [name for name, process in self.nodes.items() if process.returncode is not None]
+        for process in self.nodes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+        for name, process in self.nodes.items():
+            try:
+                async with asyncio.timeout(INIT_S):
+                    if await process.wait() != 0 and name not in crashed:
+                        crashed.append(name)
+            except TimeoutError:
+                process.kill()
+                crashed.append(name)
+        await asyncio.gather(*self._readers)
+        return crashed
+
+    async def _read(self, name: str) -> None:
+        stdout = self.nodes[name].stdout
+        assert stdout is not None
+        while line := await stdout.readline():
+            message = json.loads(line)
+            assert message["src"] == name, message
+            if message["dest"] in self.nodes:
+                self._route(message)
+            else:
+                self._answer(message["body"]["in_reply_to"], message["body"])
+        self._ended.add(name)
+        for number in [number for number, (asked, _) in self._waiting.items() if asked == name]:
+            self._answer(number, _has_ended(name))
+
+    def _answer(self, number: int, body: Body) -> None:
+        _, answer = self._waiting.get(number, ("", None))
+        if answer is not None and not answer.done():
+            answer.set_result(body)
+
+    def _route(self, message: Body) -> None:
+        if self._random.random() < self._loss:
+            self.counts["lost"] += 1
+            return
+        delay = self._random.uniform(0, 2 * self._latency)
+        asyncio.get_running_loop().call_later(delay, self._deliver, message)
+
+    def _deliver(self, message: Body) -> None:
+        if (message["src"], message["dest"]) in self.grudge:
+            self.counts["cut"] += 1
+        else:
+            self.counts["passed"] += 1
+            self._hand(message)
+
+    def _hand(self, message: Body) -> None:
+        stdin = self.nodes[message["dest"]].stdin
+        assert stdin is not None
+        with suppress(ConnectionError):  # the process is away
+            stdin.write(json.dumps(message).encode() + b"\n")
+
+
+def _has_ended(name: str) -> Body:
+    return {"type": "error", "code": CRASH, "text": f"{name} has ended"}
+
+
+def grudges(names: list[str], random: Random) -> Iterator[Grudge]:
+    """Partitions without end: halves, one node alone, overlapping majorities, and one way only."""
+    while True:
+        order = random.sample(names, len(names))
+        half = len(order) // 2
+        yield _between(order[:half], order[half:]) | _between(order[half:], order[:half])
+        yield _between(order[:1], order[1:]) | _between(order[1:], order[:1])
+        yield {
+            (one, other)
+            for n, one in enumerate(order)
+            for m, other in enumerate(order)
+            if min((n - m) % len(order), (m - n) % len(order)) > max(len(order) // 4, 1)
+        }
+        yield _between(order[:half], order[half:])
+
+
+def _between(some: list[str], others: list[str]) -> Grudge:
+    return {(one, other) for one in some for other in others}
+
+
+class Trial:
+    """One run: the requests, the faults, and the history."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.names = [f"n{number}" for number in range(options.node_count)]
+        self.random = Random(options.seed)
+        self.network = Network(options.latency / 1_000, options.loss, self.random)
+        self.history: list[Op] = []
+        self.partitions = 0
+        self.recovered: float | None = None
+
+    async def run(self) -> Verdict:
+        """Everything from the first process to the verdict. A process that ended early counts as silent."""
+        try:
+            await self.network.start(str(Path(self.options.bin).resolve()), self.names)
+            if self.options.workload == "broadcast":
+                await self._tell_topology()
+            nemesis = asyncio.create_task(self._partition())
+            await self._request()
+            nemesis.cancel()
+            self.network.grudge = set()
+            await self._recover()
+            await asyncio.gather(*(self._read(name, final=True) for name in self.names))
+        finally:
+            crashed = await self.network.close()
+        verdict = judge(self.history, self.names)
+        verdict.silent += [name for name in crashed if name not in verdict.silent]
+        return verdict
+
+    async def _tell_topology(self) -> None:
+        topology = {name: [other for other in self.names if other != name] for name in self.names}
+        for name in self.names:
+            answer = await self.network.ask(name, {"type": "topology", "topology": topology})
+            assert answer["type"] == "topology_ok", answer
+
+    async def _partition(self) -> None:
+        """Cut and heal in turn, as often as there is time for."""
+        if self.options.nemesis != "partition":
+            return
+        for grudge in grudges(self.names, self.random):
+            await asyncio.sleep(self.options.nemesis_interval / 2)
+            self.network.grudge = grudge
+            self.partitions += 1
+            await asyncio.sleep(self.options.nemesis_interval)
+            self.network.grudge = set()
+
+    async def _request(self) -> None:
+        """Writes and reads, as many of one as of the other, at a steady rate, to each node in turn."""
+        asked = []
+        for number in range(int(self.options.rate * self.options.time_limit)):
+            name = self.names[number % len(self.names)]
+            request = self._read(name) if self.random.random() < 0.5 else self._write(name, number)
+            asked.append(asyncio.create_task(request))
+            await asyncio.sleep(1 / self.options.rate)
+        await asyncio.gather(*asked)
+
+    async def _recover(self) -> None:
+        """Wait until every node reads every acknowledged value, or the time is over."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        wanted = {op.values[0] for op in self.history if op.kind == "write" and op.outcome == "ok"}
+        while (spent := loop.time() - start) < self.options.recovery:
+            found = await asyncio.gather(*(self._read(name) for name in self.names))
+            if all(wanted <= set(values) for values in found):
+                self.recovered = spent
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _write(self, name: str, value: int) -> None:
+        kind, field = WRITES[self.options.workload]
+        await self._ask(Op("write", name, 0, [value]), {"type": kind, field: value})
+
+    async def _read(self, name: str, final: bool = False) -> list[int]:
+        op = Op("read", name, 0, [], final=final)
+        answer = await self._ask(op, {"type": "read"})
+        if op.outcome == "ok":
+            op.values = answer[READS[self.options.workload]]
+        return op.values
+
+    async def _ask(self, op: Op, body: Body) -> Body:
+        clock = asyncio.get_running_loop().time
+        self.history.append(op)
+        op.invoked = clock()
+        try:
+            answer = await self.network.ask(op.node, body)
+        except TimeoutError:
+            return {}
+        op.completed = clock()
+        op.outcome = _outcome(answer)
+        return answer
+
+
+def _outcome(answer: Body) -> Outcome:
+    if answer["type"] == "error":
+        return "fail" if answer["code"] in DEFINITE else "info"
+    return "ok"
+
+
+def summary(trial: Trial, verdict: Verdict) -> dict[str, Any]:
+    """For a person, and for programs."""
+    answered = sum(op.outcome == "ok" for op in trial.history)
+    available = trial.options.availability != "total" or answered == len(trial.history)
+    latencies = verdict.latencies or [0.0]
+    return {
+        "judge": "Quire's stand-in for Maelstrom",
+        "workload": trial.options.workload,
+        "valid": verdict.valid and available,
+        "requests": len(trial.history),
+        "answered": answered,
+        "acknowledged": verdict.acknowledged,
+        "stable": verdict.stable,
+        "lost": verdict.lost,
+        "invented": verdict.invented,
+        "vanished": verdict.vanished,
+        "repeated": verdict.repeated,
+        "silent": verdict.silent,
+        "never_read": verdict.never_read,
+        "stable_after_s": {"median": statistics.median(latencies), "most": latencies[-1]},
+        "partitions": trial.partitions,
+        "messages": trial.network.counts,
+        "recovered_s": trial.recovered,
+    }
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Maelstrom's options, and after them those of the stand-in alone."""
+    parser = argparse.ArgumentParser(prog="judge", description=__doc__)
+    parser.add_argument("command", choices=["test"])
+    parser.add_argument("-w", "--workload", choices=sorted(WRITES), required=True)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--node-count", type=int, default=5)
+    parser.add_argument("--time-limit", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=5)
+    parser.add_argument("--latency", type=float, default=0)
+    parser.add_argument("--latency-dist", choices=["uniform"], default="uniform")
+    parser.add_argument("--nemesis", choices=["partition", "none"], default="none")
+    parser.add_argument("--nemesis-interval", type=float, default=10)
+    parser.add_argument("--availability", choices=["total"])
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--loss", type=float, default=0)
+    parser.add_argument("--recovery", type=float, default=10)
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> int:
+    """Judge and print; the exit code."""
+    trial = Trial(parse(words))
+    verdict = asyncio.run(trial.run())
+    found = summary(trial, verdict)
+    print(json.dumps(found, indent=2))
+    return 0 if found["valid"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

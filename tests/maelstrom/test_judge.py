@@ -1,0 +1,61 @@
+"""Quire's nodes before the stand-in for Maelstrom, and a bad node before it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "tests" / "maelstrom"
+
+
+def _judge(*words: str, code: int = 0) -> dict[str, Any]:
+    here = Path(sys.executable).parent
+    variables = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.maelstrom.judge", "test", *words], cwd=ROOT, env=variables,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, (done.stdout, done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("workload", ["broadcast", "g-set"])
+def test_quire_keeps_everything_through_partitions(workload: str) -> None:
+    """Every request is answered, in partitions too; all nodes have all of it within ten seconds of the last."""
+    found = _judge(
+        "-w", workload, "--bin", str(HERE / "node.py"), "--node-count", "4", "--time-limit", "6", "--rate", "40",
+        "--latency", "20", "--nemesis", "partition", "--nemesis-interval", "1.2", "--availability", "total",
+    )  # fmt: skip
+    assert found["stable"] == found["acknowledged"] > 100
+    assert found["partitions"] >= 3
+    assert found["messages"]["cut"] > 50
+    assert found["stable_after_s"]["most"] > 0  # the partitions were felt
+
+
+def test_quire_bears_loss_beside_partitions() -> None:
+    """More than Maelstrom asks: three of ten messages between nodes are lost."""
+    found = _judge(
+        "-w", "broadcast", "--bin", str(HERE / "node.py"), "--node-count", "3", "--time-limit", "4",
+        "--rate", "20", "--latency", "20", "--nemesis", "partition", "--nemesis-interval", "1",
+        "--availability", "total", "--loss", "0.3",
+    )  # fmt: skip
+    assert found["messages"]["lost"] > 50
+    assert found["stable"] == found["acknowledged"] > 20
+
+
+def test_a_node_that_keeps_things_to_itself_is_found_out() -> None:
+    found = _judge(
+        "-w", "g-set", "--bin", str(HERE / "loner.py"), "--node-count", "3", "--time-limit", "1", "--rate", "60",
+        "--recovery", "0.1", code=1,
+    )  # fmt: skip
+    assert found["valid"] is False
+    assert found["invented"] == [-1]
+    assert found["lost"]
+    assert found["vanished"]
+    assert found["stable"] <= 1
