@@ -1,7 +1,7 @@
 """What a history of writes and reads comes to, judged as Maelstrom judges `broadcast` and `g-set`, and stricter.
 
-Maelstrom asks that no acknowledged value is lost and none is read twice. Here also: every node reads every
-acknowledged value in the end, nothing is read that nobody wrote, and no node forgets what it has shown.
+Maelstrom asks that the latest read has every known value (acknowledged, or read once). Here every node has to read
+all of them in the end, nothing is read that nobody wrote, or twice, and no node forgets what it has shown.
 """
 
 from collections.abc import Iterable, Sequence

@@ -25,7 +25,7 @@ READS = {"broadcast": "messages", "g-set": "value"}
 DEFINITE = {1, 10, 11, 12, 14}
 CRASH = 13
 #: Seconds: for an answer to `init` (Maelstrom gives 10) and to all else, and between looks whether all agree.
-INIT_S, RPC_S, LOOK_S = 30.0, 5.0, 0.25
+INIT_S, RPC_S, LOOK_S = 30.0, 20.0, 0.25
 _LONGEST_LINE = 1 << 24
 
 Body = dict[str, Any]
