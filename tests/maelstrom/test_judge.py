@@ -28,29 +28,25 @@ def _judge(*words: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("workload", ["broadcast", "g-set"])
-def test_quire_keeps_everything_through_partitions(workload: str) -> None:
+#: More than Maelstrom's command line offers: three of ten messages between nodes are lost.
+LOSSY = ("--loss", "0.3", "--rate", "20")
+
+
+@pytest.mark.parametrize(
+    ("workload", "more"), [("broadcast", ("--rate", "40")), ("g-set", LOSSY)], ids=["broadcast", "g-set"]
+)
+def test_quire_keeps_everything_through_partitions(workload: str, more: tuple[str, ...]) -> None:
     """Every request is answered, in partitions too, and all nodes have all of it in the end."""
     found = _judge(
-        "-w", workload, "--bin", str(HERE / "node.py"), "--node-count", "4", "--time-limit", "6", "--rate", "40",
+        "-w", workload, "--bin", str(HERE / "node.py"), "--node-count", "4", "--time-limit", "6",
         "--latency", "20", "--nemesis", "partition", "--nemesis-interval", "1.2", "--availability", "total",
-        "--recovery", "60",
+        "--recovery", "60", *more,
     )  # fmt: skip
-    assert found["stable"] == found["acknowledged"] > 100
+    assert found["stable"] == found["acknowledged"] > 40
     assert found["partitions"] >= 3
-    assert found["messages"]["cut"] > 50
+    assert found["messages"]["cut"] > 30
+    assert (found["messages"]["lost"] > 30) == (more == LOSSY)
     assert found["stable_after_s"]["most"] > 0  # the partitions were felt
-
-
-def test_quire_bears_loss_beside_partitions() -> None:
-    """More than Maelstrom asks: three of ten messages between nodes are lost."""
-    found = _judge(
-        "-w", "broadcast", "--bin", str(HERE / "node.py"), "--node-count", "3", "--time-limit", "4",
-        "--rate", "20", "--latency", "20", "--nemesis", "partition", "--nemesis-interval", "1",
-        "--availability", "total", "--recovery", "60", "--loss", "0.3",
-    )  # fmt: skip
-    assert found["messages"]["lost"] > 50
-    assert found["stable"] == found["acknowledged"] > 20
 
 
 def test_a_node_that_keeps_things_to_itself_is_found_out() -> None:
