@@ -56,7 +56,7 @@ class HostPerson(Person):
 
 
 class Hosts:
-    """The hosts of one test, on one switch. Addresses are 10.77.0.NUMBER, which no other network hears of."""
+    """The hosts of one test, on one switch, without a router. Their addresses are 10.77.0.NUMBER."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -101,8 +101,6 @@ class Hosts:
 
     def _address(self, host: str, number: int) -> None:
         _ip("-n", host, "address", "add", f"10.77.0.{number}/24", "dev", "cable")
-        # As on any network with a way out; this one leads nowhere.
-        _ip("-n", host, "route", "add", "default", "via", "10.77.0.254")
 
     def _namespace(self, name: str) -> str:
         full = self._full(name)

@@ -1,4 +1,7 @@
-"""Three hosts with network stacks of their own on one switch: cables that are pulled, addresses that change."""
+"""Three hosts with network stacks of their own on one switch: cables that are pulled, addresses that change.
+
+There is no router, so a node finds its own addresses by its interfaces, or nobody could join.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from quire.core.ticket import decode_link
 from tests.process import hosts as making
 from tests.process.harness import Lab, wait_until
 from tests.process.hosts import HostPerson, Hosts
@@ -46,6 +50,8 @@ def _say(person: HostPerson, *texts: str) -> None:
 
 def test_a_pulled_cable_only_delays(hosts: Hosts, three: list[HostPerson]) -> None:
     ann, bob, cai = three
+    link = decode_link(ann.ask("createInvite")["link"])
+    assert link.addresses == ["10.77.0.1:7700", "127.0.0.1:7700"]
     for person in three:  # each over the others' own addresses
         addresses = {name: person.peer(name)["address"] for name in NAMES if name != person.name}
         assert addresses == {

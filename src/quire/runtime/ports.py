@@ -3,8 +3,10 @@
 Owns: `ports.json` in the home folder. Must not know: what the sockets are for.
 """
 
+import fcntl
 import ipaddress
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EADDRINUSE
@@ -15,12 +17,16 @@ import msgspec
 
 from quire.core.address import HostPort, format_address
 from quire.errors import HomeError
+from quire.limits import MAX_ADDRESSES
 from quire.runtime.private_file import write_private
 
 Bound = TypeVar("Bound")
 
 DEFAULT_LISTEN = "0.0.0.0:0"
 DEFAULT_API = "127.0.0.1:0"
+
+#: Linux: the request for an interface's IPv4 address (netdevice(7)), and the bytes of its answer.
+_SIOCGIFADDR, _IFREQ_BYTES = 0x8915, 40
 
 
 class Ports(msgspec.Struct):
@@ -74,17 +80,22 @@ def bind_tcp(host: str, port: int) -> socket.socket:
 
 
 def reachable_at(bound: HostPort) -> tuple[str, ...]:
-    """Where peers can reach a socket bound to this address: for one bound to all, this machine's addresses."""
+    """Where peers can reach a socket bound to this address: for one bound to all, this machine's addresses.
+
+    Those are the one that packets to elsewhere leave from and loopback; on a network without a way out, all
+    that the interfaces have.
+    """
     host, port = bound
     if not ipaddress.ip_address(host).is_unspecified:
         return (format_address(host, port),)
     outward = _outward_address(host)
     loopback = "::1" if ":" in host else "127.0.0.1"
-    return tuple(format_address(at, port) for at in dict.fromkeys((outward, loopback)) if at)
+    others = [outward] if outward else _interface_addresses() if ":" not in host else []
+    return tuple(format_address(at, port) for at in dict.fromkeys((*others[: MAX_ADDRESSES - 1], loopback)))
 
 
 def _outward_address(unspecified: str) -> str:
-    """The address that packets to elsewhere would leave from. No packet is sent to find out."""
+    """The address that packets to elsewhere would leave from, or "". No packet is sent to find out."""
     family, elsewhere = (
         (socket.AF_INET6, "2001:db8::1") if ":" in unspecified else (socket.AF_INET, "192.0.2.1")
     )
@@ -94,3 +105,15 @@ def _outward_address(unspecified: str) -> str:
         except OSError:
             return ""
         return str(probe.getsockname()[0])
+
+
+def _interface_addresses() -> list[str]:
+    """The IPv4 addresses of the interfaces but loopback, where the system tells them as Linux does; else none."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _, name in socket.if_nameindex():
+            request = struct.pack(f"{_IFREQ_BYTES}s", name.encode())
+            with suppress(OSError):  # it has none
+                answer = fcntl.ioctl(probe, _SIOCGIFADDR, request)
+                found.append(socket.inet_ntoa(answer[20:24]))
+    return [address for address in found if not ipaddress.ip_address(address).is_loopback]
