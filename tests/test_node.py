@@ -105,6 +105,21 @@ def test_a_peer_whose_address_changes_is_followed(world: World, pair: tuple[Stat
     world.until(lambda: _same(alice, bob), most=5_000)
 
 
+def test_two_that_move_at_once_find_each_other_through_a_third(
+    world: World, pair: tuple[Station, Station]
+) -> None:
+    alice, bob = pair
+    carol = world.guest("carol", alice)
+    world.until(lambda: carol.connected() == bob.connected() == 2)
+    alice.move(("10.0.2.1", 4_000))
+    bob.move(("10.0.2.2", 4_000))
+    world.run(SILENCE_MS + 2 * REDIAL_MS)
+    assert alice.connected() == bob.connected() == 2
+    carol.down()
+    bob.ask("sendMessage", target="general", text="without carol")
+    world.until(lambda: alice.texts() == ["without carol"], most=5_000)
+
+
 def test_a_silent_peer_is_dialled_until_it_comes_back(world: World, pair: tuple[Station, Station]) -> None:
     alice, bob = pair
     bob.down()

@@ -39,10 +39,11 @@ def test_a_new_address_has_only_the_credit_that_it_sent_until_it_acknowledges() 
     assert route.room(1_200) == 30
     route.heard(AWAY, 100, False, 41)
     assert route.room(1_200) == 130
-    route.acked(39)
+    assert route.acked(39) is None
     assert not route.open
-    route.acked(40)
+    assert route.acked(40) == AWAY
     assert route.open
+    assert route.acked(41) is None  # told once
     assert route.room(1_200) == 1_200
 
 

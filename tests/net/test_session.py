@@ -27,6 +27,7 @@ from quire.net.notices import (
     Connected,
     Disconnected,
     Misbehaved,
+    Moved,
     SyncChanged,
 )
 from quire.sync.filter import bits_of
@@ -156,11 +157,15 @@ def test_a_new_address_gets_no_events_until_it_acknowledges() -> None:
     peer.wait(400)
     moved = peer.packets[start:]
     assert {address for _, address in moved} == {ELSEWHERE}
+    peer.notices()
     kinds = {kind for packet, _ in moved for kind, _ in wire.read_frames(packet.frames)}
     assert wire.PING in kinds
     assert wire.EVENTS not in kinds
     peer.say(wire.ack(moved[-1][0].counter, 0), address=ELSEWHERE)
     assert peer.frames(wire.EVENTS)
+    assert peer.notices() == [Moved(ELSEWHERE)]
+    peer.say(wire.ack(moved[-1][0].counter, 0), address=ELSEWHERE)
+    assert peer.notices() == []  # told once
 
 
 def test_an_old_packet_from_elsewhere_does_not_move_the_address() -> None:
@@ -170,6 +175,7 @@ def test_an_old_packet_from_elsewhere_does_not_move_the_address() -> None:
     peer.say(wire.hello("bloom"))
     peer.replay(late, ELSEWHERE)
     assert peer.session.status().address == HERE
+    assert not any(isinstance(notice, Moved) for notice in peer.notices())
 
 
 def test_malformed_frames_are_counted_and_then_the_peer_is_ignored() -> None:

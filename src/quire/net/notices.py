@@ -24,6 +24,13 @@ class Connected:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The connected peer is at this address now, and has proved it."""
+
+    address: Address
+
+
+@dataclass(frozen=True)
 class Disconnected:
     """Nothing was heard for SILENCE_MS."""
 
@@ -79,6 +86,7 @@ class Misbehaved:
 
 Notice = (
     Connected
+    | Moved
     | Disconnected
     | BlobsReceived
     | AddressesLearned

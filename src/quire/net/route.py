@@ -23,6 +23,7 @@ class Route:
         self._dialled: list[Address] = []
         self._credit: int | None = 0
         self._since = 0
+        self._moved = False
         self._greeted: Address | None = None
         self._greeted_at: dict[bool, int] = {}
 
@@ -61,6 +62,7 @@ class Route:
         # It echoed a cid that was only sent to these, so what is sent to them arrives.
         proven = address == self._greeted or address in self._dialled
         self._move(address, counter)
+        self._moved = False
         if proven:
             self._credit, self.probe = None, False
 
@@ -68,13 +70,20 @@ class Route:
         """A packet was accepted: the newest one tells where the peer is."""
         if newest and address != self.address:
             self._move(address, counter)
+            self._moved = True
         if self._credit is not None and address == self.address:
             self._credit += size
 
-    def acked(self, highest: int) -> None:
-        """The peer acknowledged this counter: what was sent since the last move arrives."""
-        if highest >= self._since:
-            self._credit = None
+    def acked(self, highest: int) -> Address | None:
+        """The peer acknowledged this counter: what was sent since the last move arrives.
+
+        Gives the address when that proves one to which it moved within a run, once.
+        """
+        if highest < self._since:
+            return None
+        self._credit = None
+        moved, self._moved = self._moved, False
+        return self.address if moved else None
 
     def room(self, most: int) -> int:
         """Bytes that one datagram may have now, at most `most`."""

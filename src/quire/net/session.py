@@ -42,6 +42,7 @@ from quire.net.notices import (
     Disconnected,
     LetterReceived,
     Misbehaved,
+    Moved,
     Notice,
     Refused,
     Status,
@@ -301,7 +302,8 @@ class Session:
         delivered, lost = self._flight.acked(highest, seen, now)
         self._outbox.delivered([ref for ref in delivered if isinstance(ref, Ref)], now)
         self._lost(lost)
-        self._route.acked(highest)
+        if (moved := self._route.acked(highest)) is not None:
+            self._notices.append(Moved(moved))
 
     def _take_sessionless(self, frames: bytes, now: int) -> None:
         if frames != wire.refused(Refusal.REMOVED):

@@ -41,6 +41,7 @@ from quire.net.notices import (
     Connected,
     FarApart,
     LetterReceived,
+    Moved,
     Notice,
     Refused,
     Status,
@@ -357,6 +358,8 @@ class Node:
             session.distance.defers = self._streams is not None
             self._reached(member, session_id, session, notice.address, now)
             self._greet(member, session_id, now)
+        elif isinstance(notice, Moved):
+            self._found_at(member, session_id, session, notice.address, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
             self._endpoint.send_letter(session_id, WHY)
         elif isinstance(notice, Refused) and member.kind not in (JOINING, *DOORS):
@@ -393,13 +396,19 @@ class Node:
     def _reached(
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
     ) -> None:
-        where = self._whereabouts.reached(member, session_id.peer, address, self.wall(now))
+        self._found_at(member, session_id, session, address, now)
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:
                 joining.hear_accepted(self._context(member, now))
-            if not session.restricted:
-                self._whereabouts.introduce(session_id, where)
+
+    def _found_at(
+        self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
+    ) -> None:
+        """Remember where a peer is, and tell the others if it is a member."""
+        where = self._whereabouts.reached(member, session_id.peer, address, self.wall(now))
+        if member.kind != JOINING and not session.restricted:
+            self._whereabouts.introduce(session_id, where)
 
     def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
         housemates = [m.device_key.public for m in self._known if m.space == member.space]
