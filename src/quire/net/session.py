@@ -364,11 +364,8 @@ class Session:
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         if room < 0:
             return False
-        urgent = (
-            self._ping
-            or self._route.probe
-            or (self._received.ack_at is not None and self._received.ack_at <= now)
-        )
+        overdue = self._received.ack_at is not None and self._received.ack_at <= now
+        urgent = self._ping or self._route.probe or overdue
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
