@@ -7,6 +7,7 @@ import pytest
 
 from quire.limits import (
     FAR_EVENTS,
+    FEW_LOGS,
     MAX_GREETING_STREAMS,
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
@@ -14,6 +15,7 @@ from quire.limits import (
     STREAM_RETRY_MS,
     STREAM_TURN_MS,
 )
+from quire.net.notices import Status
 from quire.net.streams import Call, HangUp
 from tests.node.world import Station, World
 
@@ -37,6 +39,11 @@ def write(station: Station, count: int, name: str = "m") -> None:
 def held(station: Station) -> int:
     member = station.home.store.memberships.all()[0]
     return station.home.store.index(member.account, member.space).whole().count
+
+
+def status(station: Station) -> Status:
+    (found,) = station.running.sessions(station.home.store.memberships.all()[0]).values()
+    return found
 
 
 def down_and_up(station: Station) -> None:
@@ -63,8 +70,11 @@ def test_what_is_far_apart_comes_over_a_stream(world: World, couple: tuple[Stati
     by_datagram = sum(len(data) for _, source, _, data in world.log if source == alice.address)
     assert world.streamed["alice"] > MANY * 100
     assert by_datagram < world.streamed["alice"] // 10
+    assert status(bob).bytes_in > MANY * 100
+    assert status(alice).bytes_out > MANY * 100
     world.run(2_000)
     assert not world.pipes.ends("alice"), "the stream is over when nothing more is to be asked"
+    assert status(bob).bytes_in > MANY * 100
 
 
 def test_whoever_has_more_calls_when_it_is_not_called(world: World, couple: tuple[Station, Station]) -> None:
@@ -77,13 +87,49 @@ def test_whoever_has_more_calls_when_it_is_not_called(world: World, couple: tupl
     assert world.streamed["alice"] > 100_000
 
 
-def test_few_come_by_datagrams(world: World) -> None:
+def test_what_was_lost_since_comes_by_datagrams(world: World) -> None:
     alice = world.founder()
     bob = world.guest("bob", alice)
     for station in (bob, alice):
         down_and_up(station)
+    world.run(10_000)
+    world.streamed.clear()
+    world.loss = 0.9
+    write(alice, 300)
+    world.run(1_000)
+    assert held(bob) < held(alice)
+    world.loss = 0.1
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    assert world.streamed == {}
+
+
+def test_what_differs_when_they_meet_comes_over_a_stream_with_little_beside_it(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    for station in (bob, alice):
+        down_and_up(station)
+    world.run(10_000)
     bob.down()
-    write(alice, FAR_EVENTS - 100)
+    write(alice, 100)
+    write(bob, 100, "bob's")
+    world.streamed.clear()
+    del world.log[:]
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 5_000)
+    sizes = alice.home.store.db.one("SELECT sum(length(sealed)) FROM blobs WHERE n > 10")
+    assert sizes is not None
+    carried = sum(world.streamed.values()) + sum(len(data) for _, _, _, data in world.log)
+    assert carried < 1.1 * sizes[0]
+
+
+def test_where_there_are_many_logs_sketches_come_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FEW_LOGS > 1
+    monkeypatch.setattr("quire.node.node.FEW_LOGS", 1)
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    bob.down()
+    down_and_up(alice)
+    write(alice, 100)
     bob.up(streams=True)
     world.until(lambda: held(bob) == held(alice), 20_000)
     assert world.streamed == {}

@@ -232,6 +232,9 @@ RUN_BYTES = 896 * 1024
 #: the other to open one, and how long none is opened after one that failed or brought nothing: twice as long each
 #: time, up to the second figure.
 FAR_EVENTS = 2_000
+#: Logs that are told of in as many bytes as two sketches take: with no more of them, whatever differs when a session
+#: begins is left to a stream.
+FEW_LOGS = 40
 STREAM_TURN_MS = 2_000
 STREAM_RETRY_MS = 1_000
 MAX_STREAM_RETRY_MS = 60_000

@@ -32,7 +32,7 @@ def told(theirs: int, ours: int = 5) -> Told:
 )
 def test_what_is_far_is_told(more: int, lacks: bool | None) -> None:
     ours = max(5, 5 - more)
-    case, distance = told(ours + more, ours), Distance()
+    case, distance = told(ours + more, ours), Distance(True)
     assert distance.look(case.strategy, case.index, 0) == ([] if lacks is None else [FarApart(lacks)])
     assert (distance.asks, distance.pushes) == (True, True), "nobody said that a stream would see to it"
     distance.defers = True
@@ -40,20 +40,34 @@ def test_what_is_far_is_told(more: int, lacks: bool | None) -> None:
 
 
 def test_it_is_looked_at_now_and_then() -> None:
-    case, distance = told(10 * FAR_EVENTS), Distance()
+    case, distance = told(10 * FAR_EVENTS), Distance(True)
     assert distance.look(case.strategy, case.index, 0)
     assert not distance.look(case.strategy, case.index, NUDGE_MS - 1)
     assert distance.look(case.strategy, case.index, NUDGE_MS)
 
 
 def test_a_stream_does_everything() -> None:
-    distance = Distance()
+    distance = Distance(True)
     distance.streams = True
     assert (distance.asks, distance.pushes) == (False, False)
 
 
 def test_nothing_was_heard_yet() -> None:
-    distance, strategy = Distance(), STRATEGIES["bloom"](KEY, Random(1).randbytes)
+    distance, strategy = Distance(True), STRATEGIES["bloom"](KEY, Random(1).randbytes)
     distance.defers = True
     assert distance.look(strategy, MemoryIndex(), 0) == []
     assert distance.asks
+
+
+@pytest.mark.parametrize("goes_first", [True, False])
+def test_at_first_any_difference_may_be_far(goes_first: bool) -> None:
+    """Even where both hold as many: then one of the two is to call."""
+    case, distance = told(5), Distance(goes_first)
+    distance.far = 0
+    distance.defers = True
+    assert distance.look(case.strategy, case.index, 0) == [FarApart(goes_first)]
+    assert (distance.asks, distance.pushes) == (not goes_first, goes_first)
+    distance.settle()
+    assert distance.asks
+    assert distance.pushes
+    assert distance.look(case.strategy, case.index, NUDGE_MS) == []

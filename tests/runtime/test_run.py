@@ -17,7 +17,7 @@ from quire.runtime.run import _Run, run_node
 from quire.transport.sockets import Sockets
 
 
-def _never(_: NodeInfo) -> NoReturn:
+def _never(_: NodeInfo, __: object) -> NoReturn:
     raise AssertionError("it ran")
 
 

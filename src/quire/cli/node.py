@@ -5,7 +5,7 @@ Owns: its options and what it prints. Must not know: how a node runs.
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from quire.cli.commands import option, take_options, take_unlocking, unlocking_o
 from quire.cli.tables import note
 from quire.cli.text import json_text
 from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN
+
+if TYPE_CHECKING:
+    from quire.api.host import Host
 
 _UP = """Run a node: sync with peers, serve the local API and the web page, until interrupted.
 
@@ -29,20 +32,20 @@ def up() -> Callable[..., None]:
         options = take_options(ctx, given)
         unlocking = take_unlocking(given)
 
-        def ready(node: runtime.NodeInfo) -> None:
+        def ready(node: runtime.NodeInfo, _host: "Host") -> None:
             page = f"http://{node.api}/#token={node.token}"
             if options.json:
                 print(json_text({"page": page, "api": node.api, "listen": node.listen, "pid": node.pid}))
             else:
                 print(f"Page:    {page}")
-                print(f"Listen:  {node.listen} (UDP)")
+                print(f"Listen:  {node.listen} (UDP and TCP)")
                 note("Press Ctrl-C to stop.")
             sys.stdout.flush()
 
         run_node(runtime.home_folder(options.home), ready=ready, unlocking=unlocking, **given)
 
     parameters = [
-        option("listen", DEFAULT_LISTEN, str, "--listen", "UDP address for peers.", "HOST:PORT"),
+        option("listen", DEFAULT_LISTEN, str, "--listen", "Address for peers, of UDP and TCP.", "HOST:PORT"),
         option("api", DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
         option("strategy", "sketch", str, "--strategy", "How to sync: sketch, bloom or full.", "NAME"),
         *unlocking_options(),

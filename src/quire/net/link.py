@@ -91,6 +91,11 @@ class Link:
         sealed = seal(self._key, nonce, payload, self._out_context)
         return nonce + self._door.mask(nonce, self._out_header) + sealed[NONCE_BYTES:]
 
+    @property
+    def goes_first(self) -> bool:
+        """True at one end of the two, where something has to be decided."""
+        return self._mine.public < self._other
+
     def greeting(self, nonce: bytes) -> bytes:
         """What a stream to the other device begins with: who calls whom, masked; `nonce` is 24 fresh random bytes."""
         return nonce + self._door.mask(nonce, self._out_header)

@@ -65,7 +65,7 @@ class SyncChanged:
 
 @dataclass(frozen=True)
 class FarApart:
-    """The peer holds more than we do by FAR_EVENTS or more (`lacks`: we lack them), or so many less."""
+    """One side holds more by so much that a stream should bring it; `lacks`: the peer, and we are to call it."""
 
     lacks: bool
 

@@ -103,7 +103,7 @@ class Session:
         self._notices: deque[Notice] = deque()
         self._connected = False
         self._in_sync: bool | None = None
-        self.distance = Distance()
+        self.distance = Distance(link.goes_first)
         self._heard: int | None = None
         self._active = now
         self._datagrams_in = self._bytes_in = 0
@@ -186,7 +186,7 @@ class Session:
 
     def set_streams(self, streams: bool, now: int) -> None:
         """Whether a stream brings what this session else would. Live events are pushed here all the same."""
-        self.distance.streams = streams
+        self.distance.set_streams(streams)
         self.nudge(now)
 
     def blame(self, reason: str, now: int) -> None:

@@ -102,6 +102,8 @@ class Streams:
         self._fetches: dict[_Whose, Fetch] = {}
         self._rests: dict[SessionId, _Rest] = {}
         self._far_since: dict[SessionId, int] = {}
+        #: Bytes that streams with a peer carried, in and out.
+        self._bytes: dict[SessionId, tuple[int, int]] = {}
         self._last = 0
         self._events: deque[Call | HangUp] = deque()
 
@@ -109,6 +111,13 @@ class Streams:
     def fetching(self) -> bool:
         """Whether something is being fetched."""
         return bool(self._fetches)
+
+    def carried_bytes(self, session_id: SessionId) -> tuple[int, int]:
+        """Bytes that came from a peer over streams, and that went to it, since this run began."""
+        taken, given = self._bytes.get(session_id, (0, 0))
+        number = self._by_session.get(session_id)
+        bulk = None if number is None else self._streams[number].bulk
+        return (taken, given) if bulk is None else (taken + bulk.bytes_in, given + bulk.bytes_out)
 
     def far_apart(self, session_id: SessionId, address: Address, lacks: bool, now: int) -> bool:
         """A peer holds more than we do by far (`lacks`), or far less; whether a stream will see to that.
@@ -267,10 +276,11 @@ class Streams:
                     self._carrier.take(stream.session_id, (), False, now)
 
     def _end(self, number: int, now: int) -> None:
-        stream = self._streams.pop(number)
         self._events.append(HangUp(number))
-        session_id = stream.session_id
-        if session_id is None:
+        session_id = self._streams[number].session_id
+        carried = None if session_id is None else self.carried_bytes(session_id)
+        stream = self._streams.pop(number)
+        if session_id is None or carried is None:
             return
         fetch = self._fetches.get(_whose(session_id))
         if fetch is not None and fetch.knows(number):
@@ -280,19 +290,21 @@ class Streams:
         if self._by_session.get(session_id) == number:
             del self._by_session[session_id]
             self._far_since.pop(session_id, None)
-            if stream.fresh:
-                self._rests.pop(session_id, None)
-            else:
-                self._rest(session_id, now)
+            self._remember(session_id, stream, carried, now)
             self._carrier.carried(session_id, False, now)
 
-    def _rest(self, session_id: SessionId, now: int) -> None:
-        """The last stream with a peer came to nothing: none for a while."""
-        if len(self._rests) > MAX_SESSIONS:
-            self._rests.clear()
-        before = self._rests.get(session_id)
-        length = STREAM_RETRY_MS if before is None else min(2 * before.length, MAX_STREAM_RETRY_MS)
-        self._rests[session_id] = _Rest(now + length, length)
+    def _remember(self, session_id: SessionId, stream: _Stream, carried: tuple[int, int], now: int) -> None:
+        """Keep what a stream carried; if it was called for nothing, rest for a while."""
+        for memory in (self._bytes, self._rests):
+            if len(memory) > MAX_SESSIONS:
+                memory.clear()
+        self._bytes[session_id] = carried
+        if stream.fresh:
+            self._rests.pop(session_id, None)
+        elif stream.calls:
+            before = self._rests.get(session_id)
+            length = STREAM_RETRY_MS if before is None else min(2 * before.length, MAX_STREAM_RETRY_MS)
+            self._rests[session_id] = _Rest(now + length, length)
 
 
 def _due(stream: _Stream) -> int:

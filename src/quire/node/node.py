@@ -30,6 +30,8 @@ from quire.handlers import incoming, joining
 from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
+    FAR_EVENTS,
+    FEW_LOGS,
     REDIAL_MS,
     TICK_MS,
 )
@@ -199,10 +201,17 @@ class Node:
         """Sync state of each peer that this identity has a session with, by public key."""
         mine = (member.raw_space_id, member.device_key.public)
         return {
-            to_text(session_id.peer): session.status()
+            to_text(session_id.peer): self._status(session_id, session)
             for session_id, session in self._endpoint.sessions()
             if (session_id.space_id, session_id.local) == mine
         }
+
+    def _status(self, session_id: SessionId, session: Session) -> Status:
+        status = session.status()
+        if self._streams is None:
+            return status
+        taken, given = self._streams.carried_bytes(session_id)
+        return status._replace(bytes_in=status.bytes_in + taken, bytes_out=status.bytes_out + given)
 
     def dropped(self) -> dict[str, int]:
         """Datagrams that belonged to no session, by reason."""
@@ -355,7 +364,7 @@ class Node:
         elif isinstance(notice, FarApart):
             self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
-            session.distance.defers = self._streams is not None
+            self._prepare(session_id, session)
             self._reached(member, session_id, session, notice.address, now)
             self._greet(member, session_id, now)
         elif isinstance(notice, Moved):
@@ -387,6 +396,13 @@ class Node:
         for session_id, session in self._endpoint.sessions():
             if session_id.space_id == space_id:
                 session.nudge(now)
+
+    def _prepare(self, session_id: SessionId, session: Session) -> None:
+        """Leave to a stream what a new session finds to differ: all of it, where few logs are to be told of."""
+        if self._streams is not None:
+            session.distance.defers = True
+            few = self.home.store.names.count_devices(self._members[session_id[:2]].space) <= FEW_LOGS
+            session.distance.far = 0 if few else FAR_EVENTS
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
         address = session.status().address

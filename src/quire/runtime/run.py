@@ -16,6 +16,7 @@ from typing import cast
 
 import uvicorn
 
+from quire.api.host import Host
 from quire.api.server import make_app
 from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import UserError
@@ -43,10 +44,10 @@ def run_node(
     listen: str,
     api: str,
     strategy: str,
-    ready: Callable[[NodeInfo], None],
+    ready: Callable[[NodeInfo, Host], None],
     unlocking: Unlocking = UNATTENDED,
 ) -> None:
-    """Run until SIGINT or SIGTERM; `ready` is called once everything listens.
+    """Run until SIGINT or SIGTERM; `ready` is called on the loop once everything listens, with what operations run on.
 
     Port 0 takes the port of the last run again where it is free. Raises HomeError when the home or a port
     cannot be had, UserError for an address or strategy that is none.
@@ -99,7 +100,7 @@ class _Run:
         self._host = RunningHost(node, self._pump, lambda: sockets.udp.unsent)
         self._spare = SpareTime(node.home, lambda: node.fetching)
 
-    async def run(self, ready: Callable[[NodeInfo], None]) -> None:
+    async def run(self, ready: Callable[[NodeInfo, Host], None]) -> None:
         loop = asyncio.get_running_loop()
         token = token_of(self._folder)
         app = make_app(self._host, token)
@@ -119,7 +120,7 @@ class _Run:
         self._spare.start()
         self._pump()
         try:
-            ready(self._announce(token))
+            ready(self._announce(token), self._host)
             await asyncio.wait(
                 {serving, asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED
             )

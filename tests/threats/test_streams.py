@@ -1,0 +1,196 @@
+"""Members who lie on streams, and strangers who record them: they cost time that is bounded, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quire.core.encoding import from_text
+from quire.limits import MAX_INTEGER, RUN_EVENTS, STREAM_IDLE_MS
+from quire.node.log_view import LogView
+from quire.sync.frontier import Blobs, Height, Logs, Want
+from tests.node.world import Station, World
+
+MANY = 6_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def write(station: Station, count: int) -> None:
+    for start in range(0, count, 1_000):
+        station.ask("sendMessages", target="general", texts=[f"m {start + n}" for n in range(1_000)])
+
+
+def held(station: Station) -> int:
+    member = station.home.store.memberships.all()[0]
+    return station.home.store.index(member.account, member.space).whole().count
+
+
+class Liar:
+    """Logs of a member that tells the truth unless told otherwise."""
+
+    def __init__(self, truth: Logs) -> None:
+        self._truth = truth
+        self.tell: Callable[[list[Height]], list[Height]] = lambda heights: heights
+        self.give: Callable[[Want, Blobs], Blobs] = lambda _, blobs: blobs
+        self.gave = 0
+
+    def heights(self) -> list[Height]:
+        return self.tell(self._truth.heights())
+
+    def run(self, want: Want) -> Blobs:
+        self.gave += 1
+        return self.give(want, self._truth.run(want))
+
+
+@pytest.fixture
+def liar(world: World) -> tuple[Station, Station, Liar]:
+    """Mallory, who holds all that alice wrote; bob, who was away meanwhile; and what mallory's streams say."""
+    alice = world.founder()
+    mallory = world.guest("mallory", alice)
+    bob = world.guest("bob", alice)
+    bob.down()
+    write(alice, MANY)
+    world.until(lambda: held(mallory) == held(alice))
+    mallory.down()
+    mallory.up(streams=True)
+    alice.down()
+    member = mallory.home.store.memberships.all()[0]
+    logs = Liar(LogView(mallory.home.store.logs(member.account, member.space)))
+    carrier: Any = mallory.running._streams._carrier  # type: ignore[union-attr]
+    carrier.logs_for = lambda _: logs
+    world.pipes.bytes_per_ms = 2_000
+    return alice, bob, logs
+
+
+def meet(world: World, bob: Station, duration: int) -> None:
+    bob.up(streams=True)
+    world.run(duration)
+
+
+def _garbage(_: Want, blobs: Blobs) -> Blobs:
+    return blobs._replace(groups=[(key, [bytes(len(blob)) for blob in those]) for key, those in blobs.groups])
+
+
+def _something_else(want: Want, blobs: Blobs) -> Blobs:
+    """The first events again and again, whatever was asked for."""
+    return Blobs([(key, those[:1] * len(those)) for key, those in blobs.groups], want.until, True)
+
+
+def _nothing_that_was_promised(want: Want, _: Blobs) -> Blobs:
+    return Blobs([], want.until, True)
+
+
+def _less(want: Want, blobs: Blobs) -> Blobs:
+    return Blobs([(key, those[1:]) for key, those in blobs.groups], want.until, True)
+
+
+@pytest.mark.parametrize("lie", [_garbage, _something_else, _nothing_that_was_promised, _less])
+def test_who_gives_something_else_than_it_was_asked_for_keeps_nobody_from_the_truth(
+    world: World, liar: tuple[Station, Station, Liar], lie: Callable[[Want, Blobs], Blobs]
+) -> None:
+    alice, bob, logs = liar
+    logs.give = lie
+    meet(world, bob, 5_000)
+    assert len(set(bob.texts())) == len(bob.texts())
+    alice.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 90_000)
+    assert bob.texts() == alice.texts()
+    assert logs.gave < 400, "asked again and again"
+
+
+def test_heights_beyond_all_bounds_cost_some_empty_answers(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    alice, bob, logs = liar
+    devices = [n.to_bytes(32, "big") for n in range(1, 300)]
+    logs.tell = lambda heights: [
+        *(height._replace(seq=MAX_INTEGER) for height in heights),
+        *(Height(device, MAX_INTEGER, bytes(8), 0) for device in devices),
+    ]
+    meet(world, bob, 10_000)
+    assert held(bob) == MANY + held_before(bob)
+    assert logs.gave < 10 * len(devices) + MANY // RUN_EVENTS * 4
+    alice.up(streams=True)
+    world.until(lambda: held(bob) == held(alice))
+
+
+def held_before(bob: Station) -> int:
+    return held(bob) - int(bob.home.store.db.all("SELECT count(*) FROM message_rows")[0][0])
+
+
+def test_who_answers_nothing_is_given_up(world: World, liar: tuple[Station, Station, Liar]) -> None:
+    alice, bob, logs = liar
+    logs.give = lambda want, _: Blobs([], want.after, False)
+    silent: list[int] = []
+    mallory = next(station for station in world.stations.values() if station.name == "mallory")
+    real = mallory.running.stream_to_send
+
+    def mute(number: int, now: int) -> bytes:
+        silent.append(now)
+        return real(number, now) if logs.gave == 0 else b""
+
+    mallory.running.stream_to_send = mute  # type: ignore[method-assign]
+    meet(world, bob, 2_000)
+    (first,) = world.pipes.ends("bob")
+    world.run(STREAM_IDLE_MS)
+    assert first not in world.pipes.ends("bob")
+    assert silent
+    alice.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 90_000)
+
+
+def test_what_was_recorded_on_a_stream_gets_nothing(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    """A stranger who has all that bob said, to the byte, is told no more than the handshake's second message."""
+    _, bob, logs = liar
+    mallory = next(station for station in world.stations.values() if station.name == "mallory")
+    heard: list[bytes] = []
+    real = mallory.running.receive_stream
+
+    def record(number: int, data: bytes, now: int) -> None:
+        heard.append(data)
+        real(number, data, now)
+
+    mallory.running.receive_stream = record  # type: ignore[method-assign]
+    meet(world, bob, 10_000)
+    assert held(bob) > MANY
+    gave = logs.gave
+    number = mallory.running.stream_called(world.now)
+    assert number is not None
+    real(number, b"".join(heard), world.now)
+    assert len(mallory.running.stream_to_send(number, world.now)) <= 50
+    assert logs.gave == gave
+    assert mallory.running.dropped()["unopened"] == 1
+
+
+def test_a_listener_learns_sizes_and_times(world: World, liar: tuple[Station, Station, Liar]) -> None:
+    _, bob, _ = liar
+    seen: list[bytes] = []
+    real = world.pipes.write
+
+    def tap(end: Any, data: bytes, arrives: int) -> None:
+        seen.append(data)
+        real(end, data, arrives)
+
+    world.pipes.write = tap  # type: ignore[method-assign]
+    meet(world, bob, 10_000)
+    said = b"".join(seen)
+    member = bob.home.store.memberships.all()[0]
+    assert len(said) > MANY * 200
+    secrets = [
+        b"m 17",
+        from_text(member.device),
+        from_text(member.space_id),
+        member.device.encode(),
+        b"general",
+    ]
+    sealed = [bytes(blob) for (blob,) in bob.home.store.db.all("SELECT sealed FROM blobs LIMIT 50")]
+    assert not [secret for secret in (*secrets, *sealed) if secret in said]
