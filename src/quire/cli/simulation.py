@@ -1,10 +1,12 @@
 """`quire sim run` and `quire sim list`: simulate a community, and show the verdict.
 
-Owns: its options and the summary. Must not know: how a simulation runs.
+Owns: its options, the summary, where pictures go. Must not know: how a simulation runs.
 """
 
 import inspect
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +14,15 @@ import typer
 
 from quire.cli.access import Options
 from quire.cli.commands import option, take_options, with_options
+from quire.cli.live import live_display
 from quire.cli.tables import console, note, table
 from quire.cli.text import json_text, plural
+from quire.errors import UserError
 from quire.runtime import keep_in_file
 
 if TYPE_CHECKING:
     from quire.sim.run import DeviceResult, Result
+    from quire.sim.witness import Witness
 
 _SIM = """Simulate a community on a bad network, and check that everyone ends with the same messages.
 
@@ -35,18 +40,18 @@ def sim() -> Callable[..., None]:
     """The command `sim run`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.runtime.soak import lived, pace, timed
         from quire.sim.device import home_key
-        from quire.sim.run import simulate
-        from quire.sim.scenario import DEFAULT
 
         options = take_options(ctx, given)
-        result = simulate(given["scenario"] or DEFAULT, given["seed"], given["keep"])
+        _check_files(given["picture"], given["timeline"])
+        result, cpu_ms = timed(lambda: _simulate(given, options.json))
         for device in result.devices if given["keep"] else []:
             keep_in_file(given["keep"] / device.device, home_key(given["seed"], device.device))
         if options.json:
             print(json_text(result))
         else:
-            _show(result)
+            _show(result, pace(lived(result), cpu_ms))
         if result.faults:
             raise typer.Exit(1)
 
@@ -55,6 +60,10 @@ def sim() -> Callable[..., None]:
         scenario,
         option("seed", 7, int, "--seed", "What the run follows from."),
         option("keep", None, Path | None, "--keep", "New folder to keep the homes and sim.db in.", "DIR"),
+        option(
+            "picture", None, Path | None, "--picture", "Draw convergence by device there, as SVG.", "FILE"
+        ),
+        option("timeline", None, Path | None, "--timeline", "Tell who had what when, as HTML.", "FILE"),
     ]
     return with_options(run, parameters, _SIM)
 
@@ -75,13 +84,50 @@ def scenarios() -> Callable[..., None]:
     return with_options(run, [], "Tell which scenarios there are.")
 
 
-def _show(result: "Result") -> None:
+def _simulate(given: dict[str, Any], quiet: bool) -> "Result":
+    """Run it, with a witness if anybody asks for what one notes."""
+    from quire.sim.run import simulate
+    from quire.sim.scenario import DEFAULT
+    from quire.sim.witness import Witness
+
+    name, seed = given["scenario"] or DEFAULT, given["seed"]
+    live = not quiet and sys.stderr.isatty()
+    if not (live or given["picture"] or given["timeline"]):
+        return simulate(name, seed, given["keep"], None)
+    witness = Witness()
+    with live_display(witness, f"{name}, seed {seed}") if live else nullcontext():
+        result = simulate(name, seed, given["keep"], witness)
+    _draw(name, seed, witness, given["picture"], given["timeline"])
+    return result
+
+
+def _draw(name: str, seed: int, witness: "Witness", picture: Path | None, page: Path | None) -> None:
+    from quire.sim.history import history
+    from quire.sim.picture import convergence
+    from quire.sim.timeline import timeline
+
+    told = history(name, seed, witness)
+    for path, drawn in ((picture, convergence), (page, timeline)):
+        if path is not None:
+            path.write_text(drawn(told), encoding="utf-8")
+            note(f"{path} is written.")
+
+
+def _check_files(*paths: Path | None) -> None:
+    """That files can be written there is found out before a run, not after."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UserError(f"{path} cannot be written: name a file in a folder that exists.")
+
+
+def _show(result: "Result", pace: float) -> None:
     rows = [_row(device) for device in result.devices]
     table(console(), _HEADINGS, rows, "No device was left running.")
     print(
         f"{plural(result.writes, 'write')} in {result.virtual_ms / 1000:.1f} s of simulated time"
         f" ({result.refused} refused, {result.interrupted} interrupted), fingerprint {result.fingerprint}"
     )
+    print(f"{pace:.1f} simulated device-hours per CPU-minute.")
     if result.rounds is not None:
         print(
             f"Settled {plural(result.rounds, 'round')} after the faults stopped, of at most {result.most_rounds}."

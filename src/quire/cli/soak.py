@@ -26,7 +26,6 @@ _SOAK = """Simulate with many seeds, on all cores, and tell which failed.
 Ends after --minutes, or after --seeds seeds of each scenario."""
 
 _HEADINGS = ["SCENARIO", "RUNS", "FAILED", "SETTLED, MEDIAN", "LONGEST", "DEVICE-HOURS / CPU-MINUTE"]
-_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[SCENARIO]...", help="All, if none is named.")]
 
@@ -101,5 +100,6 @@ def _row(name: str, runs: "list[Outcome]") -> list[Any]:
 
 
 def _pace(runs: "list[Outcome]") -> float:
-    lived = sum(run.lived_ms for run in runs) / _HOUR_MS
-    return lived / max(sum(run.cpu_ms for run in runs) / _MINUTE_MS, 1e-9)
+    from quire.runtime.soak import pace
+
+    return pace(sum(run.lived_ms for run in runs), sum(run.cpu_ms for run in runs))

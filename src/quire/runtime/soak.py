@@ -4,14 +4,18 @@ Owns: the processes, and the clock that ends it. Must not know: how a run is jud
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import count, islice
 from multiprocessing import get_context
+from typing import TypeVar
 
 import msgspec
 
 from quire.sim.run import Result, simulate
+
+_T = TypeVar("_T")
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 
 
 class Outcome(msgspec.Struct):
@@ -49,17 +53,27 @@ def pairs(scenarios: Sequence[str], first: int, seeds: int) -> Iterator[tuple[st
     return ((name, seed) for seed in numbers for name in scenarios)
 
 
+def timed(work: Callable[[], _T]) -> tuple[_T, int]:
+    """What some work gives, and the CPU time (ms) that it took."""
+    begun = time.process_time()
+    done = work()
+    return done, round((time.process_time() - begun) * 1_000)
+
+
+def pace(lived_ms: int, cpu_ms: int) -> float:
+    """Simulated device-hours per CPU-minute, of devices that lived so long together."""
+    return lived_ms / _HOUR_MS / max(cpu_ms / _MINUTE_MS, 1e-9)
+
+
+def lived(result: Result) -> int:
+    """The virtual time (ms) that the devices of a run lived, together."""
+    return result.virtual_ms * len(result.devices)
+
+
 def _in_order(done: Iterable[Future[Outcome]]) -> list[Outcome]:
     return sorted((future.result() for future in done), key=lambda one: (one.seed, one.scenario))
 
 
 def _run(scenario: str, seed: int) -> Outcome:
-    begun = time.process_time()
-    return _outcome(simulate(scenario, seed), round((time.process_time() - begun) * 1_000))
-
-
-def _outcome(result: Result, cpu_ms: int) -> Outcome:
-    lived = result.virtual_ms * len(result.devices)
-    return Outcome(
-        result.scenario, result.seed, result.faults, result.replay, result.settled_ms, cpu_ms, lived
-    )
+    result, cpu_ms = timed(lambda: simulate(scenario, seed))
+    return Outcome(scenario, seed, result.faults, result.replay, result.settled_ms, cpu_ms, lived(result))

@@ -50,7 +50,7 @@ class Device:
         self._node: Node | None = None
         self._steady = 0
         self._statements_left = 0
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def running(self) -> bool:

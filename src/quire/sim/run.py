@@ -17,6 +17,7 @@ from quire.sim.device import Device
 from quire.sim.entitled import work_out
 from quire.sim.ground import GroundTruth
 from quire.sim.scenario import DEFAULT, Scenario, load
+from quire.sim.witness import Witness
 from quire.sim.workload import write_plan
 from quire.sim.world import World
 
@@ -64,8 +65,12 @@ class Result(msgspec.Struct):
         return f"quire sim run {self.scenario} --seed {self.seed}"
 
 
-def simulate(name: str = DEFAULT, seed: int = 7, keep: Path | None = None) -> Result:
+def simulate(
+    name: str = DEFAULT, seed: int = 7, keep: Path | None = None, witness: Witness | None = None
+) -> Result:
     """Run a scenario by name; with `keep`, leave `sim.db` and each device's home in that folder.
+
+    A `witness` notes what happens; it changes nothing about the run.
 
     Raises UserError when there is no such scenario, or the folder is in use.
     """
@@ -74,17 +79,29 @@ def simulate(name: str = DEFAULT, seed: int = 7, keep: Path | None = None) -> Re
         if keep.exists() and any(keep.iterdir()):
             raise UserError(f"{keep} is not empty. Name a new folder to keep the simulation in.")
         keep.mkdir(parents=True, exist_ok=True)
-        return run_scenario(name, scenario, seed, keep, keep / "sim.db")
+        return run_scenario(name, scenario, seed, keep, keep / "sim.db", witness)
     with tempfile.TemporaryDirectory(prefix="quire-sim-") as folder:
-        return run_scenario(name, scenario, seed, Path(folder), ":memory:")
+        return run_scenario(name, scenario, seed, Path(folder), ":memory:", witness)
 
 
-def run_scenario(name: str, scenario: Scenario, seed: int, folder: Path, ground_path: Path | str) -> Result:
+def run_scenario(
+    name: str,
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    ground_path: Path | str,
+    witness: Witness | None = None,
+) -> Result:
     """Run a scenario with its devices' homes in `folder`."""
     ground = GroundTruth(ground_path)
     run = _Run(scenario, seed, folder, ground)
+    if witness is not None:
+        witness.begin(run.world.last_step, scenario.settle_s * 1_000)
+        run.world.watch = witness.look
     try:
         faults = run.to_the_end()
+        if witness is not None:
+            witness.end(ground, run.world.now)
         return run.result(name, seed, faults)
     finally:
         run.world.stop()

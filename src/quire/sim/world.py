@@ -47,6 +47,8 @@ class World:
         self._next = 0
         self._links: people.Links = {}
         self._crash_of: dict[str, int] = {}
+        #: Called with each device that has just acted, and the time (ms).
+        self.watch: Callable[[Device, int], None] | None = None
 
     @property
     def last_step(self) -> int:
@@ -105,6 +107,8 @@ class World:
         with self._mortal(device):
             for data, target in device.pump(self.now):
                 self.network.send(data, device.name, device.address, target, self.now)
+        if self.watch is not None and device.running:
+            self.watch(device, self.now)
 
     @contextmanager
     def _mortal(self, device: Device) -> Iterator[None]:
