@@ -17,10 +17,10 @@ BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test fast slow check format bench sim maelstrom chromium iproute clean
+.PHONY: help up test fast slow check format bench sim sim-report maelstrom chromium iproute clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(RUN_READY) ## Run a node and its web app, making a home if there is none (ARGS="..." is passed on)
 	@$(BIN)/quire up $(ARGS)
@@ -50,6 +50,9 @@ bench: $(DEV_READY) ## Measure (ARGS="..." is passed on)
 
 sim: $(RUN_READY) ## Simulate a community on a bad network; the same SEED gives the same run
 	@$(BIN)/quire sim run --seed $(SEED) $(ARGS)
+
+sim-report: $(DEV_READY) ## Measure convergence by peers, loss and strategy, and write it into docs/simulation.md
+	@$(BIN)/python -m bench.sim_report $(ARGS)
 
 maelstrom: $(DEV_READY) ## Let Maelstrom judge the nodes, if it is there (MAELSTROM=folder; ARGS="..." is passed on)
 	@$(BIN)/python -m tests.maelstrom.run $(ARGS)

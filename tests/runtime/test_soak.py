@@ -1,6 +1,7 @@
 from itertools import islice
 
-from quire.runtime.soak import Outcome, pairs, soak
+from quire.runtime.soak import Outcome, lived, pace, pairs, soak, timed
+from quire.sim.run import simulate
 
 
 def test_every_scenario_is_run_by_one_seed_after_the_other() -> None:
@@ -21,3 +22,11 @@ def test_what_has_begun_when_the_time_is_over_is_finished() -> None:
     outcomes = list(soak(["two-peers"], 5, 0, 0, 2))
     assert sorted(one.seed for one in outcomes) == [5, 6]
     assert all(isinstance(one, Outcome) and one.cpu_ms > 0 and one.lived_ms > 0 for one in outcomes)
+
+
+def test_the_pace_is_device_hours_for_each_cpu_minute() -> None:
+    assert pace(2 * 3_600_000, 30_000) == 4.0
+    assert pace(0, 0) == 0.0
+    result, cpu_ms = timed(lambda: simulate("two-peers", 1))
+    assert lived(result) == 2 * result.virtual_ms
+    assert cpu_ms > 0

@@ -139,8 +139,10 @@ def test_filter_and_zoom(page: Page, told: History) -> None:
 @pytest.mark.browser
 def test_dragging_over_the_lanes_zooms(page: Page) -> None:
     before = page.locator("text.tick").all_text_contents()
-    page.mouse.move(500, 150)
+    box = page.locator("#lanes").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 500, box["y"] + 50)
     page.mouse.down()
-    page.mouse.move(700, 160, steps=4)
+    page.mouse.move(box["x"] + 700, box["y"] + 60, steps=4)
     page.mouse.up()
     assert page.locator("text.tick").all_text_contents() != before

@@ -9,7 +9,7 @@
   const LANE = history.lanes.length > 24 ? 22 : 38;
   const place = new Map(history.lanes.map((lane, n) => [lane.device, n]));
   let from = 0, to = history.end_ms, chosen = null, pinned = null, dragged = null;
-  let shown = history.writes;
+  let shown = history.writes, wide = 640;
 
   const svg = (parent, name, attributes, words) => {
     const made = document.createElementNS(NS, name);
@@ -26,8 +26,7 @@
     return made;
   };
   const seconds = (ms) => (ms / 1000).toFixed(ms < 9950 ? 2 : 1) + " s";
-  const x = (ms) => LEFT + (ms - from) / (to - from) * (width() - LEFT - RIGHT);
-  const width = () => Math.max(640, stage.parentElement.clientWidth);
+  const x = (ms) => LEFT + (ms - from) / (to - from) * (wide - LEFT - RIGHT);
   const top = (device) => TOP + place.get(device) * LANE;
   const inside = (start, end) => end >= from && start <= to;
 
@@ -36,8 +35,9 @@
   function draw() {
     const height = TOP + history.lanes.length * LANE + 6;
     stage.replaceChildren();
-    stage.setAttribute("viewBox", `0 0 ${width()} ${height}`);
-    stage.style.width = width() + "px";
+    wide = Math.max(640, stage.parentElement.clientWidth);
+    stage.setAttribute("viewBox", `0 0 ${wide} ${height}`);
+    stage.style.width = wide + "px";
     stage.style.height = height + "px";
     history.lanes.forEach(drawLane);
     history.bands.forEach(drawBand);
@@ -50,7 +50,7 @@
   }
 
   function drawAxis(height) {
-    const room = Math.max(2, Math.floor((width() - LEFT) / 90));
+    const room = Math.max(2, Math.floor((wide - LEFT) / 90));
     const least = (to - from) / room;
     const power = 10 ** Math.floor(Math.log10(least));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least);
@@ -68,7 +68,7 @@
     svg(stage, "text", { x: 10, y: y + (LANE > 30 ? 16 : 14) }).textContent = lane.device;
     const people = svg(stage, "text", LANE > 30 ? { class: "who", x: 10, y: y + 30 } : { class: "who", x: 76, y: y + 14 }, lane.people.join(", "));
     people.prepend(clip(lane.people.join(", "), LANE > 30 ? 22 : 11));
-    svg(stage, "path", { class: "base", d: `M0 ${y + LANE - 1.5}H${width()}` });
+    svg(stage, "path", { class: "base", d: `M0 ${y + LANE - 1.5}H${wide}` });
     area(lane, y, foot);
     const since = lane.since_ms === null ? history.end_ms : lane.since_ms;
     rect("absent", 0, since, y, LANE - 3, lane.device + " is in no space yet");
@@ -233,9 +233,9 @@
   }
 
   function zoom(start, end) {
-    const wide = Math.max(20, Math.min(history.end_ms, end - start));
-    from = Math.max(0, Math.min(start, history.end_ms - wide));
-    to = from + wide;
+    const span = Math.max(20, Math.min(history.end_ms, end - start));
+    from = Math.max(0, Math.min(start, history.end_ms - span));
+    to = from + span;
     filter();
   }
 
@@ -243,7 +243,7 @@
   const shift = (share) => zoom(from + (to - from) * share, to + (to - from) * share);
   const time = (event) => {
     const box = stage.getBoundingClientRect();
-    return from + (event.clientX - box.left - LEFT) / (width() - LEFT - RIGHT) * (to - from);
+    return from + (event.clientX - box.left - LEFT) / (wide - LEFT - RIGHT) * (to - from);
   };
 
   function near(event) {
