@@ -3,14 +3,14 @@ from io import StringIO
 from rich.console import Console
 
 from quire.cli.live import MOST_LINES, live_display, progress
-from quire.sim.witness import Held, Witness
+from quire.sim.witness import Witness
 
 
 def witness(devices: int, now: int) -> Witness:
     made = Witness()
     made.begin(20_000, 10_000)
     made.now = now
-    made.held = {f"device{n + 1}": [Held(1, "a", str(e)) for e in range(n + 1)] for n in range(devices)}
+    made.arrived = {f"device{n + 1}": n + 1 for n in range(devices)}
     return made
 
 

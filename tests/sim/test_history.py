@@ -76,13 +76,27 @@ def test_what_lasts_is_a_band() -> None:
     assert bands[1].sides == groups
 
 
+def test_a_disk_is_bad_until_it_is_mended() -> None:
+    made = of(
+        (SimEvent(1, 100, "device1", "disk", {"full": True, "failing": 0.0}), None),
+        (SimEvent(2, 200, "device1", "disk", {"full": False, "failing": 0.0}), None),
+        (SimEvent(3, 300, "device2", "tear", {"after_writes": 0}), SimEvent(8, 310, "device2", CRASHED, {})),
+        (SimEvent(4, 400, "device2", "restart", {"host": "10.0.0.2"}), None),
+    )
+    assert [(band.kind, band.device, band.start_ms, band.end_ms) for band in made.bands] == [
+        ("bad disk", "device1", 100, 200),
+        ("down", "device2", 310, 400),
+    ]
+    assert made.marks == []
+
+
 def test_removals_are_bands_and_other_things_marks() -> None:
     person = {"device": "device2", "space": "commons"}
     made = of(
         (SimEvent(1, 100, "ben", "join", person), SimEvent(7, 120, "ben", DONE, {})),
         (SimEvent(2, 200, "device1", "clock", {"ahead_ms": -5_000}), None),
         (SimEvent(3, 300, "ben", "write", WRITE), SimEvent(8, 300, "ben", REFUSED, {"words": "no key"})),
-        (SimEvent(4, 400, "device2", "tremble", {}), None),
+        (SimEvent(4, 400, "device2", "lie", {"how": "forge"}), None),
         (SimEvent(5, 500, "ada", "remove", WRITE | {"who": "ben"}), SimEvent(9, 510, "ada", DONE, {})),
     )
     assert [(band.kind, band.device, band.start_ms, band.end_ms) for band in made.bands] == [
@@ -92,10 +106,11 @@ def test_removals_are_bands_and_other_things_marks() -> None:
         ("join", "device2", 120),
         ("clock", "device1", 200),
         ("refused", "device1", 300),
-        ("tremble", "device2", 400),
+        ("lie", "device2", 400),
         ("remove", "device1", 510),
     ]
     assert "no key" in made.marks[2].words
+    assert made.marks[3].words == "device2: lie forge"
 
 
 def test_every_fault_of_a_run_is_told(told: History) -> None:

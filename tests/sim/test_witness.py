@@ -27,3 +27,11 @@ def test_it_looks_at_what_was_committed_before_a_crash_too(witnessed: tuple[Resu
         if event.action == "write" and outcome is not None and event.detail["device"] in crashed:
             held = {one.event_id for one in witness.held[event.detail["device"]]}
             assert held.issuperset(outcome.detail.get("event_ids", []))
+
+
+def test_one_that_is_not_thorough_counts_only() -> None:
+    witness = Witness(thorough=False)
+    result = simulate("two-peers", 3, None, witness)
+    assert witness.held == {}
+    assert witness.arrived.keys() == {device.device for device in result.devices}
+    assert all(witness.arrived[device.device] >= device.events for device in result.devices)

@@ -37,7 +37,7 @@ def progress(witness: "Witness", title: str) -> "Table":
     from rich.table import Table
 
     # Another thread fills it meanwhile: a copy is whole.
-    held = {device: len(events) for device, events in list(witness.held.items())}
+    held = dict(witness.arrived)
     most = max([1, *held.values()])
     planned, now = witness.planned_ms / 1000, witness.now / 1000
     settling = witness.now > witness.planned_ms > 0

@@ -92,12 +92,14 @@ def _simulate(given: dict[str, Any], quiet: bool) -> "Result":
 
     name, seed = given["scenario"] or DEFAULT, given["seed"]
     live = not quiet and sys.stderr.isatty()
-    if not (live or given["picture"] or given["timeline"]):
+    drawn = bool(given["picture"] or given["timeline"])
+    if not (live or drawn):
         return simulate(name, seed, given["keep"], None)
-    witness = Witness()
+    witness = Witness(thorough=drawn)
     with live_display(witness, f"{name}, seed {seed}") if live else nullcontext():
         result = simulate(name, seed, given["keep"], witness)
-    _draw(name, seed, witness, given["picture"], given["timeline"])
+    if drawn:
+        _draw(name, seed, witness, given["picture"], given["timeline"])
     return result
 
 

@@ -40,6 +40,8 @@ class Device:
         self.host = host
         self.ahead = 0
         self.due = 0
+        #: The newest arrival that the node has told of.
+        self.cursor = 0
         self.troubles: list[str] = []
         self.crashes = 0
         self._folder = folder
@@ -67,6 +69,11 @@ class Device:
     def home(self) -> Home:
         """The running node's home."""
         return self.node.home
+
+    @property
+    def database(self) -> Path:
+        """The file that it keeps everything in."""
+        return self._folder / "quire.db"
 
     @property
     def address(self) -> HostPort:
@@ -108,6 +115,7 @@ class Device:
             if isinstance(event, Trouble):
                 self.troubles.append(event.text)
             elif isinstance(event, Arrived):
+                self.cursor = event.cursor
                 node.home.search.step()
         self.due = max(now, node.next_timer() - self._steady)
         return out

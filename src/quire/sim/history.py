@@ -12,7 +12,12 @@ from quire.sim.ground import CRASHED, DONE, REFUSED, SimEvent
 from quire.sim.witness import Held, Witness
 
 #: Actions of a device that last until another one, and what they are called meanwhile.
-_LASTING = {"offline": ("online", "offline"), "crash": ("restart", "down")}
+_LASTING = {
+    "offline": ("online", "offline"),
+    "crash": ("restart", "down"),
+    "tear": ("restart", "down"),
+    "disk": ("disk", "bad disk"),
+}
 #: Actions of the network that last until it heals, or until something else takes their place.
 _DIVIDING = ("partition", "silence")
 #: Rows of the plan that are no news, or are told of elsewhere.
@@ -123,7 +128,8 @@ def _bands(plan: list[SimEvent], outcomes: dict[int, SimEvent], end_ms: int) -> 
     bands = [*_divided(plan, end_ms)]
     for place, event in enumerate(plan):
         outcome = outcomes.get(event.n)
-        if event.action in _LASTING:
+        mended = event.action == "disk" and not any(event.detail.values())
+        if event.action in _LASTING and not mended:
             end, kind = _LASTING[event.action]
             begun = outcome.at_ms if outcome is not None and outcome.action == CRASHED else event.at_ms
             ended = _next(plan[place + 1 :], end, event.actor, end_ms)
@@ -164,7 +170,7 @@ def _marks(plan: list[SimEvent], outcomes: dict[int, SimEvent]) -> list[Mark]:
         outcome = outcomes.get(event.n)
         told = "" if outcome is None else outcome.detail.get("words", "")
         device = event.detail.get("device", "" if event.actor == "network" else event.actor)
-        if outcome is not None and outcome.action in (REFUSED, CRASHED) and event.action != "crash":
+        if outcome is not None and outcome.action in (REFUSED, CRASHED) and event.action not in _LASTING:
             why = f"was refused: {told}" if outcome.action == REFUSED else "was cut off by a crash"
             words = f"{event.actor}: {event.action} {why}"
             marks.append(Mark(outcome.action, device, outcome.at_ms, words))
@@ -178,7 +184,8 @@ def _marks(plan: list[SimEvent], outcomes: dict[int, SimEvent]) -> list[Mark]:
         elif (
             event.action not in (*_UNTOLD, *_LASTING, *_DIVIDING, "shield") and "until_ms" not in event.detail
         ):
-            marks.append(Mark(event.action, device, event.at_ms, f"{device}: {event.action}"))
+            words = f"{device}: {event.action} {event.detail.get('how', '')}".rstrip()
+            marks.append(Mark(event.action, device, event.at_ms, words))
     return sorted(marks, key=lambda mark: mark.at_ms)
 
 

@@ -1,10 +1,14 @@
 """The witness: when each device first held each event, noted while a simulation runs.
 
-Owns: the notes. Must not know: what was to happen, who is right, how notes are shown. It reads and changes
-nothing, so that a run is the same with and without it.
+Owns: the notes. Must not know: what was to happen, who is right, how notes are shown. It reads through connections
+of its own and changes nothing, not even what a device's disk is asked for: a run is the same with and without it.
 """
 
-from typing import NamedTuple
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
 
 from quire.sim.device import Device
 from quire.sim.ground import GroundTruth, SimEvent
@@ -26,11 +30,16 @@ class Held(NamedTuple):
 
 
 class Witness:
-    """Give `look` to a World as its `watch`. Other threads may read the numbers at any time."""
+    """Give `look` to a World as its `watch`. Other threads may read the numbers at any time.
 
-    def __init__(self) -> None:
+    Only one that is `thorough` notes each event; others know how much has arrived.
+    """
+
+    def __init__(self, thorough: bool = True) -> None:
         #: By device, in order of time.
         self.held: dict[str, list[Held]] = {}
+        #: Arrivals at each device, its own log's among them.
+        self.arrived: dict[str, int] = {}
         #: Virtual time (ms), and when the last planned thing happens and the run is given up.
         self.now = 0
         self.planned_ms = 0
@@ -38,6 +47,8 @@ class Witness:
         #: What was to happen and what came of it (by number), once the run has ended.
         self.plan: list[SimEvent] = []
         self.outcomes: dict[int, SimEvent] = {}
+        self._thorough = thorough
+        self._looked: dict[str, tuple[int, int]] = {}
         self._seen: set[tuple[str, str]] = set()
         self._cursors: dict[str, int] = {}
 
@@ -48,11 +59,19 @@ class Witness:
     def look(self, device: Device, now: int) -> None:
         """Note what a running device has come to hold since the last look."""
         self.now = now
-        held = self.held.setdefault(device.name, [])
-        for cursor, identity, event_id in device.home.store.db.all(
-            _ARRIVED, (self._cursors.get(device.name, 0),)
-        ):
-            self._cursors[device.name] = cursor
+        self.arrived[device.name] = device.cursor
+        # What was committed just before a crash is told by no node.
+        state = device.crashes, device.cursor
+        if self._thorough and self._looked.get(device.name) != state:
+            self._looked[device.name] = state
+            self._note(device.name, device.database, now)
+
+    def _note(self, name: str, database: Path, now: int) -> None:
+        held = self.held.setdefault(name, [])
+        with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            rows: Any = connection.execute(_ARRIVED, (self._cursors.get(name, 0),)).fetchall()
+        for cursor, identity, event_id in rows:
+            self._cursors[name] = cursor
             if (identity, event_id) not in self._seen:
                 self._seen.add((identity, event_id))
                 held.append(Held(now, identity, event_id))
