@@ -1,3 +1,9 @@
+from pathlib import Path
+
+from quire.events.context import Context
+from quire.handlers import identity, space
+from quire.sim.device import Device
+from quire.sim.ground import GroundTruth
 from quire.sim.run import Result, simulate
 from quire.sim.witness import Witness
 
@@ -35,3 +41,16 @@ def test_one_that_is_not_thorough_counts_only() -> None:
     assert witness.held == {}
     assert witness.arrived.keys() == {device.device for device in result.devices}
     assert all(witness.arrived[device.device] >= device.events for device in result.devices)
+
+
+def test_what_no_node_told_of_is_noted_at_the_end(tmp_path: Path) -> None:
+    device = Device("device1", tmp_path / "device1", "10.0.0.1", 1, "bloom")
+    device.start(0)
+    ctx = Context(device.home, device.wall(0))
+    identity.create(ctx, "ada")
+    space.create(Context(device.home, device.wall(0), 1), "commons")
+    witness, ground = Witness(), GroundTruth()
+    witness.end(ground, [device], 700)
+    assert {one.at_ms for one in witness.held["device1"]} == {700}
+    device.stop()
+    ground.close()

@@ -133,7 +133,7 @@ def _bands(plan: list[SimEvent], outcomes: dict[int, SimEvent], end_ms: int) -> 
             end, kind = _LASTING[event.action]
             begun = outcome.at_ms if outcome is not None and outcome.action == CRASHED else event.at_ms
             ended = _next(plan[place + 1 :], end, event.actor, end_ms)
-            bands.append(Band(kind, event.actor, begun, max(begun, ended), f"{event.actor} is {kind}"))
+            bands.append(Band(kind, event.actor, begun, max(begun, ended), f"{event.actor}: {kind}"))
         elif "until_ms" in event.detail:
             device = event.detail.get("device", event.actor)
             until = min(end_ms, event.detail["until_ms"])

@@ -101,7 +101,7 @@ def run_scenario(
     try:
         faults = run.to_the_end()
         if witness is not None:
-            witness.end(ground, run.world.now)
+            witness.end(ground, run.world.devices.values(), run.world.now)
         return run.result(name, seed, faults)
     finally:
         run.world.stop()

@@ -4,6 +4,7 @@ Owns: the notes. Must not know: what was to happen, who is right, how notes are 
 of its own and changes nothing, not even what a device's disk is asked for: a run is the same with and without it.
 """
 
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,8 +61,11 @@ class Witness:
         """Note what a running device has come to hold since the last look."""
         self.now = now
         self.arrived[device.name] = device.cursor
-        # What was committed just before a crash is told by no node.
+        # What was committed just before a crash is told by no node; and what came after may count from earlier on.
         state = device.crashes, device.cursor
+        crashes, _ = self._looked.get(device.name, state)
+        if crashes != device.crashes:
+            self._cursors.pop(device.name, None)
         if self._thorough and self._looked.get(device.name) != state:
             self._looked[device.name] = state
             self._note(device.name, device.database, now)
@@ -76,7 +80,9 @@ class Witness:
                 self._seen.add((identity, event_id))
                 held.append(Held(now, identity, event_id))
 
-    def end(self, ground: GroundTruth, now: int) -> None:
-        """The run has ended."""
+    def end(self, ground: GroundTruth, devices: Iterable[Device], now: int) -> None:
+        """The run has ended. What no node came to tell of is noted now, and not before."""
         self.now = now
+        for device in devices if self._thorough else ():
+            self._note(device.name, device.database, now)
         self.plan, self.outcomes = ground.plan(), ground.outcomes()
