@@ -89,6 +89,29 @@ def test_a_store_that_cannot_be_read_makes_no_storm(
     world.until(lambda: len(alice.texts()) == 2, most=30_000)
 
 
+def test_what_was_written_is_acknowledged_and_pushed_later_when_it_cannot_be_read_again(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    with monkeypatch.context() as patch:
+        patch.setattr(alice.home.store.blobs, "arrivals_by_own_devices", _fail(apsw.IOError("no disk")))
+        alice.ask("sendMessage", target="general", text="kept")
+        assert "cannot be read" in alice.running.trouble
+    world.until(lambda: bob.texts() == ["kept"], most=5_000)
+
+
+def test_changes_of_membership_are_acted_on_after_a_failed_read(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = pair
+    with monkeypatch.context() as patch:
+        patch.setattr(node_module, "open_invites", _fail(apsw.IOError("no disk")))
+        alice.ask("removeMember", name="bob")
+        assert "cannot be read" in alice.running.trouble
+        assert alice.connected() == 1
+    world.until(lambda: alice.connected() == 0, most=5_000)
+
+
 def test_jobs_that_fail_are_tried_at_the_next_tick(
     world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
 ) -> None:

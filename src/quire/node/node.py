@@ -173,29 +173,12 @@ class Node:
         return self._streams is not None and self._streams.fetching
 
     def committed(self, now: int) -> None:
-        """After a commit by anyone: push what this node's identities wrote, and tell of what arrived."""
-        self._join_spaces()
-        moved, self.home.moved = self.home.moved, {}
-        if moved:
-            self._note_invites(now)
-        for space in moved:
-            self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
-        if moved and self._streams is not None:
-            self._streams.standing_changed(now)
-        start = self._cursor
-        fresh: dict[tuple[int, int], list[bytes]] = {}
-        rows = self.home.store.blobs.arrivals_by_own_devices(start)
-        for account, space, event_id in rows:
-            fresh.setdefault((account, space), []).append(from_text(event_id))
-        self._cursor = self.home.store.blobs.last_cursor()
-        for member in self._known:
-            ids = fresh.get((member.account, member.space), [])
-            for page in range(0, len(ids), ARRIVALS_PAGE):
-                self._endpoint.push(
-                    member.raw_space_id, member.device_key.public, ids[page : page + ARRIVALS_PAGE], now
-                )
-        if self._cursor > start:
-            self._events.append(Arrived(self._cursor))
+        """After a commit by anyone: push what this node's identities wrote, and tell of what arrived.
+
+        What cannot be done now, for the store cannot be read, is done after the next commit or tick: the commit is
+        done, and whoever wrote must not be told that it failed.
+        """
+        self._guard(self._committed, now)
 
     def sessions(self, member: Membership) -> dict[str, Status]:
         """Sync state of each peer that this identity has a session with, by public key."""
@@ -218,6 +201,28 @@ class Node:
         return dict(self._endpoint.dropped)
 
     # --- inside
+
+    def _committed(self, now: int) -> None:
+        self._join_spaces()
+        if self.home.moved:
+            self._note_invites(now)
+        for space in list(self.home.moved):
+            self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
+            del self.home.moved[space]
+        start = self._cursor
+        fresh: dict[tuple[int, int], list[bytes]] = {}
+        rows = self.home.store.blobs.arrivals_by_own_devices(start)
+        for account, space, event_id in rows:
+            fresh.setdefault((account, space), []).append(from_text(event_id))
+        self._cursor = self.home.store.blobs.last_cursor()
+        for member in self._known:
+            ids = fresh.get((member.account, member.space), [])
+            for page in range(0, len(ids), ARRIVALS_PAGE):
+                self._endpoint.push(
+                    member.raw_space_id, member.device_key.public, ids[page : page + ARRIVALS_PAGE], now
+                )
+        if self._cursor > start:
+            self._events.append(Arrived(self._cursor))
 
     def _guard(self, step: Callable[[int], None], now: int) -> None:
         """Run a step; a full disk or unreadable file is told, and the node lives on.
@@ -249,7 +254,7 @@ class Node:
             self._run_jobs(self._context(door, now), door)
         self._join_spaces()  # jobs open doors, and close them
         self._ask_again(now)
-        self.committed(now)
+        self._committed(now)
         if not self._own_noted:
             self._whereabouts.note_own(self._known, self.wall(now))
             self._own_noted = True
@@ -354,7 +359,7 @@ class Node:
                 came = True
                 self._guard(partial(self._act, session_id, session, notice), now)
         if came:
-            self._guard(self.committed, now)
+            self.committed(now)
 
     def _act(self, session_id: SessionId, session: Session, notice: Notice, now: int) -> None:
         member = self._members[session_id.space_id, session_id.local]
