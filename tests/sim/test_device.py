@@ -1,12 +1,15 @@
 from pathlib import Path
 
+import pytest
+
+from quire.errors import HomeError
 from quire.events.context import Context
 from quire.handlers import identity, message, space
 from quire.sim.device import EPOCH_MS, Crashed, Device
 
 
-def device(folder: Path) -> Device:
-    made = Device("d", folder / "d", "10.0.0.1", 1, "bloom")
+def device(folder: Path, bad_disk: bool = False) -> Device:
+    made = Device("d", folder / "d", "10.0.0.1", 1, "bloom", bad_disk)
     made.start(0)
     identity.create(Context(made.home, made.wall(0)), "ada")
     space.create(Context(made.home, made.wall(0), 1), "commons")
@@ -53,6 +56,45 @@ def test_it_dies_between_any_two_statements_and_a_run_of_messages_is_there_whole
         outcomes.add((survived, bool(found)))
         on.stop()
     assert outcomes == {(False, False), (True, True)}
+
+
+def test_a_write_to_the_log_that_is_torn_leaves_a_run_of_messages_there_whole_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    outcomes = set()
+    for writes in range(0, 200, 7):
+        on = device(tmp_path / str(writes), bad_disk=True)
+        write(on, "before")
+        on.tear_after(writes)
+        try:
+            write(on, "one", "two")
+            survived = True
+        except Crashed:
+            survived = False
+        on.crash()
+        on.start(10)
+        found = sorted(texts(on))
+        assert found in (["before"], ["before", "one", "two"])
+        assert on.home.store.db.all("PRAGMA integrity_check") == [("ok",)]
+        outcomes.add((survived, len(found) > 1))
+        on.stop()
+    assert outcomes == {(False, False), (True, True)}
+
+
+def test_a_device_that_cannot_read_its_disk_does_not_start_and_does_when_it_can(tmp_path: Path) -> None:
+    on = device(tmp_path, bad_disk=True)
+    assert on.disk is not None
+    write(on, "kept")
+    on.crash()
+    on.disk.failing = 1.0
+    with pytest.raises(HomeError, match="cannot be read"):
+        on.start(10)
+    assert not on.running
+    with on.sound():
+        on.start(20)
+        assert texts(on) == ["kept"]
+    assert on.disk.failing == 1.0
+    on.stop()
 
 
 def test_runs_after_a_crash_draw_other_randomness(tmp_path: Path) -> None:

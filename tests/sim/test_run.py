@@ -77,6 +77,25 @@ def test_faults_really_happen() -> None:
     assert sum(device.crashes for device in crashing.devices) >= 4
 
 
+def test_disks_really_go_bad_and_heal(tmp_path: Path) -> None:
+    ground = tmp_path / "sim.db"
+    result = run_scenario("x", scenario.load("bad-disks"), 7, tmp_path / "homes", ground)
+    assert result.faults == []
+    assert 0 < result.refused < result.writes
+    found = apsw.Connection(str(ground))
+    why = list(found.execute("SELECT detail_json ->> 'words' FROM sim_events WHERE action = 'refused'"))
+    torn = list(
+        found.execute(
+            "SELECT count(*) FROM sim_events AS c JOIN sim_events AS p ON p.n = c.detail_json ->> 'of'"
+            " WHERE c.action = 'crashed' AND p.action = 'tear'"
+        )
+    )
+    found.close()
+    assert any("disk is full" in words for (words,) in why)
+    assert any("cannot be read or written" in words for (words,) in why)
+    assert torn[0][0] >= 2
+
+
 def test_kept_homes_are_homes(tmp_path: Path) -> None:
     simulate("two-peers", 1, tmp_path / "kept")
     for device in ("device1", "device2"):

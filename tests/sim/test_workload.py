@@ -21,7 +21,7 @@ def downtimes(events: list[SimEvent]) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
     began: dict[str, int] = {}
     for event in events:
-        if event.action == "crash":
+        if event.action in ("crash", "tear"):
             assert event.actor not in began, "crashed twice"
             began[event.actor] = event.at_ms
         elif event.action == "restart":

@@ -27,11 +27,16 @@ Entropy = Callable[[int], bytes]
 
 
 class Home:
-    """One store with the views of `registry`; `entropy(n)` gives n random bytes, `vault` seals private keys."""
+    """One store with the views of `registry`; `entropy(n)` gives n random bytes, `vault` seals private keys.
 
-    def __init__(self, path: Path | str, registry: Registry, entropy: Entropy, vault: Vault) -> None:
+    `vfs` as for Database.
+    """
+
+    def __init__(
+        self, path: Path | str, registry: Registry, entropy: Entropy, vault: Vault, vfs: str | None = None
+    ) -> None:
         """Open or create the home's database. Raises HomeError or Damaged."""
-        self.store = Store(path, vault)
+        self.store = Store(path, vault, vfs)
         self.registry = registry
         self.entropy = entropy
         self.views = {h.type: View(self.store.db, h.type, h.tables, h.schema) for h in registry.handlers}
@@ -68,7 +73,7 @@ class Home:
         self.store.db.on_rollback(self.may_write.clear)
         for memory_of_keys in (self.audience_keys, self.fresh_audience_keys):
             self.store.db.on_rollback(memory_of_keys.clear)
-        with self.store.db.plain_errors():
+        with self.store.db.plain_errors(), self.store.db.closed_unless_done():
             self.stale_views = self._make_views()
 
     def _make_views(self) -> bool:

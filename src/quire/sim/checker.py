@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from quire.errors import NoKeyYet, NotFound, NotIn, Refused
+from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
 from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -181,10 +181,13 @@ def _writes_torn(case: _Case) -> Iterator[str]:
 
 def _wrongly_refused(case: _Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
-    not known there yet, or a key that is still on its way."""
+    not known there yet, a key that is still on its way, or a disk that is known to go bad."""
+    bad_disks = {device.name for device in case.everyone if device.disk is not None}
     for write in case.truth.writes:
         gone = case.truth.removed.get(write.writer)
         if gone is not None and gone.at_ms <= write.at_ms and write.why == Refused.code:
+            continue
+        if write.why == HomeError.code and write.device in bad_disks:
             continue
         if write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
@@ -211,7 +214,8 @@ def _honest_refused(case: _Case) -> Iterator[str]:
             if reason not in _HONEST_REASONS:
                 yield f"{device.name} refused {count} honest events: {reason}"
         for text in device.troubles:
-            yield f"{device.name} was in trouble: {text}"
+            if device.disk is None or "is damaged" in text:  # no disk here gives other bytes than it took
+                yield f"{device.name} was in trouble: {text}"
         if found := evidence.damage(device.home):
             yield f"{device.name} has a damaged database: {found}"
 

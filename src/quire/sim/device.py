@@ -5,22 +5,29 @@ the database files as they stood between two statements. Must not know: the netw
 """
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
+from random import Random
+from typing import NoReturn
 
 import apsw
 
 from quire.core.address import HostPort, format_address
 from quire.core.keys import KEY_BYTES
 from quire.core.vault import Vault
+from quire.errors import HomeError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.node import Arrived, Node, Trouble
+from quire.sim.disk import Disk
 from quire.sim.entropy import Stream
 
 PORT = 7700
 #: Virtual time 0 as a time of day: 2026-01-01 00:00 UTC (ms).
 EPOCH_MS = 1_767_225_600_000
 _FILES = ("quire.db", "quire.db-wal")
+#: Pages that a device with a bad disk keeps in memory: else it would hardly ever read.
+_FEW_PAGES = 16
 
 
 def home_key(seed: int, name: str) -> bytes:
@@ -33,9 +40,14 @@ class Crashed(BaseException):
 
 
 class Device:
-    """`now` is virtual time (ms) throughout; the node sees its own steady clock and its own time of day."""
+    """`now` is virtual time (ms) throughout; the node sees its own steady clock and its own time of day.
 
-    def __init__(self, name: str, folder: Path, host: str, seed: int, strategy: str) -> None:
+    `disk` is there for those whose disk can go bad; the others' is the system's.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, host: str, seed: int, strategy: str, bad_disk: bool = False
+    ) -> None:
         self.name = name
         self.host = host
         self.ahead = 0
@@ -44,6 +56,7 @@ class Device:
         self.cursor = 0
         self.troubles: list[str] = []
         self.crashes = 0
+        self.disk = Disk(f"disk of {folder}", Random(f"{seed} disk {name}")) if bad_disk else None
         self._folder = folder
         self._seed = seed
         self._strategy = strategy
@@ -85,14 +98,25 @@ class Device:
         return EPOCH_MS + now + self.ahead
 
     def start(self, now: int) -> None:
-        """Start the node from what the disk holds."""
+        """Start the node from what the disk holds. Raises HomeError when it cannot be read."""
         entropy = Stream(f"{self._seed} device {self.name} run {self.crashes}")
         self._steady = int.from_bytes(entropy(3), "big")
-        self._home = Home(self._folder / "quire.db", REGISTRY, entropy, self._vault)
-        addresses = (format_address(*self.address),)
-        steady = now + self._steady
-        self._node = Node(self._home, self._strategy, steady, self.wall(now) - steady, addresses)
+        vfs = None if self.disk is None else self.disk.name
+        self._home = Home(self._folder / "quire.db", REGISTRY, entropy, self._vault, vfs)
+        try:
+            with self._home.store.db.plain_errors():
+                self._run_node(self._home, now)
+        except HomeError:
+            self._end()
+            raise
         self.due = now
+
+    def _run_node(self, home: Home, now: int) -> None:
+        if self.disk is not None:
+            home.store.db.execute(f"PRAGMA cache_size = {_FEW_PAGES}").fetchall()
+        steady = now + self._steady
+        addresses = (format_address(*self.address),)
+        self._node = Node(home, self._strategy, steady, self.wall(now) - steady, addresses)
 
     def receive(self, data: bytes, source: HostPort, now: int) -> None:
         """Hand a datagram to the node."""
@@ -113,12 +137,32 @@ class Device:
         out = node.datagrams_to_send(steady)
         while (event := node.next_event()) is not None:
             if isinstance(event, Trouble):
-                self.troubles.append(event.text)
+                self.troubles.append(event.text.replace(str(self._folder), self.name))
             elif isinstance(event, Arrived):
                 self.cursor = event.cursor
-                node.home.search.step()
+                self._rest(node.home)
         self.due = max(now, node.next_timer() - self._steady)
         return out
+
+    def _rest(self, home: Home) -> None:
+        """What a node does in spare time; what fails is tried again."""
+        with suppress(HomeError), home.store.db.plain_errors():
+            home.search.step()
+            if self.disk is not None:
+                home.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def sound(self) -> AbstractContextManager[None]:
+        """The disk is sound in here, for whoever judges."""
+        return nullcontext() if self.disk is None else self.disk.sound()
+
+    def tear_after(self, writes: int) -> None:
+        """Die in the midst of the write to the log after so many more; as for `crash_after`."""
+        assert self.disk is not None
+        self.disk.die_after(writes, self._die)
+
+    def _die(self) -> NoReturn:
+        self._keep_files()
+        raise Crashed
 
     def crash_after(self, statements: int) -> None:
         """Die before the SQL statement after so many more; `crash` is then called by whoever catches Crashed."""
@@ -143,7 +187,10 @@ class Device:
     def _end(self) -> None:
         if self._home is not None:
             self._home.store.db.connection.exec_trace = None
-            self._home.close()
+            with self.sound():
+                self._home.close()
+        if self.disk is not None:
+            self.disk.spare()
         self._home = self._node = None
 
     def _count(self, _: apsw.Cursor, __: str, ___: object) -> bool:
@@ -152,8 +199,7 @@ class Device:
         if self._statements_left != -1:
             return True
         # What follows rolls back and closes tidily: the files must be kept before that.
-        self._keep_files()
-        raise Crashed
+        self._die()
 
     def _keep_files(self) -> None:
         if not (self._folder / f"left-{_FILES[0]}").exists():

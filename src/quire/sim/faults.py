@@ -1,4 +1,4 @@
-"""The plan of what goes wrong: crashes, absences, partitions and bad clocks.
+"""The plan of what goes wrong: crashes, bad disks, absences, partitions and bad clocks.
 
 Owns: when each fault begins and ends, and so which device is up when. Must not know: what people do,
 how faults are carried out.
@@ -14,6 +14,9 @@ FIRST_FAULT_MS = 1_000
 _LONGEST_MS = 20_000
 #: A crash comes before one of so many next SQL statements: in the midst of whatever the node does then.
 _MOST_STATEMENTS = 400
+#: A tear is in one of so many next writes to the log; one read or write of so many fails on a failing disk.
+_MOST_WRITES = 60
+_FAILING = (10, 40, 200)
 
 
 class Step(NamedTuple):
@@ -35,7 +38,10 @@ class FaultPlan:
         self._hosts = dict(hosts)
         self._end = end
         self._random = random
+        self.bad_disks = random.sample(list(hosts), min(faults.bad_disks, len(hosts)))
         self._crashes(faults)
+        self._tears(faults)
+        self._disks(faults)
         self._absences(faults)
         self._partitions(faults)
         self._clogs(faults)
@@ -62,17 +68,37 @@ class FaultPlan:
         devices = list(self._hosts)
         for number in range(faults.crashes):
             device = self._random.choice(devices)
-            start, end = self._window()
-            if any(start <= other[1] + 1 and other[0] <= end + 1 for other in self.down[device]):
-                continue
-            self.down[device].append((start, end))
             after = self._random.choice(
                 (0, self._random.randrange(20), self._random.randrange(_MOST_STATEMENTS))
             )
-            self.steps.append(Step(start, device, "crash", {"after_statements": after}))
             moves = faults.moves and self._random.random() < 0.5
             host = f"10.0.{number + 1}.{devices.index(device) + 1}" if moves else self._hosts[device]
-            self.steps.append(Step(end, device, "restart", {"host": host}))
+            self._die(device, "crash", {"after_statements": after}, host)
+
+    def _tears(self, faults: Faults) -> None:
+        for _ in range(faults.tears if self.bad_disks else 0):
+            device = self._random.choice(self.bad_disks)
+            after = {"after_writes": self._random.randrange(_MOST_WRITES)}
+            self._die(device, "tear", after, self._hosts[device])
+
+    def _die(self, device: str, how: str, detail: dict[str, Any], host: str) -> None:
+        """Let a device die and start again, unless it is down about then."""
+        start, end = self._window()
+        if not any(start <= other[1] + 1 and other[0] <= end + 1 for other in self.down[device]):
+            self.down[device].append((start, end))
+            self.steps += [Step(start, device, how, detail), Step(end, device, "restart", {"host": host})]
+
+    def _disks(self, faults: Faults) -> None:
+        bad: dict[str, list[tuple[int, int]]] = {name: [] for name in self.bad_disks}
+        for number in range(faults.disk_faults if bad else 0):
+            device = self._random.choice(self.bad_disks)
+            start, end = self._window()
+            failing = 0.0 if number % 2 else 1 / self._random.choice(_FAILING)
+            if not any(begun <= end and start <= ended for begun, ended in bad[device]):
+                bad[device].append((start, end))
+                fault = {"full": not failing, "failing": failing}
+                self.steps.append(Step(start, device, "disk", fault))
+                self.steps.append(Step(end, device, "disk", {"full": False, "failing": 0.0}))
 
     def _absences(self, faults: Faults) -> None:
         away: dict[str, list[tuple[int, int]]] = {name: [] for name in self._hosts}

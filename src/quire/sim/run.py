@@ -175,12 +175,14 @@ class _Run:
     def _device_result(self, device: Device, lives_on: dict[str, str], names: dict[str, str]) -> DeviceResult:
         people = [identity for identity, where in lives_on.items() if where == device.name]
         tally = self.world.network.tally(device.name)
-        held = [evidence.held(device.home, identity) for identity in people]
+        with device.sound():
+            held = [evidence.held(device.home, identity) for identity in people]
+            messages = sum(evidence.messages(device.home, identity).total() for identity in people)
         return DeviceResult(
             device=device.name,
             people=[names[identity] for identity in people],
             events=sum(events.total() for spaces in held for events in spaces.values()),
-            messages=sum(evidence.messages(device.home, identity).total() for identity in people),
+            messages=messages,
             settled_ms=self._settled.get(device.name),
             datagrams=tally.sent,
             bytes_sent=tally.bytes_sent,

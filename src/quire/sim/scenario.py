@@ -70,6 +70,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crashes: _Count = 0
     #: Whether a device can come back at another address.
     moves: bool = False
+    #: Devices whose disks are full, or fail, for a while; how often, and times that one dies in the midst of a write.
+    bad_disks: _Count = 0
+    disk_faults: _Count = 0
+    tears: _Count = 0
     #: How far clocks are off at the start, how often one is set anew, and how far off it then is.
     skew_s: _Count = 0
     jumps: _Count = 0

@@ -53,11 +53,14 @@ class _Workload:
         hosts = {name: f"10.0.0.{n + 1}" for n, name in enumerate(devices)}
         # (space, person, since when): who is in which space, in order of joining.
         self._members: list[tuple[str, str, int]] = []
-        self.steps: list[Step] = [Step(0, name, "boot", {"host": host}) for name, host in hosts.items()]
+        self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
+        self.steps: list[Step] = [
+            Step(0, name, "boot", {"host": host, "bad_disk": name in self._faults.bad_disks})
+            for name, host in hosts.items()
+        ]
         self.steps.append(Step(0, "network", "conditions", msgspec.to_builtins(scenario.network)))
         #: Who is removed from the first space, and when.
         self._removed: dict[str, int] = {}
-        self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
         self._gather()
         self._remove()
         inviting = dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite")
@@ -136,7 +139,7 @@ class _Workload:
         """One write; some come just as the device is about to crash."""
         random = self._random
         at = 1 + random.randrange(self._end - 1)
-        crashes = [step for step in self._faults.steps if step.action == "crash"]
+        crashes = [step for step in self._faults.steps if step.action in ("crash", "tear")]
         doomed = ""
         if crashes and random.random() < 0.15:
             crash = random.choice(crashes)

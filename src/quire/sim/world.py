@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from quire.errors import NotFound, NotIn, UserError
+from quire.errors import HomeError, NotFound, NotIn, QuireError
 from quire.sim import people
 from quire.sim.device import Crashed, Device
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
@@ -117,7 +117,7 @@ class World:
             yield
         except Crashed:
             device.crash()
-            self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of[device.name]})
+            self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of.pop(device.name)})
 
     # People.
 
@@ -126,23 +126,36 @@ class World:
         if not device.running:
             self._not_done(event, DOWN, "the device is down")
             return
+        told = False
         with self._mortal(device):
             try:
-                done = people.act(device, event, self._links, self.now)
-            except UserError as error:
-                self._not_done(event, error.code, str(error))
+                with device.home.store.db.plain_errors(), device.home.store.transaction():  # as the API does
+                    done = people.act(device, event, self._links, self.now)
+            except QuireError as error:
+                self._not_done(event, error.code, self._words(error))
                 return
             self._note(event, DONE, done)
+            told = True
             device.committed(self.now)
+        if not told and event.action != "write":  # it died on it: nothing of it was kept
+            self._try_again(event)
+
+    def _words(self, error: QuireError) -> str:
+        """The text of an error; where this run keeps its files says nothing of it."""
+        return str(error).replace(str(self._folder), "homes")
 
     def _not_done(self, event: SimEvent, why: str, words: str) -> None:
-        again = event._replace(at_ms=self.now + TRY_AGAIN_MS, tries=event.tries + 1)
+        again = event.tries + 1
         # Who was to invite may not have come to join yet, and have no identity.
-        passing = why in (DOWN, NotIn.code, NotFound.code)
-        if event.action != "write" and passing and again.tries * TRY_AGAIN_MS < PATIENCE_MS:
-            insort(self._plan, again, self._next, key=lambda one: one.at_ms)
+        passing = why in (DOWN, NotIn.code, NotFound.code, HomeError.code)
+        if event.action != "write" and passing and again * TRY_AGAIN_MS < PATIENCE_MS:
+            self._try_again(event)
         else:
             self._note(event, REFUSED, {"why": why, "words": words})
+
+    def _try_again(self, event: SimEvent) -> None:
+        again = event._replace(at_ms=self.now + TRY_AGAIN_MS, tries=event.tries + 1)
+        insort(self._plan, again, self._next, key=lambda one: one.at_ms)
 
     def _note(self, event: SimEvent, outcome: str, detail: dict[str, object]) -> None:
         self._ground.add(self.now, event.actor, outcome, {"of": event.n, **detail})
@@ -171,9 +184,10 @@ class World:
         if event.action == "clock":
             device.ahead = event.detail["ahead_ms"]
             device.due = self.now
-        elif event.action == "crash":
-            self._crash_of[device.name] = event.n
-            device.crash_after(event.detail["after_statements"])
+        elif event.action in ("crash", "tear"):
+            self._doom(device, event)
+        elif event.action == "disk" and device.disk is not None:
+            device.disk.full, device.disk.failing = event.detail["full"], event.detail["failing"]
         elif event.action == "restart":
             self._restart(device, event)
         elif event.action == "offline":
@@ -183,16 +197,35 @@ class World:
 
     def _boot(self, event: SimEvent) -> None:
         host = event.detail["host"]
-        device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy)
+        bad_disk = event.detail.get("bad_disk", False)
+        device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy, bad_disk)
         self.devices[device.name] = device
         self.network.place(device.name, device.address)
         device.start(self.now)
 
+    def _doom(self, device: Device, event: SimEvent) -> None:
+        if not device.running:  # its disk did not let it start again yet
+            return
+        self._crash_of[device.name] = event.n
+        if event.action == "crash":
+            device.crash_after(event.detail["after_statements"])
+        else:
+            device.tear_after(event.detail["after_writes"])
+
     def _restart(self, device: Device, event: SimEvent) -> None:
         with self._mortal(device):
-            if device.running:  # it had so little to do that it never came to the statement it was to die at
+            if (
+                device.name in self._crash_of
+            ):  # it had too little to do to come to the statement it was to die at
                 raise Crashed
+        if device.running:
+            return
         device.host = event.detail["host"]
         self.network.place(device.name, device.address)
-        device.start(self.now)
-        self._restarted(device)
+        try:
+            device.start(self.now)
+        except HomeError:  # its disk fails
+            self._try_again(event)
+            return
+        with device.sound():
+            self._restarted(device)

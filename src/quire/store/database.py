@@ -4,7 +4,7 @@ Owns: how the database file is opened, committed and rolled back. Must not know:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +23,37 @@ CHECKPOINT_PAGES = 16_384
 
 
 class Database:
-    """A connection to a home's database file (`:memory:` works too), encrypted with `key` (32 bytes) if given."""
+    """A connection to a home's database file (`:memory:` works too), encrypted with `key` (32 bytes) if given.
 
-    def __init__(self, path: Path | str, key: bytes | None = None, *, read_only: bool = False) -> None:
+    `vfs` names SQLite's way to the disk, if not its own; those that encrypt are SQLite's own.
+    """
+
+    def __init__(
+        self, path: Path | str, key: bytes | None = None, *, read_only: bool = False, vfs: str | None = None
+    ) -> None:
         """Open or create the file. Raises HomeError or Damaged."""
         self.path = str(path)
         self._key = key
+        self._vfs = vfs
         flags = (
             apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         )
         self._transaction = _Transaction(self)
         self._on_rollback: list[Callable[[], None]] = []
         with self.plain_errors():
-            self.connection = apsw.Connection(self.path, flags=flags)
-            self.connection.set_busy_timeout(5_000)
-            if key is not None:
-                self._unlock(key)
-            if read_only:
-                self.execute("PRAGMA query_only = 1")
-            else:
-                self._prepare()
+            self.connection = apsw.Connection(self.path, flags=flags, vfs=vfs)
+            with self.closed_unless_done():
+                self.connection.set_busy_timeout(5_000)
+                if key is not None:
+                    self._unlock(key)
+                if read_only:
+                    self.execute("PRAGMA query_only = 1")
+                else:
+                    self._prepare()
 
     def beside(self, *, read_only: bool = False) -> "Database":
         """Another connection to the same file."""
-        return Database(self.path, self._key, read_only=read_only)
+        return Database(self.path, self._key, read_only=read_only, vfs=self._vfs)
 
     def _unlock(self, key: bytes) -> None:
         # ChaCha20-Poly1305 authenticates each page, which SQLite3MC's AES does not. `raw:` takes the key as it is:
@@ -139,6 +146,16 @@ class Database:
             yield
         except (apsw.Error, UnicodeDecodeError) as error:
             raise in_plain_words(self.path, error) from error
+
+    @contextmanager
+    def closed_unless_done(self) -> Iterator[None]:
+        """What opens the file further stands in here: where it fails the file does not stay open."""
+        try:
+            yield
+        except BaseException:
+            with suppress(apsw.Error):  # the disk may fail at this too; what is told is what failed first
+                self.connection.close()
+            raise
 
     def close(self) -> None:
         """Close the file; a checkpoint is taken when this is the last connection."""

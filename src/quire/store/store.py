@@ -24,12 +24,12 @@ from quire.store.waiting import Waiting
 
 
 class Store:
-    """The event store of one home (`:memory:` for tests); `vault` seals its private keys."""
+    """The event store of one home (`:memory:` for tests); `vault` seals its private keys, `vfs` as for Database."""
 
-    def __init__(self, path: Path | str, vault: Vault) -> None:
+    def __init__(self, path: Path | str, vault: Vault, vfs: str | None = None) -> None:
         """Open the database, migrating it if needed. Raises HomeError or Damaged."""
-        self.db = Database(path, vault.database_key)
-        with self.db.plain_errors():
+        self.db = Database(path, vault.database_key, vfs=vfs)
+        with self.db.plain_errors(), self.db.closed_unless_done():
             migrate(self.db, MIGRATIONS)
         self.names = Names(self.db)
         self.blobs = Blobs(self.db)
