@@ -1,10 +1,16 @@
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import apsw
 import pytest
 
 from quire.errors import HomeError
+from quire.events import keyring
 from quire.events.context import Context
-from quire.handlers import identity, message, space
+from quire.events.home import Home
+from quire.events.standing import graph_of
+from quire.handlers import channel, identity, message, space
 from quire.sim.device import EPOCH_MS, Crashed, Device
 
 
@@ -94,6 +100,49 @@ def test_a_device_that_cannot_read_its_disk_does_not_start_and_does_when_it_can(
         on.start(20)
         assert texts(on) == ["kept"]
     assert on.disk.failing == 1.0
+    on.stop()
+
+
+def boxes(home: Home) -> object:
+    return keyring._waiting_boxes(home, home.store.memberships.of_account(1)[0])
+
+
+#: What is kept in memory once it was read, and how to see it.
+REMEMBERED: dict[str, Callable[[Home], object]] = {
+    "graph": lambda home: len(graph_of(home, home.store.memberships.of_account(1)[0]).ledger.dag.nodes),
+    "clock": lambda home: home.clock(1).tick(0),
+    "audience keys": lambda home: keyring.audience_keys(home, home.store.memberships.of_account(1)[0]),
+    "boxes": boxes,
+    "sketches": lambda home: list(home.store.sketches.of(1, 2)),
+    "forks": lambda home: home.store.blobs.forked(1),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_of_what_could_not_be_read_whole_nothing_is_remembered(name: str, tmp_path: Path) -> None:
+    on = device(tmp_path, bad_disk=True)
+    assert on.disk is not None
+    write(on, "one", "two")
+    channel.create(Context(on.home, on.wall(5), 1, on.home.store.memberships.of_account(1)[0]), "x", private=True)
+    on.home.store.buckets.count_arrivals()
+    db, look = on.home.store.db, REMEMBERED[name]
+    member = on.home.store.memberships.of_account(1)[0]
+    db.execute("INSERT INTO forks VALUES (1, 1)").fetchall()
+    event = db.all("SELECT event FROM received WHERE account = 1 AND space = ?", (member.space,))[0][0]
+    db.execute("INSERT INTO blocked VALUES (1, ?, 'x', ?)", (member.space, event)).fetchall()
+    db.roll_back()
+    whole = look(on.home)
+    for _ in range(20):
+        db.roll_back()  # forgets what is remembered
+        on.home.graphs.clear()
+        on.home.store.memberships.of_account(1)
+        db.execute("PRAGMA shrink_memory").fetchall()
+        on.disk.failing = 0.5
+        with suppress(apsw.IOError):
+            look(on.home)
+        on.disk.failing = 0.0
+        assert look(on.home) == whole
+    assert on.disk.failed > 3
     on.stop()
 
 

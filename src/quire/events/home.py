@@ -71,6 +71,7 @@ class Home:
         self.store.db.on_rollback(self.boxes.clear)
         self.store.db.on_rollback(self.closed.clear)
         self.store.db.on_rollback(self.may_write.clear)
+        self.store.db.on_rollback(self.noted.clear)
         for memory_of_keys in (self.audience_keys, self.fresh_audience_keys):
             self.store.db.on_rollback(memory_of_keys.clear)
         with self.store.db.plain_errors(), self.store.db.closed_unless_done():
@@ -122,7 +123,7 @@ class Home:
         """An identity's hybrid clock, set from what it holds when first asked for."""
         clock = self._clocks.get(account)
         if clock is None:
-            clock = self._clocks[account] = HybridClock()
+            clock = HybridClock()
             for space in self.store.db.all("SELECT space FROM memberships WHERE account = ?", (account,)):
                 row = self.store.db.one(
                     "SELECT ts FROM received WHERE account = ? AND space = ? AND state = ?"
@@ -131,6 +132,7 @@ class Home:
                 )
                 if row is not None:
                     clock.observe(row[0])
+            self._clocks[account] = clock
         return clock
 
     def close(self) -> None:

@@ -139,13 +139,14 @@ def _waiting_boxes(home: Home, member: Membership) -> dict[str, list[KeyBox]]:
     at = (member.account, member.space)
     found = home.boxes.get(at)
     if found is None:
-        found = home.boxes[at] = {}
+        found = {}
         for row in home.store.blobs.read(home.store.waiting.events(*at)):
             opened = open_stored(home, member, row)
             if opened is not None and opened[1] is not None and opened[1].box is not None:
                 box = opened[1].box(envelope(member, row, opened[0]))
                 if not box.scope:
                     found.setdefault(box.name, []).append(replace(box, boxes={}))
+        home.boxes[at] = found
     return found
 
 
@@ -193,9 +194,10 @@ def audience_keys(home: Home, member: Membership) -> dict[str, list[AudienceKey]
     at = (member.account, member.space)
     found = home.audience_keys.get(at)
     if found is None:
-        found = home.audience_keys[at] = {}
+        found = {}
         for audience, name, key in home.store.audiences.keys(*at):
             found.setdefault(name, []).append(AudienceKey(from_text(audience, 32), name, key))
+        home.audience_keys[at] = found
     return found
 
 

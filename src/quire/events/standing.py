@@ -40,13 +40,14 @@ def graph_of(home: Home, member: Membership) -> Graph:
     key = (member.account, member.space)
     graph = home.graphs.get(key)
     if graph is None:
-        graph = home.graphs[key] = Graph()
+        graph = Graph()
         graph.add(
             Entry(
                 r.event_id, r.device, r.seq, r.ts, msgspec.json.decode(r.parents), _decoder.decode(r.change)
             )
             for r in home.store.graph.events(*key)
         )
+        home.graphs[key] = graph  # only now: what could not be read whole must not be taken for it
     return graph
 
 

@@ -171,9 +171,10 @@ class Blobs:
     def forked(self, device: int) -> set[int]:
         """The places of a log at which there is more than one genuine event."""
         if self._forked is None:
-            self._forked = {}
+            forked: dict[int, set[int]] = {}
             for each, seq in self._db.all("SELECT device, seq FROM forks"):
-                self._forked.setdefault(each, set()).add(seq)
+                forked.setdefault(each, set()).add(seq)
+            self._forked = forked
         return self._forked.get(device, set())
 
     def at(self, account: int, device: int, seq: int) -> list[BlobRow]:

@@ -41,11 +41,12 @@ class Sketches:
     def _parts(self, account: int, space: int) -> list[Cells]:
         found = self._kept.get((account, space))
         if found is None:
-            found = self._kept[account, space] = cells.parts_of(self.key(account, space), ())
+            found = cells.parts_of(self.key(account, space), ())
             for part, packed in self._db.execute(
                 "SELECT part, cells FROM sketches WHERE account = ? AND space = ?", (account, space)
             ):
                 found[part] = cells.unpack(packed)
+            self._kept[account, space] = found
         return found
 
     def _write(self, account: int, space: int, changed: Iterable[int]) -> None:
