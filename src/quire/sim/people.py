@@ -32,10 +32,8 @@ def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any
     return _who(_context(device, now, me, event.detail["space"]))
 
 
-def _invite(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
-    link = invite.create(_context(device, now, event.actor, event.detail["space"])).link
-    links[event.detail["space"], event.detail["guest"]] = link
-    return {"link": link}
+def _invite(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
+    return {"link": invite.create(_context(device, now, event.actor, event.detail["space"])).link}
 
 
 def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:

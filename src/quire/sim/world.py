@@ -136,6 +136,8 @@ class World:
                 return
             self._note(event, DONE, done)
             told = True
+            if event.action == "invite":
+                self._links[event.detail["space"], event.detail["guest"]] = done["link"]
             device.committed(self.now)
         if not told and event.action != "write":  # it died on it: nothing of it was kept
             self._try_again(event)
