@@ -273,3 +273,52 @@ def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:
     for device in run.devices.values():
         device.stop()
     run.ground.close()
+
+
+def test_what_is_forged_is_seen_where_it_is_shown(finished: Finished) -> None:
+    device = finished.devices["device2"]
+    shown = device.home.store.db.all("SELECT body_text FROM message_index LIMIT 1")[0][0]
+    lie = finished.ground.add(1, "device3", "lie", {"how": "forge"})
+    finished.ground.add(2, "device3", DONE, {"of": lie, "event_ids": [], "texts": [shown]})
+    assert "which is forged" in finished.judge()
+
+
+def make_liar(finished: Finished, device: str) -> str:
+    """The identity that is a liar from now on."""
+    finished.ground._db.execute(
+        "UPDATE sim_events SET detail_json = json_set(detail_json, '$.lying', json('true'))"
+        " WHERE action = 'boot' AND actor = ?",
+        (device,),
+    ).fetchall()
+    return next(iter(work_out(finished.ground).liars))
+
+
+def test_of_liars_nothing_is_asked(finished: Finished) -> None:
+    make_liar(finished, "device3")
+    finished.sql("device3", "DELETE FROM message_rows", "DELETE FROM received")
+    assert finished.judge() == ""
+    assert finished.checker.settled(finished.devices["device3"])
+
+
+def test_all_others_have_to_agree_on_what_liars_wrote(finished: Finished) -> None:
+    liar = make_liar(finished, "device3")
+    finished.sql(
+        "device2",
+        "DELETE FROM message_rows WHERE event = (SELECT b.n FROM blobs AS b JOIN message_index AS i USING (event_id)"
+        f" WHERE i.sender = '{liar}' AND i.channel_id = 'general' LIMIT 1)",
+    )
+    finished.checker.expect()
+    assert not finished.checker.settled(finished.devices["device2"])
+    assert "sees other messages by liars" in finished.judge()
+
+
+def test_another_verdict_on_a_fork_is_seen(finished: Finished) -> None:
+    make_liar(finished, "device3")
+    liar = finished.devices["device3"].home.store.memberships.all()[0].device
+    # All events of its log in one place.
+    finished.sql(
+        "device2",
+        f"UPDATE blobs SET seq = 7 WHERE device = (SELECT n FROM devices WHERE device = '{liar}')",
+        f"INSERT INTO forks SELECT n, 7 FROM devices WHERE device = '{liar}'",
+    )
+    assert "knows of other forks" in finished.judge()

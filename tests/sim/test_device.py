@@ -123,7 +123,9 @@ def test_of_what_could_not_be_read_whole_nothing_is_remembered(name: str, tmp_pa
     on = device(tmp_path, bad_disk=True)
     assert on.disk is not None
     write(on, "one", "two")
-    channel.create(Context(on.home, on.wall(5), 1, on.home.store.memberships.of_account(1)[0]), "x", private=True)
+    channel.create(
+        Context(on.home, on.wall(5), 1, on.home.store.memberships.of_account(1)[0]), "x", private=True
+    )
     on.home.store.buckets.count_arrivals()
     db, look = on.home.store.db, REMEMBERED[name]
     member = on.home.store.memberships.of_account(1)[0]

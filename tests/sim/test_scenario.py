@@ -30,6 +30,7 @@ def test_defaults_are_a_good_network() -> None:
         ("writes = 1", "writes = 1\nrans = 3", "rans"),
         ("writes = 1", "writes = 1\nlarge = 1.5", "writing.large"),
         ("settle_s = 1", "", "settle_s"),
+        ("[writing]", "[faults]\nbyzantine = ['nap']\n[writing]", "faults.byzantine"),
     ],
 )
 def test_mistakes_are_named(old: str, new: str, named: str) -> None:

@@ -57,6 +57,19 @@ def test_plans_make_sense(name: str, seed: int) -> None:
     assert len(in_commons) == made.people.count
 
 
+def test_liars_are_the_last_of_the_people_invite_nobody_and_lie_once_all_should_be_in() -> None:
+    for seed in range(10):
+        events, made = plan("liars", seed), scenario.load("liars")
+        lying = {event.actor for event in events if event.action == "boot" and event.detail["lying"]}
+        lies = [event for event in events if event.action == "lie"]
+        assert lying == {f"device{n}" for n in range(4, 9)} == {event.actor for event in lies}
+        assert not any(event.detail["device"] in lying for event in events if event.action == "invite")
+        assert min(event.at_ms for event in lies) >= made.people.join_within_s * 1_000
+        told = Counter(event.detail["how"] for event in lies)
+        assert told.pop("withhold") == 1
+        assert told == dict.fromkeys(("forge", "replay", "fork", "flood"), made.faults.lies)
+
+
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_text_is_written_once(name: str) -> None:
     texts = [text for event in plan(name, 7) if event.action == "write" for text in event.detail["texts"]]

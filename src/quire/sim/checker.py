@@ -10,6 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
+from quire.events.home import Home
 from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -42,28 +43,41 @@ class Checker:
     def expect(self) -> None:
         """Work out what everyone should end with: nothing more will be written."""
         self._truth = work_out(self._ground)
-        sure = [write for write in self._truth.writes if self._happened(write)]
+        # What liars write is judged by whether all others agree on it.
+        sure = [
+            write
+            for write in self._truth.writes
+            if write.writer not in self._truth.liars and self._happened(write)
+        ]
         self._expected = {
             identity: Counter(shown for write in sure for shown in write.shown_to(identity))
             for identity in self._truth.names
         }
 
     def settled(self, device: Device) -> bool:
-        """Whether everyone on a device sees and holds what they should, and is in sync with all others."""
-        everyone = list(self._devices.values())
-        for check in (_out_of_sync, _differs, _holds_other_events):
+        """Whether everyone on a device sees and holds what they should, and is in sync with all others.
+
+        Of liars nothing is asked.
+        """
+        everyone = self._honest()
+        if device not in everyone:
+            return True
+        for check in (_out_of_sync, _differs, _holds_other_events, _liars_disagreed_on):
             for _fault in check(_Case(self._truth, self._expected, [device], everyone)):
                 return False
         return True
 
     def judge(self) -> list[str]:
         """Everything that is wrong, in words; nothing when all is well."""
-        devices = list(self._devices.values())
+        devices = self._honest()
         case = _Case(self._truth, self._expected, devices, devices)
         kinds = [self._truth.shut_out, self.lost, _acknowledged_lost(self._truth, devices)]
         # A rebuild last: it could mend what others look at.
         kinds += [list(check(case)) for check in (*_CHECKS, _changed_by_rebuild)]
         return [fault for faults in kinds for fault in _bounded(faults)]
+
+    def _honest(self) -> list[Device]:
+        return [device for name, device in self._devices.items() if name not in self._truth.lying]
 
     def _happened(self, write: Write) -> bool:
         """Whether a write took place; one that a crash interrupted did when its writer's store has any of it."""
@@ -119,12 +133,43 @@ def _acknowledged_lost(truth: Truth, devices: Sequence[Device]) -> list[str]:
 def _differs(case: _Case) -> Iterator[str]:
     """Messages that someone should see and does not, should not and does, or sees twice."""
     for device, identity, who in _staying(case.truth, case.devices):
-        seen = evidence.messages(device.home, identity)
+        every = evidence.messages(device.home, identity)
+        seen = Counter({shown: n for shown, n in every.items() if shown.sender not in case.truth.liars})
         for shown in sorted((case.expected[identity] - seen).elements()):
             yield f"{who} lacks {shown.body_text[:40]!r} by {case.truth.names[shown.sender]}"
         for shown in sorted((seen - case.expected[identity]).elements()):
             again = "twice" if shown in case.expected[identity] else "without right or reason"
             yield f"{who} sees {shown.body_text[:40]!r} {again}"
+        for forged in sorted({shown.body_text for shown in every} & case.truth.forged):
+            yield f"{who} sees {forged!r}, which is forged"
+
+
+def _liars_disagreed_on(case: _Case) -> Iterator[str]:
+    """Members who are shown something else than the founder of what liars wrote for everyone, or know other forks."""
+    if not case.truth.liars:
+        return
+    homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
+    for _device, identity, who in _staying(case.truth, case.devices):
+        for space in case.truth.spaces_of(identity):
+            founder = case.truth.members[space][0]
+            if _by_liars(case.truth, homes[identity], identity, space) != _by_liars(
+                case.truth, homes[founder], founder, space
+            ):
+                yield f"{who} sees other messages by liars than the founder"
+            mine = evidence.forks(homes[identity], identity, space)
+            if mine != evidence.forks(homes[founder], founder, space):
+                yield f"{who} knows of other forks than the founder"
+
+
+def _by_liars(truth: Truth, home: Home, identity: str, space: str) -> Counter[Shown]:
+    """What everybody should see of it: messages to one person alone are left out."""
+    return Counter(
+        {
+            shown: times
+            for shown, times in evidence.messages(home, identity).items()
+            if shown.sender in truth.liars and shown.space_id == space and shown.channel_id not in truth.names
+        }
+    )
 
 
 def _holds_other_events(case: _Case) -> Iterator[str]:
@@ -141,7 +186,8 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
             if own != founders:
                 lacks, extra = len(list((founders - own).elements())), len(list((own - founders).elements()))
                 yield f"{who} holds other events than the founder: {lacks} fewer, {extra} more"
-            if waiting := [event_id for event_id, state in own if state != "valid"]:
+            held_back = [event_id for event_id, state in own if state != "valid"]
+            if waiting := [event_id for event_id in held_back if event_id not in case.truth.lies]:
                 yield f"{who} holds {len(waiting)} events that are not valid"
 
 
@@ -154,14 +200,14 @@ def _out_of_sync(case: _Case) -> Iterator[str]:
         met: dict[tuple[str, str], None] = {}
         for member in device.home.store.memberships.all():
             for device_key, status in device.node.sessions(member).items():
-                if status.connected:
-                    peer = case.truth.owners[device_key]
+                peer = case.truth.owners.get(device_key, "")
+                if status.connected and peer and peer not in case.truth.liars:
                     met[member.space_id, case.truth.devices[peer]] = None
                     if not status.in_sync and not {peer, member.account_id} & case.truth.removed.keys():
                         who = f"{case.truth.names[member.account_id]} on {device.name}"
                         yield f"{who} does not know itself to be in sync with {case.truth.names[peer]}"
         for space, members in case.truth.members.items():
-            staying = [member for member in members if member not in case.truth.removed]
+            staying = [m for m in members if m not in case.truth.removed and m not in case.truth.liars]
             lives_on = dict.fromkeys(case.truth.devices[member] for member in staying)
             if device.name in lives_on:
                 for other in lives_on:
@@ -184,6 +230,8 @@ def _wrongly_refused(case: _Case) -> Iterator[str]:
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.disk is not None}
     for write in case.truth.writes:
+        if write.writer in case.truth.liars:
+            continue
         gone = case.truth.removed.get(write.writer)
         if gone is not None and gone.at_ms <= write.at_ms and write.why == Refused.code:
             continue
@@ -197,6 +245,8 @@ def _out_of_order(case: _Case) -> Iterator[str]:
     """Writers whose messages are shown in another order than they were written in."""
     for device, identity, who in _identities(case.truth, case.devices):
         for writer, name in case.truth.names.items():
+            if writer in case.truth.liars:
+                continue
             written = [s[3] for w in case.truth.writes if w.writer == writer for s in w.shown_to(identity)]
             place = {text: n for n, text in enumerate(written)}
             by_space: dict[str, list[int]] = {}
@@ -208,10 +258,10 @@ def _out_of_order(case: _Case) -> Iterator[str]:
 
 
 def _honest_refused(case: _Case) -> Iterator[str]:
-    """Devices that refused something, though nobody here forges; and those that were in trouble."""
+    """Devices that refused something of whoever does not forge; and those that were in trouble."""
     for device in case.devices:
-        for reason, count in evidence.rejections(device.home):
-            if reason not in _HONEST_REASONS:
+        for source, reason, count in evidence.rejections(device.home):
+            if reason not in _HONEST_REASONS and case.truth.owners.get(source) not in case.truth.liars:
                 yield f"{device.name} refused {count} honest events: {reason}"
         for text in device.troubles:
             if device.disk is None or "is damaged" in text:  # no disk here gives other bytes than it took
@@ -265,6 +315,7 @@ def _changed_by_rebuild(case: _Case) -> Iterator[str]:
 
 _CHECKS: tuple[_Check, ...] = (
     _differs,
+    _liars_disagreed_on,
     _holds_other_events,
     _out_of_sync,
     _writes_torn,

@@ -8,7 +8,7 @@ import shutil
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from random import Random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import apsw
 
@@ -21,6 +21,7 @@ from quire.handlers import REGISTRY
 from quire.node import Arrived, Node, Trouble
 from quire.sim.disk import Disk
 from quire.sim.entropy import Stream
+from quire.sim.liar import LyingNode
 
 PORT = 7700
 #: Virtual time 0 as a time of day: 2026-01-01 00:00 UTC (ms).
@@ -42,11 +43,19 @@ class Crashed(BaseException):
 class Device:
     """`now` is virtual time (ms) throughout; the node sees its own steady clock and its own time of day.
 
-    `disk` is there for those whose disk can go bad; the others' is the system's.
+    `disk` is there for those whose disk can go bad; the others' is the system's. Those that are `lying` are made
+    to by `lie`.
     """
 
     def __init__(
-        self, name: str, folder: Path, host: str, seed: int, strategy: str, bad_disk: bool = False
+        self,
+        name: str,
+        folder: Path,
+        host: str,
+        seed: int,
+        strategy: str,
+        bad_disk: bool = False,
+        lying: bool = False,
     ) -> None:
         self.name = name
         self.host = host
@@ -57,6 +66,7 @@ class Device:
         self.troubles: list[str] = []
         self.crashes = 0
         self.disk = Disk(f"disk of {folder}", Random(f"{seed} disk {name}")) if bad_disk else None
+        self._lying = lying
         self._folder = folder
         self._seed = seed
         self._strategy = strategy
@@ -115,13 +125,22 @@ class Device:
         if self.disk is not None:
             home.store.db.execute(f"PRAGMA cache_size = {_FEW_PAGES}").fetchall()
         steady = now + self._steady
-        addresses = (format_address(*self.address),)
-        self._node = Node(home, self._strategy, steady, self.wall(now) - steady, addresses)
+        how = home, self._strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
+        if self._lying:
+            self._node = LyingNode(*how, Random(f"{self._seed} liar {self.name} run {self.crashes}"))
+        else:
+            self._node = Node(*how)
 
     def receive(self, data: bytes, source: HostPort, now: int) -> None:
         """Hand a datagram to the node."""
         self.node.receive_datagram(data, source, now + self._steady)
         self.due = now
+
+    def lie(self, how: str, now: int) -> dict[str, Any]:
+        """See `LyingNode.lie`. Raises NotIn."""
+        assert isinstance(self.node, LyingNode)
+        self.due = now
+        return self.node.lie(how, now + self._steady)
 
     def committed(self, now: int) -> None:
         """Tell the node that somebody wrote, as the API does."""

@@ -66,6 +66,12 @@ class Truth:
     members: dict[str, list[str]] = field(default_factory=dict)
     #: Who was removed: its view is what it had until then, and some of what came before the others knew.
     removed: dict[str, Removal] = field(default_factory=dict)
+    #: Names of devices that lie, the identities on them, the ids of the events that they made, and texts of those that
+    #: nobody must ever be shown.
+    lying: set[str] = field(default_factory=set)
+    liars: set[str] = field(default_factory=set)
+    lies: set[str] = field(default_factory=set)
+    forged: set[str] = field(default_factory=set)
     writes: list[Write] = field(default_factory=list)
     #: People who could not found, invite, join or remove, and why.
     shut_out: list[str] = field(default_factory=list)
@@ -101,12 +107,23 @@ def work_out(ground: GroundTruth) -> Truth:
             truth.names[key], truth.devices[key] = event.actor, event.detail["device"]
             truth.owners[outcome.detail["device_key"]] = key
             truth.members.setdefault(space, []).append(key)
+    _work_out_lies(truth, plan, outcomes)
     for event in plan:
         if event.action == "write" and event.actor in keys and event.detail["space"] in spaces:
             space = spaces[event.detail["space"]]
             write = _write(event, outcomes.get(event.n), keys, space, truth.members[space])
             truth.writes.append(_as_removed(write, truth.removed))
     return truth
+
+
+def _work_out_lies(truth: Truth, plan: list[SimEvent], outcomes: Mapping[int, SimEvent]) -> None:
+    truth.lying = {event.actor for event in plan if event.action == "boot" and event.detail.get("lying")}
+    truth.liars = {identity for identity, device in truth.devices.items() if device in truth.lying}
+    for event in plan:
+        outcome = outcomes.get(event.n)
+        if event.action == "lie" and outcome is not None and outcome.action == DONE:
+            truth.lies.update(outcome.detail["event_ids"])
+            truth.forged.update(outcome.detail["texts"])
 
 
 def _as_removed(write: Write, removed: Mapping[str, Removal]) -> Write:

@@ -14,6 +14,7 @@ from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
+from quire.limits import MAX_FORKS_SHOWN
 from quire.sim.entitled import Shown
 from quire.sim.entropy import Stream
 from quire.store.memberships import Membership
@@ -93,10 +94,19 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
-def rejections(home: Home) -> list[tuple[str, int]]:
-    """(reason, count) of whatever was refused."""
-    rows = home.store.db.all("SELECT reason, sum(count) FROM rejections GROUP BY reason ORDER BY reason")
-    return [(reason, count) for reason, count in rows]
+def rejections(home: Home) -> list[tuple[str, str, int]]:
+    """(device key of who gave it, reason, count) of whatever was refused."""
+    rows = home.store.db.all(
+        "SELECT source, reason, sum(count) FROM rejections GROUP BY source, reason ORDER BY source, reason"
+    )
+    return [(source, reason, count) for source, reason, count in rows]
+
+
+def forks(home: Home, identity: str, space_id: str) -> list[tuple[str, int]]:
+    """(device, place) wherever an identity knows of two histories of a log in a space."""
+    names = home.store.names
+    account, space = names.account_number(identity), names.space_number(space_id)
+    return sorted(home.store.blobs.forks_held(account, space, MAX_FORKS_SHOWN))
 
 
 def damage(home: Home) -> str:

@@ -5,7 +5,7 @@ Owns: their fields, defaults and reading. Must not know: how any of it is carrie
 
 import tomllib
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ DEFAULT = "community"
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+Lie = Literal["forge", "fork", "withhold", "replay", "flood"]
 
 
 class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +75,10 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bad_disks: _Count = 0
     disk_faults: _Count = 0
     tears: _Count = 0
+    #: Byzantine peers, the last of the people, one of each kind that is named; how often each does it (but `withhold`,
+    #: which begins once and never ends).
+    byzantine: tuple[Lie, ...] = ()
+    lies: _Count = 4
     #: How far clocks are off at the start, how often one is set anew, and how far off it then is.
     skew_s: _Count = 0
     jumps: _Count = 0

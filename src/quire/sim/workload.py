@@ -33,6 +33,8 @@ _LARGE = 12_000
 _MOST_AT_ONCE = 25
 #: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
 _SILENT_MS = 8_000
+#: How long after the last has begun to join all should be in (ms).
+_JOINED_MS = 5_000
 
 
 def write_plan(ground: GroundTruth, scenario: Scenario, seed: int) -> None:
@@ -51,18 +53,23 @@ class _Workload:
         devices = [f"device{n + 1}" for n in range(max(1, count - scenario.people.housemates))]
         self._device = {person: devices[n % len(devices)] for n, person in enumerate(self._people)}
         hosts = {name: f"10.0.0.{n + 1}" for n, name in enumerate(devices)}
+        #: Devices of liars, and how each lies.
+        self._liars = {
+            self._device[p]: how
+            for p, how in zip(self._people[::-1], scenario.faults.byzantine, strict=False)
+        }
         # (space, person, since when): who is in which space, in order of joining.
         self._members: list[tuple[str, str, int]] = []
         self._faults = FaultPlan(scenario.faults, hosts, self._end, Random(f"{seed} faults"))
         self.steps: list[Step] = [
-            Step(0, name, "boot", {"host": host, "bad_disk": name in self._faults.bad_disks})
-            for name, host in hosts.items()
+            Step(0, name, "boot", self._boot(name, host)) for name, host in hosts.items()
         ]
         self.steps.append(Step(0, "network", "conditions", msgspec.to_builtins(scenario.network)))
         #: Who is removed from the first space, and when.
         self._removed: dict[str, int] = {}
         self._gather()
         self._remove()
+        self._lie()
         inviting = dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite")
         for device in inviting:
             self._faults.keep_in_place(device)
@@ -73,6 +80,17 @@ class _Workload:
             self._write(number)
         self.steps.append(Step(self._end, "everyone", "rest", {}))
         self.steps.sort(key=lambda step: step.at)
+
+    def _boot(self, name: str, host: str) -> dict[str, object]:
+        return {"host": host, "bad_disk": name in self._faults.bad_disks, "lying": name in self._liars}
+
+    def _lie(self) -> None:
+        """Liars begin when all should be in: who withholds could keep others out, which is no fault of theirs."""
+        begin = self._scenario.people.join_within_s * 1_000 + _JOINED_MS
+        for device, how in self._liars.items():
+            for _ in range(1 if how == "withhold" else self._scenario.faults.lies):
+                at = begin + self._random.randrange(self._end - begin)
+                self.steps.append(Step(at, device, "lie", {"how": how}))
 
     def _gather(self) -> None:
         """Found the spaces and let everyone join. Who has invited others may join no other space later."""
@@ -104,6 +122,7 @@ class _Workload:
                 if name == space
                 and joined < at
                 and p not in guests
+                and self._device[p] not in self._liars
                 and self._faults.is_up(self._device[p], at)
             ]
         )

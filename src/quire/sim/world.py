@@ -188,6 +188,8 @@ class World:
             device.due = self.now
         elif event.action in ("crash", "tear"):
             self._doom(device, event)
+        elif event.action == "lie":
+            self._lie(device, event)
         elif event.action == "disk" and device.disk is not None:
             device.disk.full, device.disk.failing = event.detail["full"], event.detail["failing"]
         elif event.action == "restart":
@@ -199,11 +201,21 @@ class World:
 
     def _boot(self, event: SimEvent) -> None:
         host = event.detail["host"]
-        bad_disk = event.detail.get("bad_disk", False)
-        device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy, bad_disk)
+        kind = event.detail.get("bad_disk", False), event.detail.get("lying", False)
+        device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy, *kind)
         self.devices[device.name] = device
         self.network.place(device.name, device.address)
         device.start(self.now)
+
+    def _lie(self, device: Device, event: SimEvent) -> None:
+        if not device.running:
+            self._note(event, REFUSED, {"why": DOWN, "words": "the device is down"})
+            return
+        with self._mortal(device):
+            try:
+                self._note(event, DONE, device.lie(event.detail["how"], self.now))
+            except QuireError as error:
+                self._note(event, REFUSED, {"why": error.code, "words": self._words(error)})
 
     def _doom(self, device: Device, event: SimEvent) -> None:
         if not device.running:  # its disk did not let it start again yet
