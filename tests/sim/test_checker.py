@@ -322,3 +322,23 @@ def test_another_verdict_on_a_fork_is_seen(finished: Finished) -> None:
         f"INSERT INTO forks SELECT n, 7 FROM devices WHERE device = '{liar}'",
     )
     assert "knows of other forks" in finished.judge()
+
+
+def test_a_node_that_says_too_much_is_seen(finished: Finished) -> None:
+    device = finished.devices["device2"]
+    for count in ("datagrams_sent", "bytes_sent"):
+        before = getattr(device, count)
+        setattr(device, count, 10 * before)
+        assert f"device2 sent {10 * before:,} {count.removesuffix('_sent')}" in finished.judge()
+        setattr(device, count, before)
+
+
+def test_a_node_whose_memory_grows_is_seen_even_if_it_shrinks_again(finished: Finished) -> None:
+    noted = finished.devices["device2"].home.noted
+    for number in range(5_000):
+        noted["leak", number] = b"x" * 50
+    finished.checker.watch()
+    noted.clear()
+    told = finished.judge()
+    assert "device2 keeps" in told
+    assert told.count("keeps") == 1

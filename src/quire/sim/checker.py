@@ -12,6 +12,7 @@ from typing import NamedTuple
 from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
 from quire.events.home import Home
 from quire.sim import evidence
+from quire.sim.bounds import too_much_memory, too_much_traffic
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
 from quire.sim.ground import DOWN, GroundTruth
@@ -33,12 +34,24 @@ class Checker:
         self._expected: dict[str, Counter[Shown]] = {}
         #: What was found missing in the course of the run.
         self.lost: list[str] = []
+        #: By device: the most that was said of its memory.
+        self._swollen: dict[str, str] = {}
 
     def check_restart(self, device: Device) -> None:
         """A device came back from a crash: whatever it had acknowledged must be there."""
         self.lost += [
             f"after a restart, {text}" for text in _acknowledged_lost(work_out(self._ground), [device])
         ]
+
+    def watch(self) -> None:
+        """Look at what nodes keep in memory; to be called now and then while the run goes on."""
+        truth = work_out(self._ground)
+        for device in self._devices.values():
+            if device.running and device.name not in truth.lying:
+                with device.sound():
+                    said = too_much_memory(truth, device)
+                if said:
+                    self._swollen[device.name] = said
 
     def expect(self) -> None:
         """Work out what everyone should end with: nothing more will be written."""
@@ -71,7 +84,9 @@ class Checker:
         """Everything that is wrong, in words; nothing when all is well."""
         devices = self._honest()
         case = _Case(self._truth, self._expected, devices, devices)
+        self.watch()
         kinds = [self._truth.shut_out, self.lost, _acknowledged_lost(self._truth, devices)]
+        kinds.append(list(self._swollen.values()))
         # A rebuild last: it could mend what others look at.
         kinds += [list(check(case)) for check in (*_CHECKS, _changed_by_rebuild)]
         return [fault for faults in kinds for fault in _bounded(faults)]
@@ -270,6 +285,13 @@ def _honest_refused(case: _Case) -> Iterator[str]:
             yield f"{device.name} has a damaged database: {found}"
 
 
+def _says_too_much(case: _Case) -> Iterator[str]:
+    """Devices that have sent more than what they hold, and whom they meet, calls for."""
+    for device in case.devices:
+        if said := too_much_traffic(case.truth, device):
+            yield said
+
+
 def _removed_know_more(case: _Case) -> Iterator[str]:
     """Removed people who hold a key that was made after, or see what was sealed under one."""
     homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
@@ -321,6 +343,7 @@ _CHECKS: tuple[_Check, ...] = (
     _writes_torn,
     _wrongly_refused,
     _out_of_order,
+    _says_too_much,
     _removed_know_more,
     _honest_refused,
     _order_matters,

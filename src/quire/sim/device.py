@@ -5,7 +5,8 @@ the database files as they stood between two statements. Must not know: the netw
 """
 
 import shutil
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -65,6 +66,8 @@ class Device:
         self.cursor = 0
         self.troubles: list[str] = []
         self.crashes = 0
+        #: How long it has been there (ms), and what it has sent.
+        self.lived_ms = self.datagrams_sent = self.bytes_sent = 0
         self.disk = Disk(f"disk of {folder}", Random(f"{seed} disk {name}")) if bad_disk else None
         self._lying = lying
         self._folder = folder
@@ -161,6 +164,9 @@ class Device:
                 self.cursor = event.cursor
                 self._rest(node.home)
         self.due = max(now, node.next_timer() - self._steady)
+        self.lived_ms = now
+        self.datagrams_sent += len(out)
+        self.bytes_sent += sum(len(data) for data, _ in out)
         return out
 
     def _rest(self, home: Home) -> None:
@@ -170,8 +176,21 @@ class Device:
             if self.disk is not None:
                 home.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def sound(self) -> AbstractContextManager[None]:
-        """The disk is sound in here, for whoever judges."""
+    @contextmanager
+    def sound(self) -> Iterator[None]:
+        """The disk is sound in here, and the device does not die: for whoever judges."""
+        connection = None if self._home is None else self._home.store.db.connection
+        tracer = None if connection is None else connection.exec_trace
+        if connection is not None:
+            connection.exec_trace = None
+        try:
+            with self._sound_disk():
+                yield
+        finally:
+            if connection is not None:
+                connection.exec_trace = tracer
+
+    def _sound_disk(self) -> AbstractContextManager[None]:
         return nullcontext() if self.disk is None else self.disk.sound()
 
     def tear_after(self, writes: int) -> None:
@@ -206,7 +225,7 @@ class Device:
     def _end(self) -> None:
         if self._home is not None:
             self._home.store.db.connection.exec_trace = None
-            with self.sound():
+            with self._sound_disk():
                 self._home.close()
         if self.disk is not None:
             self.disk.spare()

@@ -23,6 +23,8 @@ from quire.sim.world import World
 
 #: How often it is asked who has settled: to 100 ms of virtual time, or 1 % of the time it has taken.
 _LOOK_MS, _LOOK_SHARE = 100, 100
+#: How often nodes' memory is looked at before that (ms).
+_WATCH_MS = 5_000
 
 
 class DeviceResult(msgspec.Struct):
@@ -122,7 +124,8 @@ class _Run:
         """Carry it out and wait until all have settled, or should have; what is wrong."""
         try:
             while self.world.now < self.world.last_step:
-                self.world.run(self.world.last_step)
+                self.world.run(min(self.world.now + _WATCH_MS, self.world.last_step))
+                self._checker.watch()
             self._checker.expect()
             self._settle()
         except Exception as error:

@@ -1,0 +1,74 @@
+"""What a node may cost: its memory, and the datagrams and bytes that it sends, by what it holds and whom it meets.
+
+Owns: the figures, and taking a node's measure. Must not know: why it costs so much. The figures are about twice what
+was measured over the scenarios, so that what grows without end, or is said again and again, is found.
+"""
+
+import gc
+import sys
+from types import BuiltinFunctionType, FunctionType, ModuleType
+
+from quire.limits import FRAGMENT_BYTES, MAX_UNKNOWN_SESSIONS
+from quire.node import Node
+from quire.sim.device import Device
+from quire.sim.entitled import Truth
+
+#: Bytes of memory: of any node, for each peer in each space, for each device of nobody's that knocks, and for each
+#: event held (the membership graph is kept in memory, and what was pushed lately).
+_NODE, _PEER, _STRANGER, _EVENT = 250_000, 45_000, 20_000, 800
+#: Datagrams to each peer: at first, each second, and for each datagram that one copy of all events would fill.
+_GREETINGS, _PER_SECOND, _PER_PIECE = 60, 3, 2
+#: The same in bytes; the last for each byte of all events.
+_FIRST_BYTES, _BYTES_PER_SECOND, _PER_BYTE = 20_000, 600, 2
+#: What does not belong to a node, though it can be reached from it.
+_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+
+
+def memory(node: Node) -> int:
+    """Bytes of all objects that a node keeps; what SQLite does is not among them."""
+    seen, todo, size = {id(node)}, [node], 0
+    while todo:
+        found = todo.pop()
+        size += sys.getsizeof(found)
+        for other in gc.get_referents(found):
+            if id(other) not in seen and not isinstance(other, _SHARED):
+                seen.add(id(other))
+                todo.append(other)
+    return size
+
+
+def too_much_memory(truth: Truth, device: Device) -> str:
+    """What is to be said of a device whose node keeps too much; nothing of any other."""
+    (events,) = device.home.store.db.one("SELECT count(*) FROM received") or (0,)
+    strangers = MAX_UNKNOWN_SESSIONS if truth.lying else 0
+    most = _NODE + _PEER * _peers(truth, device) + _STRANGER * strangers + _EVENT * events
+    kept = memory(device.node)
+    return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
+
+
+def too_much_traffic(truth: Truth, device: Device) -> str:
+    """What is to be said of a device that has sent too much; nothing of any other."""
+    pieces, size = device.home.store.db.one(
+        "SELECT coalesce(sum((length(sealed) + ?) / ?), 0), coalesce(sum(length(sealed)), 0) FROM blobs",
+        (FRAGMENT_BYTES - 1, FRAGMENT_BYTES),
+    ) or (0, 0)
+    peers, seconds = max(1, _peers(truth, device)), device.lived_ms // 1_000
+    datagrams = peers * (_GREETINGS + _PER_SECOND * seconds + _PER_PIECE * pieces)
+    most = peers * (_FIRST_BYTES + _BYTES_PER_SECOND * seconds + _PER_BYTE * size)
+    if device.datagrams_sent > datagrams:
+        return f"{device.name} sent {device.datagrams_sent:,} datagrams, of at most {datagrams:,}"
+    if device.bytes_sent > most:
+        return f"{device.name} sent {device.bytes_sent:,} bytes, of at most {most:,}"
+    return ""
+
+
+def _peers(truth: Truth, device: Device) -> int:
+    """How many sessions with members there are to be: one for each two identities of a space on two devices."""
+    return sum(
+        1
+        for members in truth.members.values()
+        for mine in members
+        if truth.devices[mine] == device.name
+        for other in members
+        if truth.devices[other] != device.name
+    )

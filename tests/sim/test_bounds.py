@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from quire.events.context import Context
+from quire.handlers import identity, space
+from quire.sim.bounds import memory, too_much_memory, too_much_traffic
+from quire.sim.device import Device
+from quire.sim.entitled import Truth
+
+
+def device(folder: Path) -> Device:
+    on = Device("d", folder / "d", "10.0.0.1", 1, "sketch")
+    on.start(0)
+    identity.create(Context(on.home, on.wall(0)), "ada")
+    space.create(Context(on.home, on.wall(0), 1), "commons")
+    on.pump(1_000)
+    return on
+
+
+def test_what_a_node_keeps_is_measured_whoever_keeps_it(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    before = memory(on.node)
+    assert 50_000 < before < 250_000
+    on.home.noted["x",] = [bytes(1_000) for _ in range(100)]
+    assert 100_000 < memory(on.node) - before < 110_000
+    on.stop()
+
+
+def test_what_is_held_and_who_is_met_raises_what_a_node_may_cost(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    alone = Truth(devices={"ada": "d"}, members={"s": ["ada"]})
+    met = Truth(
+        devices={"ada": "d", "ben": "e", "cai": "f"},
+        members={"s": ["ada", "ben", "cai"], "t": ["ada", "ben"]},
+    )
+    on.home.noted["x",] = bytes(250_000)
+    assert "keeps" in too_much_memory(alone, on)
+    assert too_much_memory(met, on) == ""
+    on.datagrams_sent = 150
+    assert "150 datagrams" in too_much_traffic(alone, on)
+    assert too_much_traffic(met, on) == ""
+    on.datagrams_sent, on.bytes_sent = 1, 50_000
+    assert "50,000 bytes" in too_much_traffic(alone, on)
+    assert too_much_traffic(met, on) == ""
+    on.stop()
