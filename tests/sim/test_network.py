@@ -50,6 +50,15 @@ def test_jitter_stays_within_its_bound() -> None:
     assert [at for at, count in came.items() if count] == list(range(10, 18))
 
 
+def test_datagrams_can_come_together() -> None:
+    on = network(jitter_ms=7, together_ms=10)
+    for at in range(20):
+        on.send(b"x", "one", ONE, TWO, at)
+    came = {at: len(on.arrivals(at)) for at in range(60)}
+    assert {at for at, count in came.items() if count} <= {10, 20, 30, 40}
+    assert sum(came.values()) == 20
+
+
 def test_losses_and_doubles_come_in_their_share() -> None:
     on = network(loss=0.3)
     assert 600 < len(send(on, 1_000)) < 800

@@ -96,6 +96,22 @@ def test_disks_really_go_bad_and_heal(tmp_path: Path) -> None:
     assert torn[0][0] >= 2
 
 
+def test_a_newcomer_gets_a_long_history(tmp_path: Path) -> None:
+    made = scenario.load("newcomer-100k")
+    made = msgspec.structs.replace(made, writing=msgspec.structs.replace(made.writing, history=1_500))
+    result = run_scenario("x", made, 7, tmp_path, ":memory:")
+    assert result.faults == []
+    assert all(device.messages > 1_500 for device in result.devices)
+
+
+def test_many_devices_come_and_go(tmp_path: Path) -> None:
+    made = scenario.load("fifty-devices-churn")
+    made = msgspec.structs.replace(made, people=msgspec.structs.replace(made.people, count=8))
+    result = run_scenario("x", made, 7, tmp_path, ":memory:")
+    assert result.faults == []
+    assert sum(device.crashes for device in result.devices) > 3
+
+
 def test_kept_homes_are_homes(tmp_path: Path) -> None:
     simulate("two-peers", 1, tmp_path / "kept")
     for device in ("device1", "device2"):

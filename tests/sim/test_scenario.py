@@ -17,6 +17,13 @@ def test_every_scenario_reads() -> None:
         assert loaded.strategy in STRATEGIES
 
 
+def test_heavy_ones_are_run_only_when_named() -> None:
+    heavy = set(scenario.every()) - set(scenario.names())
+    assert heavy == {"fifty-devices-churn", "newcomer-100k"}
+    assert scenario.load("fifty-devices-churn").people.count == 50
+    assert scenario.load("newcomer-100k").writing.history == 100_000
+
+
 def test_defaults_are_a_good_network() -> None:
     found = scenario.parse(SMALLEST)
     assert found.network == scenario.Conditions()

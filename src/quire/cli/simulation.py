@@ -72,10 +72,10 @@ def scenarios() -> Callable[..., None]:
     """The command `sim list`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
-        from quire.sim.scenario import load, names
+        from quire.sim.scenario import every, load
 
         options: Options = take_options(ctx, given)
-        found = [{"name": name, "about": load(name).about} for name in names()]
+        found = [{"name": name, "about": load(name).about} for name in every()]
         if options.json:
             print(json_text(found))
         else:

@@ -14,13 +14,15 @@ from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
-from quire.limits import MAX_FORKS_SHOWN
+from quire.limits import INGEST_BATCH, MAX_FORKS_SHOWN
 from quire.sim.entitled import Shown
 from quire.sim.entropy import Stream
 from quire.store.memberships import Membership
 
 #: A time of day at which no event is held for being too far ahead (ms).
 _FAR_FUTURE = 1 << 42
+#: Events taken in at once, at most, in another order; and how many are too many to try more than one.
+_SMALL_BATCH, _LARGE = 60, 20_000
 _WHOSE = "JOIN accounts AS a ON a.n = x.account JOIN spaces AS s ON s.n = x.space"
 _VIEWS = (
     "SELECT event_id, channel_id, sender, ts, body_text, account_id, space_id FROM message_index",
@@ -137,11 +139,13 @@ def other_orders(home: Home, member: Membership, random: Random) -> dict[str, Vi
     sealed = [bytes(key_id) + bytes(blob) for key_id, blob in rows]
     shuffled = list(sealed)
     random.shuffle(shuffled)
+    if len(sealed) > _LARGE:
+        return {"shuffled": _take_in(home, member, shuffled, random, INGEST_BATCH)}
     orders = {"backwards": sealed[::-1], "shuffled": shuffled, "twice": [*shuffled, *sealed]}
-    return {name: _take_in(home, member, order, random) for name, order in orders.items()}
+    return {name: _take_in(home, member, order, random, _SMALL_BATCH) for name, order in orders.items()}
 
 
-def _take_in(home: Home, member: Membership, sealed: list[bytes], random: Random) -> Views:
+def _take_in(home: Home, member: Membership, sealed: list[bytes], random: Random, most: int) -> Views:
     """Views of a fresh store that is given these events in batches of random size."""
     entropy = Stream("checker")
     fresh = Home(":memory:", REGISTRY, entropy, Vault(entropy(KEY_BYTES)))
@@ -156,7 +160,7 @@ def _take_in(home: Home, member: Membership, sealed: list[bytes], random: Random
                 memberships.add_key(here, key, home.store.memberships.key_name(member, epoch))
         at = 0
         while at < len(sealed):
-            size = 1 + random.randrange(60)
+            size = 1 + random.randrange(most)
             ingest(
                 fresh, memberships.get(account, here.space), sealed[at : at + size], "checker", _FAR_FUTURE
             )

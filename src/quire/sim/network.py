@@ -131,7 +131,9 @@ class Network:
                 wait += random.randrange(4 * (is_.delay_ms + is_.jitter_ms))
             leaves = max(now + queued, self._clogged.get(self._at[target], 0))
             self._order += 1
-            heapq.heappush(self._transit, (leaves + wait, self._order, _Packet(sender, source, target, data)))
+            arrives = leaves + wait
+            arrives += -arrives % is_.together_ms
+            heapq.heappush(self._transit, (arrives, self._order, _Packet(sender, source, target, data)))
 
     def _queue(self, sender: str, size: int, now: int) -> int | None:
         """How long (ms) a datagram waits for the uplink of its sender; None when there is no room for it."""

@@ -39,6 +39,8 @@ class Writing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     direct: _Share = 0.2
     runs: _Share = 0.1
     large: _Share = 0.03
+    #: Messages that the founder writes before anybody joins, many at once.
+    history: _Count = 0
 
 
 class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +56,8 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     corrupt: _Share = 0.0
     #: What each device can send, in kB/s; 0: anything.
     uplink_kb: _Count = 0
+    #: Datagrams arrive at multiples of this time, those of one moment together: a run is cheaper by it.
+    together_ms: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,9 +99,16 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: Conditions = Conditions()
     faults: Faults = Faults()
     strategy: str = "sketch"
+    #: Takes minutes: it is run when it is named, and not among all.
+    heavy: bool = False
 
 
 def names() -> list[str]:
+    """All scenarios that take seconds, by name."""
+    return [name for name in every() if not load(name).heavy]
+
+
+def every() -> list[str]:
     """All scenarios, by name."""
     folder = files("quire.sim").joinpath("scenarios")
     return sorted(
@@ -107,8 +118,8 @@ def names() -> list[str]:
 
 def load(name: str) -> Scenario:
     """A scenario by name. Raises UserError when there is none."""
-    if name not in names():
-        raise UserError(f"There is no scenario {name!r}: choose one of {', '.join(names())}.")
+    if name not in every():
+        raise UserError(f"There is no scenario {name!r}: choose one of {', '.join(every())}.")
     return parse(files("quire.sim").joinpath("scenarios", f"{name}.toml").read_text(encoding="utf-8"))
 
 

@@ -30,6 +30,8 @@ _WORDS = (
 )
 _SPACES = ("commons", "workshop")
 _LARGE = 12_000
+#: Messages of the history that are written at once, under one signature.
+_HISTORY_BATCH = 1_000
 _MOST_AT_ONCE = 25
 #: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
 _SILENT_MS = 8_000
@@ -97,6 +99,10 @@ class _Workload:
         second = min(self._scenario.people.second_space, len(self._people) - 1)
         guests = self._random.sample(self._people[2:], second - 1) if second > 1 else []
         self._found(_SPACES[0], self._people[0], 0)
+        for first in range(0, self._scenario.writing.history, _HISTORY_BATCH):
+            last = min(first + _HISTORY_BATCH, self._scenario.writing.history)
+            texts = [f"long ago, no. {number}" for number in range(first, last)]
+            self._do(self._members[0][2], self._people[0], "write", _SPACES[0], to="#general", texts=texts)
         for person in self._people[1:]:
             self._join(_SPACES[0], person, guests)
         if guests:
