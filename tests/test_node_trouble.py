@@ -105,7 +105,7 @@ def test_changes_of_membership_are_acted_on_after_a_failed_read(
 ) -> None:
     alice, _ = pair
     with monkeypatch.context() as patch:
-        patch.setattr(node_module, "open_invites", _fail(apsw.IOError("no disk")))
+        patch.setattr("quire.node.node.open_invites", _fail(apsw.IOError("no disk")))
         alice.ask("removeMember", name="bob")
         assert "cannot be read" in alice.running.trouble
         assert alice.connected() == 1

@@ -72,7 +72,7 @@ class Device:
         self._lying = lying
         self._folder = folder
         self._seed = seed
-        self._strategy = strategy
+        self.strategy = strategy
         self._vault = Vault(home_key(seed, name))
         self._home: Home | None = None
         self._node: Node | None = None
@@ -128,7 +128,7 @@ class Device:
         if self.disk is not None:
             home.store.db.execute(f"PRAGMA cache_size = {_FEW_PAGES}").fetchall()
         steady = now + self._steady
-        how = home, self._strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
+        how = home, self.strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
         if self._lying:
             self._node = LyingNode(*how, Random(f"{self._seed} liar {self.name} run {self.crashes}"))
         else:
