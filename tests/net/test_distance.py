@@ -32,42 +32,42 @@ def told(theirs: int, ours: int = 5) -> Told:
 )
 def test_what_is_far_is_told(more: int, lacks: bool | None) -> None:
     ours = max(5, 5 - more)
-    case, distance = told(ours + more, ours), Distance(True)
+    case, distance = told(ours + more, ours), Distance(True, False)
     assert distance.look(case.strategy, case.index, 0) == ([] if lacks is None else [FarApart(lacks)])
-    assert (distance.asks, distance.pushes) == (True, True), "nobody said that a stream would see to it"
+    assert not distance.leaves, "nobody said that a stream would see to it"
     distance.defers = True
-    assert (distance.asks, distance.pushes) == (lacks is not True, lacks is not False)
+    assert distance.leaves == (lacks is not None)
 
 
 def test_it_is_looked_at_now_and_then() -> None:
-    case, distance = told(10 * FAR_EVENTS), Distance(True)
+    case, distance = told(10 * FAR_EVENTS), Distance(True, False)
     assert distance.look(case.strategy, case.index, 0)
     assert not distance.look(case.strategy, case.index, NUDGE_MS - 1)
     assert distance.look(case.strategy, case.index, NUDGE_MS)
 
 
 def test_a_stream_does_everything() -> None:
-    distance = Distance(True)
-    distance.streams = True
-    assert (distance.asks, distance.pushes) == (False, False)
+    distance = Distance(True, False)
+    distance.set_streams(True)
+    assert distance.leaves
+    distance.set_streams(False)
+    assert not distance.leaves
 
 
 def test_nothing_was_heard_yet() -> None:
-    distance, strategy = Distance(True), STRATEGIES["bloom"](KEY, Random(1).randbytes)
+    distance, strategy = Distance(True, False), STRATEGIES["bloom"](KEY, Random(1).randbytes)
     distance.defers = True
     assert distance.look(strategy, MemoryIndex(), 0) == []
-    assert distance.asks
+    assert not distance.leaves
 
 
 @pytest.mark.parametrize("goes_first", [True, False])
 def test_at_first_any_difference_may_be_far(goes_first: bool) -> None:
     """Even where both hold as many: then one of the two is to call."""
-    case, distance = told(5), Distance(goes_first)
-    distance.far = 0
-    distance.defers = True
+    case, distance = told(5), Distance(goes_first, True)
+    assert distance.leaves, "what may come over a stream is not asked for before it is known to differ"
     assert distance.look(case.strategy, case.index, 0) == [FarApart(goes_first)]
-    assert (distance.asks, distance.pushes) == (not goes_first, goes_first)
+    assert distance.leaves
     distance.settle()
-    assert distance.asks
-    assert distance.pushes
+    assert not distance.leaves
     assert distance.look(case.strategy, case.index, NUDGE_MS) == []

@@ -37,6 +37,12 @@ async def _until(check: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
+def _height(host: OfflineHost) -> int:
+    """How far some log is known to be held without a gap."""
+    (height,) = host.home.store.db.one("SELECT max(seq) FROM frontiers") or (None,)
+    return height or 0
+
+
 def _run(host: OfflineHost, body: Callable[[SpareTime], Awaitable[None]]) -> None:
     async def run() -> None:
         spare = SpareTime(host.home, lambda: False)
@@ -54,6 +60,7 @@ def test_what_was_written_before_and_since_is_indexed_in_small_steps(host: Offli
 
     async def body(spare: SpareTime) -> None:
         await _until(lambda: host.home.search.backlog() == 0)
+        await _until(lambda: _height(host) >= 3 * INDEX_STEP)
         _write(host, 10)
         assert host.home.search.backlog() == 10
         spare.changed()

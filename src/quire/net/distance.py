@@ -10,29 +10,24 @@ from quire.sync.strategy import Strategy
 
 
 class Distance:
-    """Between our store and one peer's. Of two who lack as much, one `goes_first`."""
+    """Between our store and one peer's. Of two who lack as much, one `goes_first`; `defers` as below."""
 
-    def __init__(self, goes_first: bool) -> None:
+    def __init__(self, goes_first: bool, defers: bool) -> None:
         #: Whether a stream is to bring what one side lacks: then that is neither asked for nor pushed.
-        self.defers = False
+        self.defers = defers
         #: Whether a stream is there: then nothing is compared either.
         self.streams = False
         #: From how many events on that one side holds more it is far; 0: whenever the stores differ.
-        self.far = FAR_EVENTS
+        self.far = 0 if defers else FAR_EVENTS
         self._goes_first = goes_first
-        #: Whether we lack more than the peer does, while the stores are far apart.
-        self._lacks: bool | None = None
+        self._is_far = self._looked = False
         self._look_at = 0
 
     @property
-    def asks(self) -> bool:
-        """Whether to ask the peer for what we lack."""
-        return not (self.streams or (self.defers and self._lacks is True))
-
-    @property
-    def pushes(self) -> bool:
-        """Whether to push what the peer lacks."""
-        return not (self.streams or (self.defers and self._lacks is False))
+    def leaves(self) -> bool:
+        """Whether to leave comparing, asking and pushing to a stream, for now."""
+        unknown = not self._looked and not self.far
+        return self.streams or (self.defers and (unknown or self._is_far))
 
     def look(self, strategy: Strategy, index: EventIndex, now: int) -> list[FarApart]:
         """After a message of the peer's strategy: a notice when the stores are far apart."""
@@ -40,10 +35,10 @@ class Distance:
         if strategy.in_sync:
             self.settle()
         elif theirs is not None and now >= self._look_at:
-            self._look_at = now + NUDGE_MS
+            self._looked, self._look_at = True, now + NUDGE_MS
             more = theirs - index.whole().count
-            self._lacks = more > 0 or (not more and self._goes_first) if abs(more) >= self.far else None
-            return [] if self._lacks is None else [FarApart(self._lacks)]
+            self._is_far = abs(more) >= self.far
+            return [FarApart(more > 0 or (not more and self._goes_first))] if self._is_far else []
         return []
 
     def set_streams(self, streams: bool) -> None:
@@ -55,4 +50,4 @@ class Distance:
     def settle(self) -> None:
         """The stores were equal, or a stream has brought what it could: small differences are for datagrams now."""
         self.far = FAR_EVENTS
-        self._lacks = None
+        self._is_far = False

@@ -45,9 +45,10 @@ class _Local(NamedTuple):
 
 
 class Endpoint:
-    """`entropy(n)` gives n random bytes; `strategy` is a name in STRATEGIES."""
+    """`entropy(n)` gives n random bytes; `strategy` is a name in STRATEGIES; `streams`: there can be streams."""
 
-    def __init__(self, entropy: Entropy, strategy: str = "sketch") -> None:
+    def __init__(self, entropy: Entropy, strategy: str = "sketch", streams: bool = False) -> None:
+        self._streams = streams
         self._entropy = entropy
         self._strategy = strategy
         self._locals: dict[tuple[bytes, bytes], _Local] = {}
@@ -267,7 +268,9 @@ class Endpoint:
         local = self._locals[session_id.space_id, session_id.local]
         strategy = STRATEGIES[self._strategy](local.door.sync_key(), self._entropy)
         index = local.index_for(session_id.peer)
-        session = Session(link, index, self._strategy, strategy, self._entropy, now, standing)
+        session = Session(
+            link, index, self._strategy, strategy, self._entropy, now, standing, streams=self._streams
+        )
         self._sessions[session_id] = session
         self._made[session_id] = now
         return session

@@ -66,7 +66,7 @@ _WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER,
 class Session:
     """See the module. `strategy_name` must be the peer's too; `now` is in ms throughout, from one clock.
 
-    `standing` is MEMBER or UNKNOWN.
+    `standing` is MEMBER or UNKNOWN; `streams`: there can be streams with peers, see Distance.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Session:
         now: int,
         standing: Standing,
         bytes_per_second: int = PEER_BYTES_PER_SECOND,
+        streams: bool = False,
     ) -> None:
         self.link = link
         self._index = index
@@ -103,7 +104,7 @@ class Session:
         self._notices: deque[Notice] = deque()
         self._connected = False
         self._in_sync: bool | None = None
-        self.distance = Distance(link.goes_first)
+        self.distance = Distance(link.goes_first, streams)
         self._heard: int | None = None
         self._active = now
         self._datagrams_in = self._bytes_in = 0
@@ -286,7 +287,7 @@ class Session:
             return
         answers = self._strategy.receive(body, self._index, now)
         self._notices.extend(self.distance.look(self._strategy, self._index, now))
-        if self.distance.asks:
+        if not self.distance.leaves:
             self._control.sync(answers)
         self._note_sync()
 
@@ -342,7 +343,7 @@ class Session:
             self._dispatch.emit(cid, echo, [wire.hello(self._strategy_name)], target)
         self._hellos.clear()
         self._resume = None
-        self._outbox.looks = self.distance.pushes
+        self._outbox.looks = not self.distance.leaves
         address = self._route.address
         if self._connected and address is not None and not self._conduct.ignored(now):
             for _ in range(SEND_BATCH):

@@ -30,7 +30,6 @@ from quire.handlers import incoming, joining
 from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
-    FAR_EVENTS,
     FEW_LOGS,
     REDIAL_MS,
     TICK_MS,
@@ -90,7 +89,7 @@ class Node:
         self.wall_ahead = wall_ahead
         self.addresses = addresses
         self.trouble = ""
-        self._endpoint = Endpoint(home.entropy, strategy)
+        self._endpoint = Endpoint(home.entropy, strategy, streams)
         self._whereabouts = Whereabouts(home, self._endpoint, addresses)
         self._members: dict[tuple[bytes, bytes], Membership] = {}
         self._known: list[Membership] = []
@@ -208,6 +207,8 @@ class Node:
             self._note_invites(now)
         for space in list(self.home.moved):
             self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
+            if self._streams is not None:
+                self._streams.standing_changed(now)
             del self.home.moved[space]
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
@@ -369,7 +370,7 @@ class Node:
         elif isinstance(notice, FarApart):
             self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
-            self._prepare(session_id, session)
+            self._expect(session_id, session)
             self._reached(member, session_id, session, notice.address, now)
             self._greet(member, session_id, now)
         elif isinstance(notice, Moved):
@@ -402,12 +403,11 @@ class Node:
             if session_id.space_id == space_id:
                 session.nudge(now)
 
-    def _prepare(self, session_id: SessionId, session: Session) -> None:
-        """Leave to a stream what a new session finds to differ: all of it, where few logs are to be told of."""
-        if self._streams is not None:
-            session.distance.defers = True
-            few = self.home.store.names.count_devices(self._members[session_id[:2]].space) <= FEW_LOGS
-            session.distance.far = 0 if few else FAR_EVENTS
+    def _expect(self, session_id: SessionId, session: Session) -> None:
+        """Where there are many logs to tell of, small differences are for datagrams from the first."""
+        logs = self.home.store.names.count_devices(self._members[session_id[:2]].space)
+        if logs > FEW_LOGS:
+            session.distance.settle()
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
         address = session.status().address

@@ -11,6 +11,7 @@ import apsw
 
 from quire.errors import HomeError
 from quire.events.home import Home
+from quire.limits import SYNC_PAGE
 
 #: Seconds: how soon after a change, how long between steps, and how long after a failure.
 _SOON, _BETWEEN, _AFTER_A_FAILURE = 0.05, 0.001, 2.0
@@ -22,6 +23,8 @@ class SpareTime:
     def __init__(self, home: Home, fetching: Callable[[], bool]) -> None:
         self._home = home
         self._fetching = fetching
+        #: The newest arrival when it was last noted how far logs are held.
+        self._measured = 0
         self._busy = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -57,5 +60,13 @@ class SpareTime:
 
     def _step(self) -> bool:
         """Whether there was something to do. Raises HomeError, apsw.Error."""
-        with self._home.store.db.plain_errors():
-            return self._home.store.buckets.step() or self._home.search.step() > 0
+        store = self._home.store
+        with store.db.plain_errors():
+            if store.buckets.step() or self._home.search.step() > 0:
+                return True
+            # Not for every message: for as many as would keep a stream waiting.
+            if store.blobs.last_cursor() - self._measured >= SYNC_PAGE:
+                self._measured = store.blobs.last_cursor()
+                for member in store.memberships.all():
+                    store.logs(member.account, member.space).catch_up()
+            return False

@@ -41,13 +41,7 @@ class StoreLogs:
 
         Reads what has come since the last time.
         """
-        with self._db.transaction():
-            for device, seq in self._db.all(
-                "SELECT d.n, coalesce(f.seq, 0) FROM devices AS d LEFT JOIN frontiers AS f"
-                " ON f.account = ? AND f.device = d.n WHERE d.space = ?",
-                (self._account, self._space),
-            ):
-                self._advance(device, seq)
+        self.catch_up()
         rows = self._db.execute(
             "SELECT d.device, f.seq, f.event_id, f.born FROM frontiers AS f JOIN devices AS d ON d.n = f.device"
             " WHERE f.account = ? AND d.space = ? AND f.device NOT IN (SELECT device FROM forks)"
@@ -55,6 +49,16 @@ class StoreLogs:
             (self._account, self._space),
         )
         return [LogHeight(*row) for row in rows]
+
+    def catch_up(self) -> None:
+        """Note how far the logs are held by now: reads what has come since the last time, once."""
+        with self._db.transaction():
+            for device, seq in self._db.all(
+                "SELECT d.n, coalesce(f.seq, 0) FROM devices AS d LEFT JOIN frontiers AS f"
+                " ON f.account = ? AND f.device = d.n WHERE d.space = ?",
+                (self._account, self._space),
+            ):
+                self._advance(device, seq)
 
     def _advance(self, device: int, seq: int) -> None:
         """Note how far a log is held now that was held up to `seq`."""
