@@ -215,7 +215,7 @@ MAX_STREAMS = 64
 MAX_GREETING_STREAMS = 16
 #: How long a stream may take to prove itself, and how long one may say nothing.
 STREAM_GREETING_MS = 10_000
-STREAM_IDLE_MS = 30_000
+STREAM_IDLE_MS = 10_000
 #: The largest frame, and what is written at once while the other side keeps up.
 MAX_STREAM_FRAME = 1024 * 1024
 STREAM_WRITE = 256 * 1024

@@ -16,8 +16,8 @@ from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node, Trouble
+from quire.sim.pipes import End, Pipes
 from quire.store.memberships import JOINING
-from tests.node.pipes import End, Pipes
 
 #: The time of day at the start (ms).
 MORNING = 1_790_000_000_000

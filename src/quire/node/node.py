@@ -209,7 +209,9 @@ class Node:
             self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
             if self._streams is not None:
                 self._streams.standing_changed(now)
-            del self.home.moved[space]
+            self.home.moved.pop(
+                space, None
+            )  # a stream that ended for it took in its last, and was here before
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
         rows = self.home.store.blobs.arrivals_by_own_devices(start)

@@ -5,6 +5,7 @@ the database files as they stood between two statements. Must not know: the netw
 """
 
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from quire.core.vault import Vault
 from quire.errors import HomeError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
+from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node, Trouble
 from quire.sim.disk import Disk
 from quire.sim.entropy import Stream
@@ -57,6 +59,7 @@ class Device:
         strategy: str,
         bad_disk: bool = False,
         lying: bool = False,
+        streams: bool = False,
     ) -> None:
         self.name = name
         self.host = host
@@ -73,6 +76,9 @@ class Device:
         self._folder = folder
         self._seed = seed
         self.strategy = strategy
+        self._streams = streams
+        #: What the node wants of its streams, to be done by whoever drives it.
+        self.calls: deque[Call | HangUp] = deque()
         self._vault = Vault(home_key(seed, name))
         self._home: Home | None = None
         self._node: Node | None = None
@@ -132,11 +138,32 @@ class Device:
         if self._lying:
             self._node = LyingNode(*how, Random(f"{self._seed} liar {self.name} run {self.crashes}"))
         else:
-            self._node = Node(*how)
+            self._node = Node(*how, streams=self._streams)
 
     def receive(self, data: bytes, source: HostPort, now: int) -> None:
         """Hand a datagram to the node."""
         self.node.receive_datagram(data, source, now + self._steady)
+        self.due = now
+
+    def stream_called(self, now: int) -> int | None:
+        """Somebody calls: the stream's number, None when nobody answers."""
+        self.due = now
+        return self.node.stream_called(now + self._steady)
+
+    def receive_stream(self, number: int, data: bytes, now: int) -> None:
+        """Hand bytes of a stream to the node."""
+        self.node.receive_stream(number, data, now + self._steady)
+        self.due = now
+
+    def stream_to_send(self, number: int, now: int) -> bytes:
+        """What the node has to write on a stream."""
+        data = self.node.stream_to_send(number, now + self._steady)
+        self.bytes_sent += len(data)
+        return data
+
+    def stream_closed(self, number: int, now: int) -> None:
+        """A stream of the node's is gone."""
+        self.node.stream_closed(number, now + self._steady)
         self.due = now
 
     def lie(self, how: str, now: int) -> dict[str, Any]:
@@ -163,6 +190,8 @@ class Device:
             elif isinstance(event, Arrived):
                 self.cursor = event.cursor
                 self._rest(node.home)
+            else:
+                self.calls.append(event)
         self.due = max(now, node.next_timer() - self._steady)
         self.lived_ms = now
         self.datagrams_sent += len(out)

@@ -145,6 +145,19 @@ class Network:
         self._busy[sender] = begins + size / self.conditions.uplink_kb
         return int(self._busy[sender] - now)
 
+    def named(self, address: HostPort) -> str | None:
+        """The device at an address."""
+        return self._at.get(address)
+
+    def joins(self, one: str, other: str) -> bool:
+        """Whether a stream between two devices carries anything: what goes one way is answered the other."""
+        at = {name: address for address, name in self._at.items()}
+        return self._reaches(one, at[other]) and self._reaches(other, at[one])
+
+    def lets_call(self, caller: str, called: str) -> bool:
+        """Whether one device can open a stream to the other: nobody can to one behind a NAT."""
+        return called not in self._asked and self.joins(caller, called)
+
     def next_arrival(self) -> int | None:
         """When something arrives next."""
         return self._transit[0][0] if self._transit else None

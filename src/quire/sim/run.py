@@ -6,6 +6,7 @@ Owns: putting workload, world and checker together, and the summary. Must not kn
 import tempfile
 import traceback
 from pathlib import Path
+from random import Random
 
 import msgspec
 
@@ -110,12 +111,22 @@ def run_scenario(
         ground.close()
 
 
+def has_streams(scenario: Scenario, seed: int) -> bool:
+    """Whether nodes can call each other in a run: in every other one, where the scenario does not say.
+
+    What datagrams do alone is to be looked at as well.
+    """
+    return Random(f"{seed} streams").random() < 0.5 if scenario.streams is None else scenario.streams
+
+
 class _Run:
     def __init__(self, scenario: Scenario, seed: int, folder: Path, ground: GroundTruth) -> None:
         write_plan(ground, scenario, seed)
         self._scenario = scenario
         self._ground = ground
-        self.world = World(ground, folder, seed, scenario.strategy, self._restarted)
+        self.world = World(
+            ground, folder, seed, scenario.strategy, self._restarted, has_streams(scenario, seed)
+        )
         self._checker = Checker(ground, self.world.devices)
         self._settled: dict[str, int] = {}
         self._end: int | None = None
@@ -188,7 +199,7 @@ class _Run:
             messages=messages,
             settled_ms=self._settled.get(device.name),
             datagrams=tally.sent,
-            bytes_sent=tally.bytes_sent,
+            bytes_sent=device.bytes_sent,
             lost=tally.lost,
             corrupted=tally.corrupted,
             crashes=device.crashes,

@@ -13,6 +13,7 @@ import msgspec
 
 from quire.errors import HomeError, NotFound, NotIn, QuireError
 from quire.sim import people
+from quire.sim.calls import Calls
 from quire.sim.device import Crashed, Device
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
 from quire.sim.network import Network
@@ -30,14 +31,22 @@ class Stuck(Exception):
 
 
 class World:
-    """`restarted` is called for each device that has just come back from a crash."""
+    """`restarted` is called for each device that has just come back from a crash; `streams`: nodes can call others."""
 
     def __init__(
-        self, ground: GroundTruth, folder: Path, seed: int, strategy: str, restarted: Callable[[Device], None]
+        self,
+        ground: GroundTruth,
+        folder: Path,
+        seed: int,
+        strategy: str,
+        restarted: Callable[[Device], None],
+        streams: bool = False,
     ) -> None:
         self.now = 0
         self.devices: dict[str, Device] = {}
         self.network = Network(seed)
+        self._streams = streams
+        self._calls = Calls(self.network, self.devices, seed, self._mortal)
         self._ground = ground
         self._folder = folder
         self._seed = seed
@@ -82,8 +91,8 @@ class World:
         due = [device.due for device in self._running()]
         if self._next < len(self._plan):
             due.append(self._plan[self._next].at_ms)
-        arrival = self.network.next_arrival()
-        return min(due if arrival is None else [*due, arrival])
+        arrivals = self.network.next_arrival(), self._calls.due()
+        return min([*due, *(at for at in arrivals if at is not None)])
 
     def _happen(self) -> None:
         while self._next < len(self._plan) and self._plan[self._next].at_ms <= self.now:
@@ -102,11 +111,13 @@ class World:
             if device.running:
                 with self._mortal(device):
                     device.receive(arrival.data, arrival.source, self.now)
+        self._calls.deliver(self.now)
 
     def _pump(self, device: Device) -> None:
         with self._mortal(device):
             for data, target in device.pump(self.now):
                 self.network.send(data, device.name, device.address, target, self.now)
+            self._calls.carry(device, self.now)
         if self.watch is not None and device.running:
             self.watch(device, self.now)
 
@@ -117,6 +128,7 @@ class World:
             yield
         except Crashed:
             device.crash()
+            self._calls.drop(device, self.now)
             self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of.pop(device.name)})
 
     # People.
@@ -201,7 +213,7 @@ class World:
 
     def _boot(self, event: SimEvent) -> None:
         host = event.detail["host"]
-        kind = event.detail.get("bad_disk", False), event.detail.get("lying", False)
+        kind = event.detail.get("bad_disk", False), event.detail.get("lying", False), self._streams
         device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy, *kind)
         self.devices[device.name] = device
         self.network.place(device.name, device.address)

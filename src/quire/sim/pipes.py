@@ -40,6 +40,10 @@ class Pipes:
         """The ends that a device has."""
         return [end for end in self._other if end.device == device]
 
+    def other(self, end: End) -> End | None:
+        """The other end of a stream that is there."""
+        return self._other.get(end)
+
     def has_room(self, end: End) -> bool:
         """Whether more may be written at an end now."""
         return end in self._other and self._under_way.get(self._other[end], 0) < WINDOW
