@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from quire.limits import MAX_SYNC_BYTES
 from quire.sync import STRATEGIES, BadMessage, Strategy
+from quire.sync.frontier import NO_MARK, Blobs, Fetch, Height, Want
 from tests.sync.memory import MemoryIndex
 
 KEY = b"k" * 32
@@ -112,12 +114,95 @@ class Pair:
         return most
 
 
+#: Writers that the events of the suite are of, and the places of one question.
+WRITERS, RUN = 4, 500
+
+
+class SideLogs:
+    """The logs of one side: `places` tells every event's device and place, whoever holds it."""
+
+    def __init__(self, side: Side, places: dict[bytes, tuple[bytes, int]]) -> None:
+        self._held: dict[bytes, dict[int, tuple[int, bytes]]] = {}
+        for ts, event_id in side.index.positions():
+            device, seq = places[event_id]
+            self._held.setdefault(device, {})[seq] = ts, event_id
+
+    def heights(self) -> list[Height]:
+        found = []
+        for device, log in sorted(self._held.items()):
+            seq = next(n for n in count() if n + 1 not in log)
+            if seq:
+                found.append(Height(device, seq, log[seq][1][:8], log[1][0]))
+        return found
+
+    def run(self, want: Want) -> Blobs:
+        log = self._held.get(want.device, {})
+        if want.mark != NO_MARK and log.get(want.after, (0, b""))[1][:8] != want.mark:
+            return Blobs([], want.after, True)
+        reached = min(want.until, want.after + RUN)
+        blobs = [log[seq][1] for seq in range(want.after + 1, reached + 1) if seq in log]
+        return Blobs([(b"", blobs)], reached, reached == want.until)
+
+
+@dataclass
+class StreamPair(Pair):
+    """`frontier`: at each tick both fetch runs over a stream, which the network breaks as often as it loses a
+    datagram; what there are gaps in is left to sketches, as nodes do.
+    """
+
+    def tick(self) -> None:
+        if self.sides[0].index.whole() != self.sides[1].index.whole():
+            self._stream()
+        super().tick()
+
+    def _stream(self) -> None:
+        everything = sorted({at for side in self.sides for at in side.index.positions()})
+        seqs: dict[bytes, int] = {}
+        places: dict[bytes, tuple[bytes, int]] = {}
+        for _, event_id in everything:
+            device = bytes((event_id[0] % WRITERS,)) * 32
+            seqs[device] = seqs.get(device, 0) + 1
+            places[event_id] = device, seqs[device]
+        logs = [SideLogs(side, places) for side in self.sides]
+        for me, own, theirs in ((0, logs[0], logs[1]), (1, logs[1], logs[0])):
+            self._fetch(self.sides[me], self.sides[1 - me], own, theirs)
+
+    def _fetch(self, me: Side, other: Side, own: SideLogs, theirs: SideLogs) -> None:
+        fetch = Fetch(own.heights())
+        fetch.heard(1, theirs.heights())
+        self.messages += 2
+        while wants := fetch.wants(1):
+            for want in wants:
+                if self.network.random.random() < self.network.loss:
+                    return
+                self.messages += 1
+                self._take(me, other, theirs, want)
+                fetch.answered(1, want, want.until)
+        assert fetch.over
+
+    def _take(self, me: Side, other: Side, theirs: SideLogs, want: Want) -> None:
+        part = theirs.run(want)
+        while True:
+            for event_id in part.groups[0][1]:
+                me.times[event_id] = other.times[event_id]
+                self.pushed += me.index.add(me.times[event_id], event_id, event_id)
+            if part.last:
+                break
+            part = theirs.run(want._replace(after=part.reached, mark=NO_MARK))
+
+
+#: The strategies of datagrams, and the one of streams.
+NAMES = [*STRATEGIES, "frontier"]
+
+
 def pair(name: str, left: MemoryIndex, right: MemoryIndex, network: Network | None = None) -> Pair:
     """Two sides under the strategy of this name."""
     random = Random(name)
+    make = STRATEGIES["sketch" if name == "frontier" else name]
 
     def side(index: MemoryIndex) -> Side:
         times = {event_id: ts for ts, event_id in index.positions()}
-        return Side(index, STRATEGIES[name](KEY, random.randbytes), times)
+        return Side(index, make(KEY, random.randbytes), times)
 
-    return Pair(network or Network(Random(1)), (side(left), side(right)))
+    kind = StreamPair if name == "frontier" else Pair
+    return kind(network or Network(Random(1)), (side(left), side(right)))

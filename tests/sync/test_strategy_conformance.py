@@ -4,14 +4,13 @@ from random import Random
 
 import pytest
 
-from quire.sync import STRATEGIES
-from tests.sync.conformance import Network, ids, index_of, pair
+from tests.sync.conformance import NAMES, Network, ids, index_of, pair
 from tests.sync.memory import MemoryIndex
 
 BAD = {"loss": 0.3, "twice": 0.2, "altered": 0.05, "shuffle": True}
 
 
-@pytest.fixture(params=list(STRATEGIES))
+@pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -72,3 +71,13 @@ def test_event_added_while_pushing_still_arrives(name: str) -> None:
             side.times[event_id] = ts
     run.converge(4)
     assert len(run.sides[0].index) == 6_100
+
+
+def test_runs_come_over_streams_and_gaps_by_sketches() -> None:
+    random = Random(8)
+    run = pair("frontier", index_of(log := ids(random, 5_000)), index_of(sorted(log)[:300]))
+    run.tick()
+    assert (run.pushed, run.messages) == (4_700, 2 * 2 + 4 + 2)
+    gaps = pair("frontier", index_of(log), index_of(sorted(log)[10:]))
+    gaps.converge(3)
+    assert gaps.pushed == 10
