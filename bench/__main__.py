@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import graph, local, members, processes, reconcile
+from bench import compression, graph, local, members, network, processes, reconcile
 from bench.figures import Figure, show, write
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -31,9 +31,12 @@ def main() -> None:
             partial(local.foreign, folder),
             graph.membership,
             partial(members.community, folder / "community"),
-            partial(processes.sync, folder / "sync"),
+            partial(network.live, folder / "live"),
+            partial(network.small, folder / "small"),
+            partial(compression.before_sealing, folder / "compression"),
         ]
         for count, text in sizes:
+            runs.append(partial(network.cold, folder / f"cold-{text}", count, text))
             runs.append(partial(local.read_and_size, folder, count, text))
             runs.append(partial(reconcile.differences, folder / f"apart-{text}", count, text))
             runs.append(partial(processes.start_up, folder / f"reader-{text}", text))
