@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from quire.events.append import append
+from quire.store.blobs import as_run
 from tests.events.builders import NOW, Author, Space, add_holder, give, make_home, undone
 
 SPACE = Space()
@@ -93,3 +94,32 @@ def test_held_after_gives_pages() -> None:
         after = page[-1][0].n
     assert sorted(found) == sorted(one.event_id for one in run)
     home.close()
+
+
+def test_runs_of_numbers() -> None:
+    assert as_run(list(range(5, 40))) == range(5, 40)
+    assert as_run([*range(5, 20), 19, *range(21, 40)]) is None
+    assert as_run(list(range(40, 5, -1))) is None
+    assert as_run([1, 2, 3]) is None, "for few one statement each is as good"
+    assert as_run([]) is None
+
+
+def test_what_is_held_at_once_is_held_as_one_by_one() -> None:
+    """A long batch takes the way of one statement, a short one that of a statement for each."""
+    found = []
+    for size in (40, 7):
+        home = make_home()
+        alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+        give(home, alice, carol.introduce())
+        run = [carol.say(f"{n}") for n in range(40)]
+        for start in range(0, 40, size):
+            give(home, alice, *run[start : start + size])
+        held = "SELECT account, space, ts, state, received_ts FROM received ORDER BY ts, event"
+        came = (
+            "SELECT r.account, b.event_id, r.counted FROM arrivals AS r JOIN blobs AS b ON b.n = r.event"
+            " ORDER BY cursor"
+        )
+        found.append([home.store.db.all(held), home.store.db.all(came)])
+        home.close()
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 40

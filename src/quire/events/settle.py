@@ -16,7 +16,7 @@ from quire.events.keyring import read_early
 from quire.events.opening import envelope, open_stored
 from quire.events.standing import graph_of, note_forks, take_in
 from quire.limits import INGEST_BATCH, MAX_CLOCK_AHEAD_MS
-from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held
+from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held, as_run
 from quire.store.memberships import Membership
 from quire.store.waiting import TIME
 
@@ -83,10 +83,37 @@ def _write(
     _read_early(home, member, pairs)
     ready, waits = _decide(home, member, trusted, handlers, now)
     waits += [(VOUCH + opened.event_id, opened) for opened in unvouched]
+    _hold(home, member, pairs, waits, unvouched, now)
+    home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
+    report.blocked += len(waits)
+    note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
+    project(home, member, ready, now, report, counted=False)
+    if home.store.waiting.count(account, space):
+        # Blocked ones vouch too: what comes before them may be the very thing that they wait for.
+        project(home, member, reconsider(home, member, vouch(home, member, trusted), now), now, report)
+        note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
+
+
+def _hold(
+    home: Home,
+    member: Membership,
+    pairs: Sequence[tuple[Opened[Any], Handler | None]],
+    waits: Sequence[tuple[str, Opened[Any]]],
+    unvouched: Sequence[Opened[Any]],
+    now: int,
+) -> None:
+    """Hold events, and count those that do not arrive now: the others are counted in bulk."""
+    account, space = member.account, member.space
+    run = None
+    if not waits and all(handler is not None for _, handler in pairs):
+        run = as_run([opened.number for opened, _ in pairs])
+    if run is not None:
+        home.store.blobs.hold_run(account, run, VALID, now)
+        return
     blocked = {opened.number for _, opened in waits}
     held: list[Held] = []
     uncounted: list[Opened[Any]] = []
-    for opened, handler in zip((*trusted, *unvouched), (*handlers, *[None] * len(unvouched)), strict=True):
+    for opened, handler in (*pairs, *((opened, None) for opened in unvouched)):
         idle = UNSUPPORTED if handler is None else VALID
         state = BLOCKED if opened.number in blocked else idle
         held.append((account, space, opened.event.ts, opened.number, state, now))
@@ -97,14 +124,6 @@ def _write(
     home.store.buckets.add(
         account, space, [(o.event.ts, o.event_id, epochs.get(o.number, 0)) for o in uncounted]
     )
-    home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
-    report.blocked += len(waits)
-    note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
-    project(home, member, ready, now, report, counted=False)
-    if home.store.waiting.count(account, space):
-        # Blocked ones vouch too: what comes before them may be the very thing that they wait for.
-        project(home, member, reconsider(home, member, vouch(home, member, trusted), now), now, report)
-        note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
 
 
 def _read_early(home: Home, member: Membership, pairs: Iterable[tuple[Opened[Any], Handler | None]]) -> None:
