@@ -188,11 +188,14 @@ def _by_liars(truth: Truth, home: Home, identity: str, space: str) -> Counter[Sh
 
 
 def _holds_other_events(case: _Case) -> Iterator[str]:
-    """Members of a space that hold another set of events than its founder, or events not yet valid."""
+    """Members of a space that hold another set of events than its founder, or events not yet valid.
+
+    Of a run that somebody was writing when the others ceased to listen, its end may have reached nobody.
+    """
     held = {
         who: evidence.held(device.home, who) for device, who, _name in _identities(case.truth, case.everyone)
     }
-    for _device, identity, who in _staying(case.truth, case.devices):
+    for device, identity, who in _staying(case.truth, case.devices):
         if foreign := held[identity].keys() - set(case.truth.spaces_of(identity)):
             yield f"{who} holds events of {len(foreign)} spaces that it is not in"
         for space in case.truth.spaces_of(identity):
@@ -202,7 +205,12 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
                 lacks, extra = len(list((founders - own).elements())), len(list((own - founders).elements()))
                 yield f"{who} holds other events than the founder: {lacks} fewer, {extra} more"
             held_back = [event_id for event_id, state in own if state != "valid"]
-            if waiting := [event_id for event_id in held_back if event_id not in case.truth.lies]:
+            cut_off = {
+                event_id
+                for event_id, author in (evidence.without_voucher(device.home) if held_back else {}).items()
+                if case.truth.owners.get(author) in case.truth.removed
+            }
+            if waiting := [one for one in held_back if one not in case.truth.lies and one not in cut_off]:
                 yield f"{who} holds {len(waiting)} events that are not valid"
 
 

@@ -96,6 +96,14 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
+def without_voucher(home: Home) -> dict[str, str]:
+    """Event id → device of events that no signed one vouches for (yet): of a run whose end is missing."""
+    rows = home.store.db.all(
+        "SELECT b.event_id, d.device FROM blobs AS b JOIN devices AS d ON d.n = b.device WHERE NOT b.genuine"
+    )
+    return dict(rows)
+
+
 def rejections(home: Home) -> list[tuple[str, str, int]]:
     """(device key of who gave it, reason, count) of whatever was refused."""
     rows = home.store.db.all(
