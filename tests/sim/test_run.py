@@ -39,6 +39,8 @@ def test_every_scenario_passes(name: str) -> None:
     [
         # Somebody was removed in the midst of writing a run, whose end reached nobody.
         ("removal", 3008),
+        # Between two removals somebody who had heard of the first alone made a key, for the second as well.
+        ("removal", 3011),
     ],
 )
 def test_what_was_found_once(name: str, seed: int) -> None:

@@ -311,10 +311,12 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
         others = [
             evidence.keys(home, who_, gone.space_id) for who_, home in homes.items() if who_ != identity
         ]
-        if more := (evidence.keys(device.home, identity, gone.space_id) - gone.keys) & set().union(*others):
+        # What was made, and written, by who had not heard of it yet is theirs to have.
+        had = gone.keys | evidence.made_unawares(homes[gone.by], gone.by, gone.space_id, identity)
+        if more := (evidence.keys(device.home, identity, gone.space_id) - had) & set().union(*others):
             yield f"{who} was removed and holds {len(more)} keys that were made later"
         under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
-        later = {event_id for event_id, key in under.items() if key not in gone.keys}
+        later = {event_id for event_id, key in under.items() if key not in had}
         if seen := later & evidence.shown_ids(device.home, identity):
             yield f"{who} was removed and sees {len(seen)} messages under later keys"
         for write in case.truth.writes:

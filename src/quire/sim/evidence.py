@@ -13,6 +13,10 @@ from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
+from quire.events.standing import graph_of
+from quire.graph.changes import NewKey, SetRole
+from quire.graph.dag import has
+from quire.graph.roles import Role
 from quire.handlers import REGISTRY
 from quire.limits import INGEST_BATCH, MAX_FORKS_SHOWN
 from quire.sim.entitled import Shown
@@ -59,6 +63,31 @@ def keys(home: Home, identity: str, space_id: str) -> set[str]:
         (identity, space_id),
     )
     return {key for (key,) in rows}
+
+
+def made_unawares(home: Home, identity: str, space_id: str, removed: str) -> set[str]:
+    """The ids of those keys whose makers had not heard of somebody's removal: what they know of the graph says so."""
+    names = home.store.names
+    member = home.store.memberships.get(names.account_number(identity), names.space_number(space_id))
+    nodes = graph_of(home, member).ledger.dag.nodes
+    removals = [
+        node
+        for node in nodes
+        if isinstance(node.change, SetRole)
+        and node.change.member == removed
+        and node.change.role < Role.GUEST
+    ]
+    unawares = {
+        node.change.name
+        for node in nodes
+        if isinstance(node.change, NewKey) and not any(has(node.past, removal) for removal in removals)
+    }
+    rows = home.store.db.all(
+        "SELECT hex(e.key_id), k.name FROM space_keys AS k JOIN epochs AS e ON e.n = k.epoch"
+        " WHERE k.account = ? AND e.space = ?",
+        (member.account, member.space),
+    )
+    return {key for key, name in rows if name in unawares}
 
 
 def sealed_under(home: Home, identity: str, space_id: str) -> dict[str, str]:
