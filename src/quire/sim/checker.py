@@ -190,7 +190,7 @@ def _by_liars(truth: Truth, home: Home, identity: str, space: str) -> Counter[Sh
 def _holds_other_events(case: _Case) -> Iterator[str]:
     """Members of a space that hold another set of events than its founder, or events not yet valid.
 
-    Of a run that somebody was writing when the others ceased to listen, its end may have reached nobody.
+    What somebody wrote when the others ceased to listen may wait for what reached nobody, such as the end of its run.
     """
     held = {
         who: evidence.held(device.home, who) for device, who, _name in _identities(case.truth, case.everyone)
@@ -207,7 +207,7 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
             held_back = [event_id for event_id, state in own if state != "valid"]
             cut_off = {
                 event_id
-                for event_id, author in (evidence.without_voucher(device.home) if held_back else {}).items()
+                for event_id, author in (evidence.waiting(device.home) if held_back else {}).items()
                 if case.truth.owners.get(author) in case.truth.removed
             }
             if waiting := [one for one in held_back if one not in case.truth.lies and one not in cut_off]:

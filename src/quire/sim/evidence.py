@@ -125,10 +125,11 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
-def without_voucher(home: Home) -> dict[str, str]:
-    """Event id → device of events that no signed one vouches for (yet): of a run whose end is missing."""
+def waiting(home: Home) -> dict[str, str]:
+    """Event id → device of the events that wait for others."""
     rows = home.store.db.all(
-        "SELECT b.event_id, d.device FROM blobs AS b JOIN devices AS d ON d.n = b.device WHERE NOT b.genuine"
+        "SELECT b.event_id, d.device FROM blocked AS w JOIN blobs AS b ON b.n = w.event"
+        " JOIN devices AS d ON d.n = b.device"
     )
     return dict(rows)
 
