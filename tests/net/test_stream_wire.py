@@ -14,7 +14,8 @@ from quire.limits import (
     RUN_EVENTS,
 )
 from quire.net import stream_wire
-from quire.net.stream_wire import Asked, BadStreamFrame, Done, Heights, Run, StreamFrame
+from quire.net.stream_wire import Asked, Done, Heights, Run, StreamFrame
+from quire.net.wire import BadFrame
 from quire.sync.frontier import Height, Want
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "stream_wire.json").read_text())
@@ -73,7 +74,7 @@ def test_frames_are_taken_out_as_they_become_whole() -> None:
 def test_any_bytes_are_a_frame_or_a_bad_one(body: bytes, kind: int) -> None:
     try:
         said = stream_wire.decode(kind, body)
-    except BadStreamFrame:
+    except BadFrame:
         return
     assert isinstance(said, Heights | Asked | Run | Done)
 
@@ -110,7 +111,7 @@ def test_the_largest_answer_fits_into_a_frame() -> None:
     ],
 )
 def test_bad_frames(data: bytes, reason: str) -> None:
-    with pytest.raises(BadStreamFrame, match=reason):
+    with pytest.raises(BadFrame, match=reason):
         read(data)
 
 

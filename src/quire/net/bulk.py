@@ -21,7 +21,8 @@ from quire.limits import (
 )
 from quire.net import stream_wire
 from quire.net.stream_link import BadStream, StreamLink
-from quire.net.stream_wire import Asked, BadStreamFrame, Heights, Run
+from quire.net.stream_wire import Asked, Heights, Run
+from quire.net.wire import BadFrame
 from quire.sync.frontier import NO_MARK, Height, Logs, Want
 
 
@@ -67,7 +68,6 @@ class Bulk:
         self._heights: list[Height] = []
         self._told = self._heard_all = False
         self._questions: deque[Asked] = deque()
-        self._answering: dict[int, int] = {}
         self._asked: dict[int, Want] = {}
         self._number = 0
         self._finished = self._peer_finished = False
@@ -96,7 +96,7 @@ class Bulk:
                 self._notices.append(Opened())
             for kind, body in stream_wire.split(self._in):
                 self._take(stream_wire.decode(kind, body))
-        except (BadStream, BadStreamFrame) as error:
+        except (BadStream, BadFrame) as error:
             self._notices.append(Failed(error.reason))
 
     def ask(self, wants: Sequence[Want]) -> None:
@@ -118,7 +118,7 @@ class Bulk:
             self._tell_heights()
         size = 0
         while self._questions and size < STREAM_WRITE:
-            size += self._answer(self._questions[0])
+            size += self._answer()
         out = self._link.take_out()
         self.bytes_out += len(out)
         return out
@@ -136,7 +136,7 @@ class Bulk:
             self._take_run(said)
         elif isinstance(said, Asked):
             if len(self._questions) >= MAX_WANTS:
-                raise BadStreamFrame("stream-wants")
+                raise BadFrame("stream-wants")
             self._questions.append(said)
         elif isinstance(said, Heights):
             self._take_heights(said)
@@ -146,7 +146,7 @@ class Bulk:
     def _take_heights(self, said: Heights) -> None:
         self._heights += said.entries
         if self._heard_all or len(self._heights) > MAX_HEIGHTS:
-            raise BadStreamFrame("stream-heights")
+            raise BadFrame("stream-heights")
         if not said.more:
             self._heard_all = True
             self._notices.append(HeightsHeard(self._heights))
@@ -155,7 +155,7 @@ class Bulk:
     def _take_run(self, said: Run) -> None:
         want = self._asked.get(said.number)
         if want is None or not want.after <= said.reached <= want.until:
-            raise BadStreamFrame("stream-unasked")
+            raise BadFrame("stream-unasked")
         if said.last:
             del self._asked[said.number]
         self._notices.append(RunCame(want, said.reached, said.last, said.records))
@@ -167,17 +167,14 @@ class Bulk:
             more = at + HEIGHTS_PER_FRAME < len(entries)
             self._link.seal(stream_wire.heights(entries[at : at + HEIGHTS_PER_FRAME], more))
 
-    def _answer(self, asked: Asked) -> int:
-        """Answer a part of a question; the bytes that this took."""
-        want = asked.want
-        before = self._answering.pop(asked.number, None)
-        if before is not None:
-            want = want._replace(after=before, mark=NO_MARK)
-        part = self._logs.run(want)
+    def _answer(self) -> int:
+        """Answer a part of the first question; the bytes that this took."""
+        asked = self._questions[0]
+        part = self._logs.run(asked.want)
         if part.last:
             self._questions.popleft()
         else:
-            self._answering[asked.number] = part.reached
+            self._questions[0] = asked._replace(want=asked.want._replace(after=part.reached, mark=NO_MARK))
         data = stream_wire.run(asked.number, part.reached, part.last, part.groups)
         self._link.seal(data)
         return len(data)

@@ -36,6 +36,11 @@ class SessionId(NamedTuple):
     local: bytes
     peer: bytes
 
+    @property
+    def door(self) -> tuple[bytes, bytes]:
+        """The space and the local device: where it is met."""
+        return self.space_id, self.local
+
 
 class _Local(NamedTuple):
     door: Door
@@ -149,29 +154,19 @@ class Endpoint:
 
     def receive_datagram(self, data: bytes, address: Address, now: int) -> None:
         """Take any bytes from the network; what belongs to no session is counted and dropped."""
-        for door, tags in self._doors.values():
-            header = door.peek(data)
-            if header is None:
-                break
-            local = tags.get(header[0])
-            if local is not None:
-                self._deliver(SessionId(door.space_id, local, header[1]), data, address, now)
-                return
-        self.drop("unknown")
+        session_id = self._addressed(lambda door: door.peek(data))
+        if session_id is None:
+            self.drop("unknown")
+        else:
+            self._deliver(session_id, data, address, now)
 
     def called(self, greeting: bytes, now: int) -> tuple[SessionId, Link] | None:
         """Who calls whom by a stream's greeting, unproven; None for whoever gets no stream."""
-        for door, tags in self._doors.values():
-            to, peer = door.header(greeting)
-            local = tags.get(to)
-            if local is not None:
-                session_id = SessionId(door.space_id, local, peer)
-                standing = self._locals[door.space_id, local].standing(peer)
-                if standing is Standing.MEMBER and self._first_contacts[standing].take(
-                    STRANGERS_PER_SECOND, now
-                ):
-                    link = self._link(session_id)
-                    return None if link is None else (session_id, link)
+        session_id = self._addressed(lambda door: door.header(greeting))
+        may_call = session_id is not None and self.is_member(session_id)
+        if session_id is not None and may_call and self._allows_contact(Standing.MEMBER, now):
+            link = self._link(session_id)
+            return None if link is None else (session_id, link)
         self.drop("uncalled")
         return None
 
@@ -209,6 +204,18 @@ class Endpoint:
                 return session_id, notice
         return None
 
+    def _addressed(self, header_by: Callable[[Door], tuple[bytes, bytes] | None]) -> SessionId | None:
+        """Who means whom by a header that is unmasked door by door, unproven; None where it is nobody behind one."""
+        for door, tags in self._doors.values():
+            header = header_by(door)
+            local = None if header is None else tags.get(header[0])
+            if header is not None and local is not None:
+                return SessionId(door.space_id, local, header[1])
+        return None
+
+    def _allows_contact(self, standing: Standing, now: int) -> bool:
+        return self._first_contacts[standing].take(STRANGERS_PER_SECOND, now)
+
     def _deliver(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
         session = self._sessions.get(session_id)
         if session is None:
@@ -227,7 +234,7 @@ class Endpoint:
             if self._refusals.due(session_id, len(data), now):
                 self._refuse(session_id, data, address)
             return
-        if not self._first_contacts[standing].take(STRANGERS_PER_SECOND, now):
+        if not self._allows_contact(standing, now):
             self.drop("strangers")
             return
         link = self._link(session_id)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from quire.core.sealing import KEY_ID_BYTES
 from quire.limits import HEIGHTS_PER_FRAME, MAX_BLOB_BYTES, MAX_INTEGER, MAX_STREAM_FRAME, RUN_EVENTS
+from quire.net.wire import BadFrame
 from quire.sync.frontier import MARK_BYTES, Height, Want
 
 HEIGHTS, WANT, RUN, DONE = range(1, 5)
@@ -22,14 +23,6 @@ _WANT = Struct(f">I32sQQ{MARK_BYTES}s")
 _RUN = Struct(">IQB")
 _GROUP = Struct(f">{KEY_ID_BYTES}sI")
 FRAME_BYTES = _FRAME.size
-
-
-class BadStreamFrame(Exception):
-    """Bytes of an authenticated stream that are no frame; `reason` is a short stable slug, counted per peer."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Heights(NamedTuple):
@@ -69,14 +62,14 @@ def frame(kind: int, *parts: bytes) -> bytes:
 
 
 def split(data: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Take the whole frames out of what has come. Raises BadStreamFrame `kind` or `length`."""
+    """Take the whole frames out of what has come. Raises BadFrame `kind` or `length`."""
     at = 0
     while at + FRAME_BYTES <= len(data):
         kind, length = _FRAME.unpack_from(data, at)
         if kind not in _KINDS:
-            raise BadStreamFrame("stream-kind")
+            raise BadFrame("stream-kind")
         if length > MAX_STREAM_FRAME:
-            raise BadStreamFrame("stream-length")
+            raise BadFrame("stream-length")
         end = at + FRAME_BYTES + length
         if end > len(data):
             break
@@ -86,7 +79,7 @@ def split(data: bytearray) -> Iterator[tuple[int, bytes]]:
 
 
 def decode(kind: int, body: bytes) -> StreamFrame:
-    """The frame. Raises BadStreamFrame."""
+    """The frame. Raises BadFrame."""
     if kind == HEIGHTS:
         return _read_heights(body)
     if kind == WANT:
@@ -94,7 +87,7 @@ def decode(kind: int, body: bytes) -> StreamFrame:
     if kind == RUN:
         return _read_run(body)
     if body:
-        raise BadStreamFrame("stream-done")
+        raise BadFrame("stream-done")
     return Done()
 
 
@@ -126,29 +119,29 @@ def done() -> bytes:
 def _read_heights(body: bytes) -> Heights:
     entries = (len(body) - 1) // _HEIGHT.size
     if not body or body[0] > 1 or len(body) != 1 + entries * _HEIGHT.size or entries > HEIGHTS_PER_FRAME:
-        raise BadStreamFrame("stream-heights")
+        raise BadFrame("stream-heights")
     found = [Height(*_HEIGHT.unpack_from(body, 1 + place * _HEIGHT.size)) for place in range(entries)]
     if any(not 0 < entry.seq <= MAX_INTEGER or entry.born > MAX_INTEGER for entry in found):
-        raise BadStreamFrame("stream-heights")
+        raise BadFrame("stream-heights")
     return Heights(bool(body[0]), found)
 
 
 def _read_want(body: bytes) -> Asked:
     if len(body) != _WANT.size:
-        raise BadStreamFrame("stream-want")
+        raise BadFrame("stream-want")
     number, *rest = _WANT.unpack(body)
     asked = Want(*rest)
     if not asked.after < asked.until <= MAX_INTEGER or asked.until - asked.after > RUN_EVENTS:
-        raise BadStreamFrame("stream-want")
+        raise BadFrame("stream-want")
     return Asked(number, asked)
 
 
 def _read_run(body: bytes) -> Run:
     if len(body) < _RUN.size:
-        raise BadStreamFrame("stream-run")
+        raise BadFrame("stream-run")
     number, reached, last = _RUN.unpack_from(body)
     if reached > MAX_INTEGER or last > 1:
-        raise BadStreamFrame("stream-run")
+        raise BadFrame("stream-run")
     records: list[bytes] = []
     at = _RUN.size
     while at < len(body):
@@ -159,16 +152,16 @@ def _read_run(body: bytes) -> Run:
 def _read_group(body: bytes, at: int, records: list[bytes]) -> int:
     """Add the records of the group at `at`; where the next one begins."""
     if at + _GROUP.size > len(body):
-        raise BadStreamFrame("stream-run")
+        raise BadFrame("stream-run")
     key_id, count = _GROUP.unpack_from(body, at)
     at += _GROUP.size
     start = int(at + 4 * count)
     if not 0 < count <= RUN_EVENTS - len(records) or start > len(body):
-        raise BadStreamFrame("stream-run")
+        raise BadFrame("stream-run")
     for length in Struct(f">{count}I").unpack_from(body, at):
         end = start + length
         if length > MAX_BLOB_BYTES or end > len(body):
-            raise BadStreamFrame("stream-run")
+            raise BadFrame("stream-run")
         records.append(key_id + body[start:end])
         start = end
     return start
