@@ -7,10 +7,12 @@ from quire.core.event import Event
 from quire.errors import QuireError
 from quire.events.append import append, make_event
 from quire.events.handler import Handler, Registry
+from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
 from quire.limits import MAX_EVENT_BYTES
+from quire.store.memberships import Membership
 from tests.events.builders import (
     MINUTE,
     NOW,
@@ -23,6 +25,7 @@ from tests.events.builders import (
     registry_with,
     undone,
     views,
+    waits,
 )
 
 SPACE = Space()
@@ -146,6 +149,36 @@ def test_the_clock_goes_on_after_reopening(tmp_path: Path) -> None:
     alice = home.store.memberships.get(alice.account, alice.space)
     opened = append(home, alice, "peer", [{"pubkey": alice.account_id, "name": "a"}], NOW)
     assert opened[0].event.ts > NOW + 3 * MINUTE, "what was seen comes before what is written after"
+    home.close()
+
+
+def _say(home: Home, member: Membership, now: int) -> int:
+    """Write something; its timestamp."""
+    opened = append(home, member, "message", [{"body": str(now), "channel": "general"}], now)
+    return int(opened[0].event.ts)
+
+
+def test_the_clock_remembers_what_was_written_before_one_heard_of_its_own_admission() -> None:
+    """Else, when a clock is set back, a log would be read in another order than it was written in."""
+    home = make_home()
+    alice = add_holder(home, SPACE, "alice", let_in=False)
+    first = _say(home, alice, NOW + MINUTE)
+    assert [need for need, _ in waits(home, alice)] == [f"device {alice.device}"]
+    with undone(home.store.db):
+        _say(home, alice, NOW)
+    assert _say(home, alice, NOW) >= first
+    home.close()
+
+
+def test_the_clock_follows_what_comes_back_of_ones_own_log_and_waits() -> None:
+    home = make_home()
+    alice, lost = add_holder(home, SPACE, "alice", let_in=False), Author(SPACE, "alice")
+    lost.ts = NOW + 2 * MINUTE
+    give(home, alice, lost.say("of no genuine successor: anybody may have made it", sign=False))
+    assert _say(home, alice, NOW) == NOW
+    lost.ts = NOW + MINUTE
+    assert give(home, alice, lost.say("written before the loss")).blocked == 1
+    assert _say(home, alice, NOW) >= NOW + MINUTE
     home.close()
 
 

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 Entropy = Callable[[int], bytes]
 
+_NEWEST_VALID = (
+    "SELECT ts FROM received WHERE account = ? AND space = ? AND state = ? ORDER BY ts DESC LIMIT 1"
+)
+#: The end of an identity's own log, also where all of it waits for word of its admission.
+_LAST_OWN = (
+    "SELECT b.ts FROM device_keys AS k CROSS JOIN devices AS d ON d.device = k.device"
+    " CROSS JOIN blobs AS b ON b.device = d.n AND b.genuine"
+    " WHERE k.account = ? AND d.space = ? ORDER BY b.seq DESC LIMIT 1"
+)
+
 
 class Home:
     """One store with the views of `registry`; `entropy(n)` gives n random bytes, `vault` seals private keys.
@@ -123,16 +133,12 @@ class Home:
         """An identity's hybrid clock, set from what it holds when first asked for."""
         clock = self._clocks.get(account)
         if clock is None:
-            clock = HybridClock()
-            for space in self.store.db.all("SELECT space FROM memberships WHERE account = ?", (account,)):
-                row = self.store.db.one(
-                    "SELECT ts FROM received WHERE account = ? AND space = ? AND state = ?"
-                    " ORDER BY ts DESC LIMIT 1",
-                    (account, space[0], VALID),
-                )
-                if row is not None:
-                    clock.observe(row[0])
-            self._clocks[account] = clock
+            clock = self._clocks[account] = HybridClock()
+            for (space,) in self.store.db.all("SELECT space FROM memberships WHERE account = ?", (account,)):
+                for (ts,) in self.store.db.all(_NEWEST_VALID, (account, space, VALID)):
+                    clock.observe(ts)
+                for (ts,) in self.store.db.all(_LAST_OWN, (account, space)):
+                    clock.remember(ts)
         return clock
 
     def close(self) -> None:

@@ -82,6 +82,9 @@ def _write(
     account, space = member.account, member.space
     _read_early(home, member, pairs)
     ready, waits = _decide(home, member, trusted, handlers, now)
+    for _, opened in waits:  # ours come back to us after a loss: what we write next goes after them
+        if opened.event.author == member.device:
+            home.clock(account).remember(opened.event.ts)
     waits += [(VOUCH + opened.event_id, opened) for opened in unvouched]
     _hold(home, member, pairs, waits, unvouched, now)
     home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
