@@ -204,6 +204,18 @@ def test_one_lost_fragment_is_sent_again_alone() -> None:
     assert box.sent() == refs[2:]
 
 
+def test_fragments_that_were_acknowledged_are_not_sent_again() -> None:
+    box = Box(4 * FRAGMENT_BYTES)
+    box.outbox.push(box.ids)
+    refs = box.sent()
+    box.outbox.delivered(refs[:2], 1)
+    box.outbox.lost(refs[:3])
+    assert box.sent() == refs[2:3]
+    box.outbox.delivered(refs[2:], 2)
+    box.outbox.lost(refs)
+    assert box.sent() == []
+
+
 def test_large_records_do_not_pile_up_unread() -> None:
     box = Box(*[3_000] * (PUSH_BATCH * 4))
     box.strategy.pushes = list(box.ids)

@@ -5,8 +5,7 @@ windows, time to send. Queues hold ids; records are read from the index just bef
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -34,15 +33,6 @@ class Ref(NamedTuple):
     place: int
 
 
-@dataclass
-class _Large:
-    """A record whose fragments are under way; kept until the last one is acknowledged."""
-
-    frames: list[bytes]
-    #: Places not yet acknowledged. Not a count: fragments of an earlier round may still be acknowledged.
-    left: set[int]
-
-
 class Outbox:
     """The queues for one peer."""
 
@@ -54,7 +44,8 @@ class Outbox:
         self._again: deque[Ref] = deque()
         self._eager: deque[bytes] = deque()
         self._large: deque[bytes] = deque()
-        self._open: dict[bytes, _Large] = {}
+        # Large records under way, and by place those of their fragments that are not acknowledged.
+        self._open: dict[bytes, dict[int, bytes]] = {}
         # Read and ready to pack: a record for WHOLE, else a FRAGMENT frame.
         self._ready: deque[tuple[Ref, bytes]] = deque()
         # Ids from the moment they are queued to the moment they are acknowledged.
@@ -91,11 +82,13 @@ class Outbox:
         """The peer acknowledged these."""
         for ref in refs:
             if ref.place != WHOLE:
-                large = self._open.get(ref.event_id)
-                if large is None:
+                left = self._open.get(ref.event_id)
+                if left is None:
                     continue
-                large.left.discard(ref.place)
-                if large.left:
+                left.pop(
+                    ref.place, None
+                )  # not a count: fragments of an earlier round may still be acknowledged
+                if left:
                     continue
                 del self._open[ref.event_id]
             self._busy.pop(ref.event_id, None)
@@ -103,7 +96,7 @@ class Outbox:
 
     def lost(self, refs: Sequence[Ref]) -> None:
         """Send these again, before anything else (but no fragments of a record given up since)."""
-        self._again.extend(ref for ref in refs if ref.place == WHOLE or ref.event_id in self._open)
+        self._again.extend(ref for ref in refs if ref.place == WHOLE or ref.place in self._left(ref))
 
     def clear(self) -> None:
         """The peer holds everything that we hold."""
@@ -147,8 +140,11 @@ class Outbox:
     def _take_again(self, ref: Ref) -> None:
         if ref.place == WHOLE:
             self._take([ref.event_id])
-        elif ref.event_id in self._open:  # else the rest of it was acknowledged, or given up, since
-            self._ready.append((ref, self._open[ref.event_id].frames[ref.place]))
+        elif ref.place in (left := self._left(ref)):  # else it was acknowledged, or given up, since
+            self._ready.append((ref, left[ref.place]))
+
+    def _left(self, ref: Ref) -> Mapping[int, bytes]:
+        return self._open.get(ref.event_id, {})
 
     def _take(self, ids: Sequence[bytes]) -> None:
         records = self._index.blobs(ids)
@@ -174,9 +170,8 @@ class Outbox:
         if not records:
             self._busy.pop(event_id, None)
             return
-        frames = [wire.fragment(part) for part in cut(records[0])]
-        self._open[event_id] = _Large(frames, set(range(len(frames))))
-        self._ready.extend((Ref(event_id, place), data) for place, data in enumerate(frames))
+        frames = self._open[event_id] = dict(enumerate(wire.fragment(part) for part in cut(records[0])))
+        self._ready.extend((Ref(event_id, place), data) for place, data in frames.items())
 
     def _fresh(self, ids: list[bytes], now: int, horizon: int) -> list[bytes]:
         recent, busy = self._recent, self._busy
