@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from quire.events.context import Context
-from quire.handlers import identity, space
+from quire.handlers import identity, message, space
 from quire.sim.bounds import memory, too_much_memory, too_much_traffic
 from quire.sim.device import Device
 from quire.sim.entitled import Truth
@@ -33,12 +33,29 @@ def test_what_is_held_and_who_is_met_raises_what_a_node_may_cost(tmp_path: Path)
         members={"s": ["ada", "ben", "cai"], "t": ["ada", "ben"]},
     )
     on.home.noted["x",] = bytes(250_000)
-    assert "keeps" in too_much_memory(alone, on)
-    assert too_much_memory(met, on) == ""
+    assert "keeps" in too_much_memory(alone, on, sending=True)
+    assert too_much_memory(met, on, sending=False) == ""
     on.datagrams_sent = 150
     assert "150 datagrams" in too_much_traffic(alone, on)
     assert too_much_traffic(met, on) == ""
     on.datagrams_sent, on.bytes_sent = 1, 50_000
     assert "50,000 bytes" in too_much_traffic(alone, on)
     assert too_much_traffic(met, on) == ""
+    on.stop()
+
+
+def test_what_is_held_may_be_on_its_way_to_everyone_while_a_run_goes_on(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    met = Truth(devices={"ada": "d", "ben": "e", "cai": "f"}, members={"s": ["ada", "ben", "cai"]})
+    message.create_many(
+        Context(on.home, on.wall(0), 1, on.home.store.memberships.all()[0]), "#general", ["x" * 9_000] * 10
+    )
+    kept = memory(on.node)
+    on.home.noted["x",] = bytes(350_000 - kept)
+    assert too_much_memory(met, on, sending=False) == ""
+    on.home.noted["x",] = bytes(450_000 - kept)
+    assert "keeps" in too_much_memory(met, on, sending=False)
+    assert too_much_memory(met, on, sending=True) == ""
+    on.home.noted["x",] = bytes(550_000 - kept)
+    assert "keeps" in too_much_memory(met, on, sending=True)
     on.stop()

@@ -8,7 +8,8 @@ import gc
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
-from quire.limits import FRAGMENT_BYTES, MAX_UNKNOWN_SESSIONS
+from quire.limits import FRAGMENT_BYTES, MAX_BLOB_BYTES, MAX_FRAGMENTED, MAX_UNKNOWN_SESSIONS, PUSH_BATCH
+from quire.net.wire import MAX_INLINE
 from quire.node import Node
 from quire.sim.device import Device
 from quire.sim.entitled import Truth
@@ -16,6 +17,8 @@ from quire.sim.entitled import Truth
 #: Bytes of memory: of any node, for each peer in each space, for each device of nobody's that knocks, and for each
 #: event held (the membership graph is kept in memory, and what was pushed lately).
 _NODE, _PEER, _STRANGER, _EVENT = 250_000, 45_000, 20_000, 800
+#: Bytes of events on their way to one peer, at most: read, and kept until they are acknowledged.
+_UNDER_WAY = PUSH_BATCH * MAX_INLINE + MAX_FRAGMENTED * MAX_BLOB_BYTES
 #: Datagrams to each peer: at first, each second, and for each datagram that one copy of all events would fill.
 _GREETINGS, _PER_SECOND, _PER_PIECE = 60, 3, 2
 #: The same in bytes; the last for each byte of all events.
@@ -37,11 +40,17 @@ def memory(node: Node) -> int:
     return size
 
 
-def too_much_memory(truth: Truth, device: Device) -> str:
-    """What is to be said of a device whose node keeps too much; nothing of any other."""
-    (events,) = device.home.store.db.one("SELECT count(*) FROM received") or (0,)
+def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
+    """What is to be said of a device whose node keeps too much; nothing of any other.
+
+    `sending`: all that it holds may be on its way, to each peer.
+    """
+    events, size = device.home.store.db.one(
+        "SELECT (SELECT count(*) FROM received), (SELECT coalesce(sum(length(sealed)), 0) FROM blobs)"
+    ) or (0, 0)
     strangers = MAX_UNKNOWN_SESSIONS if truth.lying else 0
-    most = _NODE + _PEER * _peers(truth, device) + _STRANGER * strangers + _EVENT * events
+    peer = _PEER + (min(_UNDER_WAY, size) if sending else 0)
+    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + _EVENT * events
     kept = memory(device.node)
     return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
 

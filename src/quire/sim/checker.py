@@ -43,13 +43,16 @@ class Checker:
             f"after a restart, {text}" for text in _acknowledged_lost(work_out(self._ground), [device])
         ]
 
-    def watch(self) -> None:
-        """Look at what nodes keep in memory; to be called now and then while the run goes on."""
+    def watch(self, sending: bool = True) -> None:
+        """Look at what nodes keep in memory; to be called now and then while the run goes on.
+
+        When it has ended nothing should be on its way any more: they are not `sending`.
+        """
         truth = work_out(self._ground)
         for device in self._devices.values():
             if device.running and device.name not in truth.lying:
                 with device.sound():
-                    said = too_much_memory(truth, device)
+                    said = too_much_memory(truth, device, sending)
                 if said:
                     self._swollen[device.name] = said
 
@@ -84,7 +87,7 @@ class Checker:
         """Everything that is wrong, in words; nothing when all is well."""
         devices = self._honest()
         case = _Case(self._truth, self._expected, devices, devices)
-        self.watch()
+        self.watch(sending=False)
         kinds = [self._truth.shut_out, self.lost, _acknowledged_lost(self._truth, devices)]
         kinds.append(list(self._swollen.values()))
         # A rebuild last: it could mend what others look at.
