@@ -4,7 +4,7 @@ import pytest
 
 from quire.sim.device import Device
 from quire.sim.ground import CRASHED, DONE, REFUSED, GroundTruth
-from quire.sim.world import Stuck, World
+from quire.sim.world import PATIENCE_MS, TRY_AGAIN_MS, Stuck, World
 
 ADA = {"device": "device1", "space": "commons"}
 
@@ -67,6 +67,22 @@ def test_a_crash_that_never_came_comes_at_the_restart(tmp_path: Path) -> None:
     made.run(1_000)
     assert ground.outcomes()[3].at_ms == 40
     assert made.devices["device1"].crashes == 1
+    made.stop()
+
+
+def test_people_try_again_until_what_keeps_them_from_it_is_mended_and_not_for_ever(tmp_path: Path) -> None:
+    late = 2 * PATIENCE_MS
+    made, ground, _ = world(
+        tmp_path,
+        (0, "device2", "boot", {"host": "10.0.0.2"}),
+        (10, "ben", "join", {"device": "device2", "space": "commons"}),
+        (20, "cai", "join", {"device": "device2", "space": "commons"}),
+        (late, "ada", "invite", ADA | {"guest": "ben"}),
+    )
+    made.run(late + 2 * PATIENCE_MS)
+    assert outcomes(ground) == {2: DONE, 4: DONE, 5: REFUSED, 6: DONE}
+    assert late <= ground.outcomes()[4].at_ms <= late + TRY_AGAIN_MS
+    assert ground.outcomes()[5].at_ms < late + PATIENCE_MS + 2 * TRY_AGAIN_MS
     made.stop()
 
 

@@ -26,8 +26,6 @@ class SimEvent(NamedTuple):
     actor: str
     action: str
     detail: dict[str, Any]
-    #: How often it was tried in vain.
-    tries: int = 0
 
 
 class GroundTruth:

@@ -21,8 +21,8 @@ from quire.sim.scenario import Conditions
 
 #: A node that has something to do so often within one millisecond will never be done.
 MAX_TURNS_AT_ONCE = 10_000
-#: Who cannot invite or join yet (it is not let in itself, has no link, its device is down) tries again so often,
-#: for so long (ms).
+#: Who cannot invite or join yet (it is not let in itself, has no link, its device is down) tries again so often, and
+#: for so long after the end of the plan (ms): what keeps it from it may be mended no earlier.
 TRY_AGAIN_MS, PATIENCE_MS = 1_000, 120_000
 
 
@@ -53,6 +53,7 @@ class World:
         self._strategy = strategy
         self._restarted = restarted
         self._plan = ground.plan()
+        self._give_up = self._plan[-1].at_ms + PATIENCE_MS
         self._next = 0
         self._links: people.Links = {}
         self._crash_of: dict[str, int] = {}
@@ -159,16 +160,15 @@ class World:
         return str(error).replace(str(self._folder), "homes")
 
     def _not_done(self, event: SimEvent, why: str, words: str) -> None:
-        again = event.tries + 1
         # Who was to invite may not have come to join yet, and have no identity.
         passing = why in (DOWN, NotIn.code, NotFound.code, HomeError.code)
-        if event.action != "write" and passing and again * TRY_AGAIN_MS < PATIENCE_MS:
+        if event.action != "write" and passing and self.now < self._give_up:
             self._try_again(event)
         else:
             self._note(event, REFUSED, {"why": why, "words": words})
 
     def _try_again(self, event: SimEvent) -> None:
-        again = event._replace(at_ms=self.now + TRY_AGAIN_MS, tries=event.tries + 1)
+        again = event._replace(at_ms=self.now + TRY_AGAIN_MS)
         insort(self._plan, again, self._next, key=lambda one: one.at_ms)
 
     def _note(self, event: SimEvent, outcome: str, detail: dict[str, object]) -> None:
