@@ -182,6 +182,19 @@ def test_the_clock_follows_what_comes_back_of_ones_own_log_and_waits() -> None:
     home.close()
 
 
+def test_the_clock_remembers_that_it_was_set_right(tmp_path: Path) -> None:
+    """What was written while it was far ahead does not hide what was written since."""
+    home = make_home(tmp_path / "quire.db")
+    alice = add_holder(home, SPACE, "alice")
+    _say(home, alice, NOW + 24 * 60 * MINUTE)
+    since = _say(home, alice, NOW)
+    assert since < NOW + MINUTE
+    home.close()
+    home = make_home(tmp_path / "quire.db")
+    assert _say(home, home.store.memberships.get(alice.account, alice.space), NOW - MINUTE) >= since
+    home.close()
+
+
 def test_append_makes_one_log() -> None:
     home = make_home()
     alice = add_holder(home, SPACE, "alice")

@@ -11,9 +11,10 @@ from quire.limits import MAX_CLOCK_SET_BACK_MS
 
 @dataclass
 class HybridClock:
-    """`last` is the greatest timestamp that may be given to a local event without a tick (ms)."""
+    """`last` is the greatest timestamp that may be given to a local event without a tick, `own` the latest given (ms)."""
 
     last: int = 0
+    own: int = 0
 
     def tick(self, wall_ms: int) -> int:
         """The timestamp for a local event written at wall time `wall_ms`.
@@ -22,12 +23,14 @@ class HybridClock:
         ahead, and is set right, is believed, or others would hold what is written until that day.
         """
         if self.last > wall_ms + MAX_CLOCK_SET_BACK_MS:
-            self.last = wall_ms
-        self.last = max(self.last, wall_ms)
+            # What was written since it was set right still comes before, whatever is held of the time ahead.
+            self.last = self.own if self.own <= wall_ms + MAX_CLOCK_SET_BACK_MS else wall_ms
+        self.last = self.own = max(self.last, wall_ms)
         return self.last
 
     def remember(self, ts: int) -> None:
         """Take note of an own event's timestamp."""
+        self.own = max(self.own, ts)
         self.last = max(self.last, ts)
 
     def observe(self, ts: int) -> None:
