@@ -11,7 +11,7 @@ from quire.limits import MAX_CLOCK_SET_BACK_MS
 
 @dataclass
 class HybridClock:
-    """`last` is the greatest timestamp that may be given to a local event without a tick, `own` the latest given (ms)."""
+    """`last` is the greatest timestamp a local event may get without a tick, `own` the latest given (ms)."""
 
     last: int = 0
     own: int = 0
