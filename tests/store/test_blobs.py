@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from quire.core.encoding import to_text
 from quire.events.append import append
 from quire.store.blobs import as_run
 from tests.events.builders import NOW, Author, Space, add_holder, give, make_home, undone
@@ -123,3 +124,14 @@ def test_what_is_held_at_once_is_held_as_one_by_one() -> None:
         home.close()
     assert found[0] == found[1]
     assert len(found[0][0]) > 40
+
+
+def test_places_of_a_log_with_something_genuine() -> None:
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    run = [carol.say("a"), carol.say("b", sign=False), carol.say("c"), carol.say("d", sign=False)]
+    give(home, alice, carol.introduce(), run[0], run[2], run[3])
+    device = home.store.names.known_device(alice.space, to_text(carol.key.public))
+    assert device is not None
+    assert home.store.blobs.genuine_at(device, [1, 2, 3, 4, 5]) == {1, 3}
+    home.close()

@@ -194,6 +194,7 @@ def _genuine(
     """The genuine ones in the order given, and the unsigned ones that nobody has vouched for yet."""
     cited: dict[str, tuple[str, int]] = {}
     cited_at = cache(partial(_cited_at, home, member))  # many may claim one place
+    followed = cache(partial(_followed, home, member, candidates))
     genuine: set[str] = set()
     unvouched: list[Candidate] = []
     raw_space = member.raw_space_id
@@ -202,7 +203,8 @@ def _genuine(
         if cited.get(candidate.event_id) != (event.author, event.seq):
             unsigned = event.sig is msgspec.UNSET
             proven = not unsigned and core_event.signature_holds(candidate.data, raw_space)
-            if not proven and candidate.event_id not in cited_at(event.author, event.seq):
+            held = not proven and event.seq in followed(event.author)
+            if not proven and not (held and candidate.event_id in cited_at(event.author, event.seq)):
                 if unsigned and is_key(event.author):
                     unvouched.append(candidate)
                 elif unsigned:
@@ -216,10 +218,21 @@ def _genuine(
     return [c for c in candidates if c.event_id in genuine], unvouched
 
 
+def _followed(home: Home, member: Membership, candidates: list[Candidate], author: str) -> set[int]:
+    """The places of an author's candidates after which this home holds a genuine event: looked up all at once."""
+    device = home.store.names.known_device(member.space, author)
+    if device is None:
+        return set()
+    after = [c.event.seq + 1 for c in candidates if c.event.author == author]
+    if min(after) > home.store.blobs.head(device)[0]:
+        return set()
+    return {seq - 1 for seq in home.store.blobs.genuine_at(device, after)}
+
+
 def _cited_at(home: Home, member: Membership, author: str, seq: int) -> set[str]:
     """The ids that genuine events which this identity holds cite at one place of a log."""
     device = home.store.names.known_device(member.space, author)
-    if device is None or home.store.blobs.head(device)[0] <= seq:
+    if device is None:
         return set()
     found: set[str] = set()
     for row in home.store.blobs.at(member.account, device, seq + 1):

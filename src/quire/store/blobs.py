@@ -214,6 +214,15 @@ class Blobs:
         )
         return [BlobRow(*row) for row in rows]
 
+    def genuine_at(self, device: int, seqs: Sequence[int]) -> set[int]:
+        """Those of these places of a log at which there is a genuine event."""
+        rows = self._db.execute(
+            "SELECT j.value FROM json_each(?) AS j WHERE EXISTS"
+            " (SELECT 1 FROM blobs WHERE device = ? AND seq = j.value AND genuine)",
+            (orjson.dumps(seqs).decode(), device),
+        )
+        return {seq for (seq,) in rows}
+
     def read(self, events: Sequence[int]) -> list[BlobRow]:
         """The blobs of event numbers, ascending."""
         rows = self._db.execute(
