@@ -65,9 +65,11 @@ MAX_DATAGRAM = 1_200
 # Invite links (characters), and the longest that still makes a QR code which scans well.
 MAX_LINK_CHARS = 4_096
 MAX_ADDRESSES = 8
-MAX_QR_CHARS = 1_000
+MAX_QR_CHARS = 1_400
 #: Other members' devices in a link, beside the inviter's.
 MAX_TICKET_OTHERS = 3
+#: Relays in a link.
+MAX_TICKET_RELAYS = 2
 
 #: People one invite lets in, and days that it holds.
 MAX_INVITE_USES = 10_000
@@ -238,6 +240,101 @@ FEW_LOGS = 40
 STREAM_TURN_MS = 2_000
 STREAM_RETRY_MS = 1_000
 MAX_STREAM_RETRY_MS = 60_000
+
+# Relays (bytes, counts, ms).
+#: One message, the records in it, and one record: a bundle of sealed events, or one event of the largest size.
+MAX_RELAY_MESSAGE = 2 * 1024 * 1024
+RECORDS_PER_MESSAGE = 4_096
+MAX_RELAY_RECORD = 128 * 1024
+#: What goes into one page of a log, and what is sent to one reader that it has not acknowledged.
+RELAY_PAGE_BYTES = 512 * 1024
+RELAY_WINDOW_BYTES = 1024 * 1024
+#: Mailboxes open on one connection.
+MAX_MAILBOXES = 512
+#: What one record bundles: events, and their bytes unless one is larger; records that a frugal reader asks for.
+BUNDLE_ITEMS = 512
+BUNDLE_BYTES = 64 * 1024
+RECORDS_PER_READ = 256
+#: How often such a reader reads, at most (ms).
+FRUGAL_MS = 30_000
+#: Relays that one space uses, and characters of an address.
+MAX_RELAYS = 4
+MAX_RELAY_URL_CHARS = 120
+#: How long what others wrote is left to themselves before it is handed to a relay for them (and up to as long again,
+#: so that not all do so at once), and how long a relay that cannot be reached is left alone: twice as long each time,
+#: up to the second figure.
+FORWARD_MS = 15_000
+RELAY_RETRY_MS = 1_000
+MAX_RELAY_RETRY_MS = 5 * 60_000
+#: Letters and welcomes of one door at a relay that are kept in mind, the newest ones, and bytes of one.
+MAX_LEFT = 4_096
+MAX_LEFT_BYTES = 4_096
+#: How long what a newcomer asks is left to each device that comes before one's own, so that not all let it in at
+#: once (ms), and how many such devices count.
+ANSWER_MS = 1_500
+ANSWER_RANKS = 8
+#: Events looked at, and bytes of them posted, before the relay has answered.
+POST_EVENTS = 2_000
+POST_BYTES = 512 * 1024
+#: Messages of one connection that are malformed or forbidden before it is closed.
+MAX_RELAY_MISTAKES = 32
+#: What a relay has on its way to all clients together before it sends small pages, and how small.
+RELAY_OUTGOING_BYTES = 64 * 1024 * 1024
+RELAY_SMALL_PAGE = 32 * 1024
+#: Seconds' worth of a pace that may come at once, and devices whose pace is remembered.
+RELAY_BURST_S = 4
+MAX_RELAY_RATES = 10_000
+#: How long a connection that goes too fast is not listened to, at most.
+RELAY_PAUSE_MS = 1_000
+#: Records read at once for a range, and characters of one of its ends.
+RELAY_RANGE_STEP = 16
+MAX_SORT_KEY_CHARS = 128
+#: When to try again: where the store cannot do it at present, where a share is used up, after the relay stopped.
+RELAY_UNAVAILABLE_MS = 5_000
+RELAY_FULL_MS = 60 * 60_000
+RELAY_AWAY_MS = 2_000
+#: How long a connection may be without a mailbox, and how often that is looked at.
+RELAY_SILENT_MS = 30_000
+RELAY_LOOK_MS = 5_000
+#: How long what is held is believed, for health and metrics.
+RELAY_USAGE_MS = 60_000
+#: Records that one mailbox can ever have: as many places as 32 bits count.
+MAX_RELAY_LOG_RECORDS = 2**32 - 1
+#: A relay's store in a file: bytes that wait to be written, above which no more are taken, and records that one
+#: transaction takes of them.
+MAX_RELAY_WAITING_BYTES = 64 * 1024 * 1024
+RELAY_GROUP_RECORDS = 4_096
+#: Its upkeep, step by step: records removed, mailboxes looked at, pages (4 KiB) given back or copied at once.
+RELAY_STEP_RECORDS = 500
+RELAY_STEP_MAILBOXES = 4_096
+RELAY_STEP_PAGES = 256
+
+# JetStream (bytes, counts, seconds).
+#: Appends to one mailbox that wait in one process, and those that share a page.
+MAX_WAITING_APPENDS = 1_024
+APPENDS_PER_PAGE = 256
+#: Devices that a mailbox remembers: what is known of them goes into one message with a page.
+MAX_MAILBOX_DEVICES = 4_096
+#: A snapshot of what is known of a mailbox goes with a page after so many pages, or bytes of them.
+SNAPSHOT_PAGES = 64
+SNAPSHOT_BYTES = 4 * 1024 * 1024
+#: Runs of pages that a mailbox is known by, and those at its end that are one page each.
+MAX_SPANS = 128
+SINGLE_SPANS = 16
+#: Mailboxes, bytes of pages, and places of pages in each mailbox that one process remembers.
+MAX_REMEMBERED_MAILBOXES = 4_096
+REMEMBERED_PAGE_BYTES = 32 * 1024 * 1024
+MAX_PAGE_MARKS = 1_024
+#: Pages asked for at once.
+PAGES_PER_QUESTION = 64
+#: Acknowledgements that wait to be written, and how long they wait for others.
+MAX_WAITING_ACKS = 16_384
+ACK_DELAY_S = 0.2
+#: How long one question to the servers may take, and how long an operation tries: electing a leader takes seconds.
+NATS_REQUEST_S = 2.0
+NATS_PATIENCE_S = 15.0
+#: How often a silent server says that it is there, so that a lost one is noticed.
+NATS_HEARTBEAT_S = 2.0
 
 # Node (ms and counts).
 #: How often handlers' jobs run.

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from quire.api.host import Health, PeerStatus
+from quire.api.host import Health, PeerStatus, RelayStatus
 from quire.api.operations import call
 from quire.core.vault import Vault
 from quire.events.context import Context
@@ -31,6 +31,7 @@ class FakeHost:
         self.time = NOW
         self.own: tuple[str, ...] = ()
         self.sessions: list[PeerStatus] = []
+        self.relaying: list[RelayStatus] = []
         self.commits = 0
         self.condition = Health()
         self._wake = asyncio.Event()
@@ -53,6 +54,9 @@ class FakeHost:
 
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         return self.sessions
+
+    def relays(self, account: int, space: int) -> list[RelayStatus]:
+        return self.relaying
 
     def health(self) -> Health:
         return self.condition

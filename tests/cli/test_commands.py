@@ -228,3 +228,14 @@ def test_channels_and_blocks_are_told_of_in_words(alice: Quire) -> None:
     assert said("identity", "rename", "ann").split()[:2] == ["NAME", "PUBLIC"]
     ran = alice("space", "rename", "yard", "--as", "ann")
     assert ran.out.split()[:3] == ["NAME", "KIND", "SPACE"]
+
+
+def test_relays_of_a_space(alice: Quire) -> None:
+    assert "uses no relay" in alice("relay", "list").err
+    address = f"wss://relay.example/#{'S' * 42}A"
+    assert "uses the relay relay.example now" in alice("relay", "add", address).out
+    assert address in alice("relay", "list").out
+    assert "relay relay.example: offline" in alice("status").out
+    assert "does not use the relay relay.example any more" in alice("relay", "remove", "relay.example").out
+    assert "`quire relay list`" in alice("relay", "remove", "relay.example").err
+    assert "its public key" in alice("relay", "add", "wss://relay.example/").err

@@ -19,6 +19,17 @@ STATUS = {
                     "refused": "invite-expired", "locked": 5,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9}],
+                    "relays": [
+                        {
+                            "host": "relay.example", "address": "wss://relay.example/#K", "state": "refused",
+                            "unposted": 100, "last_heard_ts": 0, "trouble": "There is no room", "missed": 2,
+                            "faults": [{"misdeed": "rolled-back", "meaning": "it lost records", "ts": 0}],
+                        },
+                        {
+                            "host": "two.example", "address": "", "state": "offline", "unposted": 3,
+                            "last_heard_ts": 0, "trouble": "", "faults": [], "missed": 0,
+                        },
+                    ],
                     "peers": [
                         {
                             "pubkey": "B", "name": "bob", "state": "syncing", "address": "10.0.0.2:5", "theirs": None,
@@ -50,6 +61,10 @@ def test_everything_that_is_known_is_told() -> None:
         "outgoing: 2 events",
         "bob: syncing at 10.0.0.2:5, they hold unknown, 7 to send, last heard never,"
         " does not know this device yet, refused: bad-frame × 2",
+        "relay relay.example: refused, 100 or more to hand over, last heard never, There is no room",
+        "2 old records had been removed there before this device read them",
+        "fault at never: it lost records (rolled-back). Nothing of yours is lost",
+        "relay two.example: offline\n",
         "rejected: 3 events from MALLORY, forged (bad-signature), last 2026-09-2",
     ):
         assert text in told

@@ -20,8 +20,8 @@ from quire.core.certificate import (
     transition_holds,
 )
 from quire.core.encoding import to_text
-from quire.core.keys import DeviceKey, derive
-from quire.core.wrapping import WrapKey
+from quire.core.keys import DeviceKey, agreement_public, derive
+from quire.core.wrapping import WrapKey, open_from, seal_to
 from quire.limits import MAX_CHAIN
 
 unhurried = settings(deadline=None, max_examples=50)
@@ -197,8 +197,12 @@ def test_invite_proof(secret: bytes, space: bytes) -> None:
 
 def test_the_keys_of_an_invite_are_two() -> None:
     secret = b"i" * 32
-    assert invite_wrap_key(secret).seed != invite_key(secret).seed != secret
+    assert invite_key(secret).seed != secret
     assert len({invite_wrap_key(secret).public, WrapKey(secret).public, invite_key(secret).public}) == 3
+    # Whoever reads the log can seal to it.
+    assert invite_wrap_key(secret).public == agreement_public(invite_key(secret).public)
+    sealed = seal_to(agreement_public(invite_key(secret).public), b"welcome", b"e" * 32, b"")
+    assert open_from(sealed, invite_wrap_key(secret), b"") == b"welcome"
     for size in (0, 31, 33):
         for make in (invite_key, invite_wrap_key):
             with pytest.raises(ValueError, match="32 bytes"):

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import msgspec
 import pytest
 
 from quire import limits
@@ -21,9 +22,10 @@ from quire.core.vault import Vault
 from quire.errors import QuireError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
-from quire.net import session, wire
+from quire.net import relay_wire, session, wire
 from quire.net.link import LINK_OVERHEAD
 from quire.runtime import home_key
+from quire.runtime.relay_config import RelayConfig
 from quire.sync import STRATEGIES
 from tests.docs.other_peer import OtherPeer
 from tests.process import harness
@@ -165,6 +167,17 @@ def test_the_community_of_the_readme(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_relay_of_the_readme(tmp_path: Path) -> None:
+    """Nodes are never up together, so that there is nothing to wait for but the pauses."""
+    slowly = f"sleep() {{ command sleep $(($1 * {SLOWLY})); }}"
+    said = run_shell("\n".join([slowly, *blocks("README.md", "shell")]), tmp_path, COMMUNITY_S)
+    assert "ben is in the space 'Orchard' now." in said
+    assert said.count("ada: The apples are ripe") == 2
+    assert said.count("ben: I bring the baskets") == 1
+    assert re.search(r"relay 127\.0\.0\.1:\d+: in-sync, 0 to hand over", said)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_the_first_call_of_the_api(tmp_path: Path) -> None:
     script = "\n".join(blocks("docs/api.md", "sh")).replace("127.0.0.1:7701", f"127.0.0.1:{free_port()}")
@@ -226,6 +239,20 @@ def test_every_command_is_told_of() -> None:
     assert "`sim`" in text_of("CHANGELOG.md")
 
 
+def test_every_setting_of_a_relay_is_told_of_with_its_default() -> None:
+    rows = table_rows("docs/operators.md", "### Settings")
+    told = {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert [*told] == [field.name for field in msgspec.structs.fields(RelayConfig)]
+    for field in msgspec.structs.fields(RelayConfig):
+        default = f"{field.default:,.0f}" if isinstance(field.default, int | float) else str(field.default)
+        assert default in told[field.name], field.name
+
+
+def test_every_reason_of_a_relay_is_told_of() -> None:
+    told = {row[0].strip("`") for row in table_rows("docs/operators.md", "### Shares and paces")}
+    assert told | {"version"} == set(get_args(relay_wire.Reason))  # that one is said by later versions alone
+
+
 def test_every_error_code_is_told_of() -> None:
     def below(kind: type[QuireError]) -> set[type[QuireError]]:
         return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))
@@ -278,7 +305,7 @@ def test_every_event_type_and_its_fields() -> None:
 
 
 def test_every_limit_of_the_protocol() -> None:
-    rows = table_rows("docs/protocol.md", "## 8. Limits")
+    rows = table_rows("docs/protocol.md", "## 9. Limits")
     assert len(rows) > 40
     for name, value, _ in rows:
         assert int(value.replace(",", "")) == getattr(limits, name.strip("`")), name

@@ -123,6 +123,15 @@ _sealed = st.fixed_dictionaries(
 #: Event type → strategy of the type's own fields, the sound and the odd ones.
 BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "identity": st.fixed_dictionaries({"pubkey": _key, "name": _name}),
+    "relay": st.fixed_dictionaries(
+        {
+            "url": st.sampled_from(
+                ["wss://relay.example/", "ws://127.0.0.1:1/", "no url", "wss://relay.example"]
+            ),
+            "key": _key,
+            "used": st.booleans(),
+        }
+    ),
     "peer": st.fixed_dictionaries({"pubkey": _key, "name": _name}),
     "space": _graph(
         st.tuples(

@@ -8,16 +8,20 @@ from typing import Any, cast
 
 import msgspec
 
-from quire.api.host import Health, PeerStatus
+from quire.api.host import Health, PeerStatus, RelayStatus
 from quire.api.operations import call
 from quire.core.address import HostPort, format_address
 from quire.core.vault import Vault
 from quire.events.home import Home
 from quire.handlers import REGISTRY
+from quire.net import relay_wire
 from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node, Trouble
+from quire.node.relaying import RelayCall, RelayHangUp
+from quire.runtime.host import relay_statuses
 from quire.sim.pipes import End, Pipes
 from quire.store.memberships import JOINING
+from tests.net.memory_relay import Line, MemoryRelay
 
 #: The time of day at the start (ms).
 MORNING = 1_790_000_000_000
@@ -52,18 +56,19 @@ class Station:
         assert self.node is not None
         return self.node
 
-    def up(self, strategy: str = "sketch", streams: bool = False) -> None:
+    def up(self, strategy: str = "sketch", streams: bool = False, frugal: bool = False) -> None:
         """Start a node: a new run, on the same home; `streams`: it can be called, and calls."""
         self._runs += 1
         ahead = MORNING + self.clock_off
         own = (format_address(*self.address),)
-        self.node = Node(self.home, strategy, self.world.now, ahead, own, streams)
+        self.node = Node(self.home, strategy, self.world.now, ahead, own, streams, frugal)
         self.world.stations[self.address] = self
 
     def down(self) -> None:
         """Stop it and open the home anew, as a new process would."""
         self.world.stations.pop(self.address, None)
         self.world.pipes.drop(self.name, self.world.now)
+        self.world.leave_relays(self.name)
         self.node = None
         self.home.close()
         self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
@@ -92,6 +97,10 @@ class Station:
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         return []
 
+    def relays(self, account: int, space: int) -> list[RelayStatus]:
+        member = self.home.store.memberships.get(account, space)
+        return [] if self.node is None else relay_statuses(self.node, member, MORNING)
+
     async def changed(self, cursor: int) -> None:
         raise NotImplementedError
 
@@ -116,6 +125,10 @@ class Station:
     def space(self) -> Any:
         """The status of the first identity's first space."""
         return self.ask("getStatus")["identities"][0]["spaces"][0]
+
+    def account(self) -> str:
+        """The public key of the first identity."""
+        return self.home.store.memberships.all()[0].account_id
 
     def connected(self) -> int:
         """To how many peers, in the first space of the first identity."""
@@ -145,6 +158,9 @@ class World:
         #: Bytes that streams carried, by who wrote them.
         self.streamed: dict[str, int] = {}
         self._transit: list[tuple[int, int, bytes, HostPort, HostPort]] = []
+        #: Relays by URL, and who is connected to which.
+        self.relays: dict[str, MemoryRelay] = {}
+        self._lines: dict[tuple[str, int], Line] = {}
 
     def station(self, name: str) -> Station:
         number = len(list(self.folder.glob("*.db"))) + 1
@@ -211,9 +227,14 @@ class World:
             elif isinstance(event, HangUp):
                 self._write(station)
                 self.pipes.close(End(station.name, event.number), self.now + 5)
+            elif isinstance(event, RelayCall):
+                self._call_relay(station, event)
+            elif isinstance(event, RelayHangUp):
+                self._lines.pop((station.name, event.number), None)
             else:
                 station.told.append(event)
         self._write(station)
+        self._speak_to_relays(station)
 
     def _call(self, station: Station, call: Call) -> None:
         target = cast(HostPort, call.address)
@@ -230,6 +251,47 @@ class World:
             self.pipes.refuse(End(station.name, call.number), self.now + 5)
         else:
             self.pipes.join(End(station.name, call.number), End(called.name, number))
+
+    def relay(self, name: str = "relay.example", page: int = 100) -> str:
+        """A relay that stands there from now on; its address."""
+        seed = shake_256(name.encode()).digest(32)
+        url = f"wss://{name}/"
+        self.relays[url] = MemoryRelay(seed, page)
+        return f"{url}#{self.relays[url].key.text}"
+
+    def _call_relay(self, station: Station, call: RelayCall) -> None:
+        relay = self.relays.get(call.url)
+        if relay is None:
+            station.running.relay_closed(call.number, "nothing listens there", self.now)
+        else:
+            self._lines[station.name, call.number] = relay.connect()
+            station.running.relay_opened(call.number, self.now)
+
+    def leave_relays(self, name: str) -> None:
+        """A station is gone, with its connections."""
+        for key in [key for key in self._lines if key[0] == name]:
+            line = self._lines.pop(key)
+            for relay in self.relays.values():
+                relay.lines = [one for one in relay.lines if one is not line]
+
+    def hang_up_relays(self, why: str = "it closed the connection") -> None:
+        """All connections to relays break."""
+        named = {station.name: station for station in self.stations.values()}
+        for (name, number), line in list(self._lines.items()):
+            del self._lines[name, number]
+            for relay in self.relays.values():
+                relay.lines = [one for one in relay.lines if one is not line]
+            if name in named:
+                named[name].running.relay_closed(number, why, self.now)
+
+    def _speak_to_relays(self, station: Station) -> None:
+        for (name, number), line in list(self._lines.items()):
+            if name == station.name:
+                for data in station.running.relaying.to_send(number):
+                    line.receive(data)
+                said, line.out = line.out, []
+                for message in said:
+                    station.running.receive_relay(number, relay_wire.encode(message), self.now)
 
     def _write(self, station: Station) -> None:
         for end in self.pipes.ends(station.name):

@@ -3,7 +3,6 @@
 import os
 import resource
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -16,39 +15,9 @@ import pytest
 from quire.errors import Damaged, HomeError
 from tests.process.crash import examine, examine_whole
 from tests.process.harness import Lab, Person, fails, run_quire, wait_until
+from tests.process.small_disk import SmallDisk
 
 MIB = 1 << 20
-
-
-class SmallDisk:
-    """A file system of 12 MiB."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self._filler = folder / "filler"
-        options = ["mount", "-t", "tmpfs", "-o", "size=12m", "quire-test", str(folder)]
-        self.made = (
-            os.geteuid() == 0 and subprocess.run(options, capture_output=True, check=False).returncode == 0
-        )
-
-    def fill(self) -> None:
-        with self._filler.open("ab", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-            except OSError:
-                pass
-
-    def free(self) -> None:
-        self._filler.unlink()
-
-    def protect(self, way: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{way}", str(self.folder)], check=True)
-
-    def close(self) -> None:
-        if self.made:
-            subprocess.run(["umount", "-l", str(self.folder)], check=True)
 
 
 @pytest.fixture

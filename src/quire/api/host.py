@@ -50,6 +50,36 @@ class PeerStatus(msgspec.Struct, kw_only=True):
     standing: str = ""
 
 
+#: As `SyncState`; `refused`: it does not take what is handed to it; `offline`: no node runs.
+RelayState = Literal["in-sync", "syncing", "unreachable", "refused", "waiting", "offline"]
+
+
+class RelayFault(msgspec.Struct):
+    """What a relay did wrong (`misdeed` is a slug, `meaning` words for a person) and when (ms)."""
+
+    misdeed: str
+    meaning: str
+    ts: int
+
+
+class RelayStatus(msgspec.Struct, kw_only=True):
+    """How the sync of one identity in one space stands with a relay that the space uses.
+
+    `unposted`: own events that it was not handed yet (100 for as many or more); `last_heard_ts` in ms, 0 for never;
+    `trouble`: why it cannot be reached, or does not take what it is handed; `missed`: records that it had removed as
+    too old before they were read; `faults`: what it did that none may.
+    """
+
+    host: str
+    address: str
+    state: RelayState = "offline"
+    unposted: int = 0
+    last_heard_ts: int = 0
+    trouble: str = ""
+    missed: int = 0
+    faults: list[RelayFault] = []
+
+
 class Health(msgspec.Struct, kw_only=True):
     """What a node lives through: `trouble` in words for a person ("" for none), and datagrams in counts.
 
@@ -78,6 +108,9 @@ class Host(Protocol):
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         """The sessions of one identity in one space; [] offline."""
 
+    def relays(self, account: int, space: int) -> list[RelayStatus]:
+        """How one identity in one space stands with its relays; [] offline."""
+
     def health(self) -> Health:
         """What the node lives through."""
 
@@ -95,3 +128,8 @@ class NodeContext(Context):
         """Device → sync state, of an identity's sessions in a space."""
         found = self.host.peers(account, space) if self.host is not None else []
         return {peer.device: peer for peer in found}
+
+    def relays(self, account: int, space: int) -> dict[str, RelayStatus]:
+        """Address → sync state, of the relays that a running node uses for an identity in a space."""
+        found = self.host.relays(account, space) if self.host is not None else []
+        return {relay.address: relay for relay in found}

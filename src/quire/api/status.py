@@ -5,9 +5,10 @@ Owns: the answer of `status`. Must not know: how sync works.
 
 import msgspec
 
-from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs
+from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus
+from quire.events.context import Context
 from quire.handlers import identity as identities
-from quire.handlers import joining, outgoing, peer, recovering
+from quire.handlers import joining, outgoing, peer, recovering, relay_places
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
 
@@ -32,6 +33,16 @@ REJECTED_REASONS = {
 REFUSED_REASONS: dict[RefusedAs, str] = {
     "not-admitted": "does not take this device for a member's (not yet, or no longer)",
     "removed": "says that this device was removed from the space",
+}
+
+
+#: What a relay did that none may → what it means.
+RELAY_FAULTS = {
+    "rolled-back": "it lost records that it had vouched for",
+    "rewritten": "it changed, dropped or reordered records that it had vouched for",
+    "unsigned": "it did not sign what it said",
+    "another-key": "it is not the relay whose key the address names",
+    "malformed": "it said what no relay says",
 }
 
 
@@ -81,6 +92,7 @@ class SpaceStatus(msgspec.Struct):
     #: Whether this device was revoked by another one of the identity: it can show what it holds, and nothing more.
     revoked: bool
     peers: list[PeerStatus]
+    relays: list[RelayStatus]
 
 
 class IdentityStatus(msgspec.Struct):
@@ -174,7 +186,19 @@ def _space(
             for device, session in ctx.sessions(member.account, member.space).items()
             for owner in (peer.owner(here, device),)
         ],
+        relays=_relays(ctx, here),
     )
+
+
+def _relays(ctx: NodeContext, here: Context) -> list[RelayStatus]:
+    """The relays that a space uses, what they did wrong told in words."""
+    sessions = ctx.relays(here.member.account, here.member.space)
+    found = []
+    for one in relay_places.used(here):
+        status = sessions.get(one.text) or RelayStatus(host=one.host, address=one.text)
+        faults = [RelayFault(f.misdeed, RELAY_FAULTS.get(f.misdeed, f.misdeed), f.ts) for f in status.faults]
+        found.append(msgspec.structs.replace(status, faults=faults))
+    return found
 
 
 def _standing(session: PeerStatus) -> str:

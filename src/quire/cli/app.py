@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from quire.api.operations import OPERATIONS
-from quire.cli import devices, recovery
+from quire.cli import devices, recovery, relay_serve
 from quire.cli.access import Options
 from quire.cli.commands import _As, _Home, _Json, _Space, alone, command
 from quire.cli.doctor import doctor
@@ -34,6 +34,7 @@ _GROUPS = {
     "channel": "Channels: for everybody in a space, or private.",
     "sim": "Simulated communities on bad networks.",
     "member": "The members of a space, and what they may do.",
+    "relay": "Relays: those that a space uses, and one to run for others.",
 }
 
 
@@ -83,6 +84,8 @@ def build() -> typer.Typer:
     groups["sim"].command("run")(sim())
     groups["sim"].command("list")(scenarios())
     groups["sim"].command("soak")(soak())
+    for name, made in relay_serve.COMMANDS.items():
+        groups["relay"].command(name)(made())
     app.command("doctor")(doctor())
     return app
 

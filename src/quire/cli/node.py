@@ -13,7 +13,7 @@ from quire import runtime
 from quire.cli.commands import option, take_options, take_unlocking, unlocking_options, with_options
 from quire.cli.tables import note
 from quire.cli.text import json_text
-from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN
+from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN, DEFAULT_MIRROR
 
 if TYPE_CHECKING:
     from quire.api.host import Host
@@ -35,19 +35,35 @@ def up() -> Callable[..., None]:
         def ready(node: runtime.NodeInfo, _host: "Host") -> None:
             page = f"http://{node.api}/#token={node.token}"
             if options.json:
-                print(json_text({"page": page, "api": node.api, "listen": node.listen, "pid": node.pid}))
+                said = {"page": page, "api": node.api, "listen": node.listen, "pid": node.pid}
+                print(json_text(said | ({"relay": node.relay} if node.relay else {})))
             else:
                 print(f"Page:    {page}")
                 print(f"Listen:  {node.listen} (UDP and TCP)")
+                if node.relay:
+                    print(f"Relay:   {node.relay}")
                 note("Press Ctrl-C to stop.")
             sys.stdout.flush()
 
+        mirror = given.pop("mirror_listen")
+        given["mirror"] = mirror if given["mirror"] else None
         run_node(runtime.home_folder(options.home), ready=ready, unlocking=unlocking, **given)
 
     parameters = [
         option("listen", DEFAULT_LISTEN, str, "--listen", "Address for peers, of UDP and TCP.", "HOST:PORT"),
         option("api", DEFAULT_API, str, "--api", "Address of the local API and page.", "HOST:PORT"),
         option("strategy", "sketch", str, "--strategy", "How to sync: sketch, bloom or full.", "NAME"),
+        option(
+            "frugal",
+            False,
+            bool,
+            "--frugal",
+            "Let relays tell only that there is news; fetch it now and then.",
+        ),
+        option("mirror", False, bool, "--mirror", "Serve as a relay too, for all who are given its address."),
+        option(
+            "mirror_listen", DEFAULT_MIRROR, str, "--mirror-listen", "Address of that relay.", "HOST:PORT"
+        ),
         *unlocking_options(),
     ]
     return with_options(run, parameters, _UP)

@@ -100,6 +100,25 @@ def _peers(out: "Console", result: Any, _: Params) -> None:
     table(out, headings, rows, "Nobody is known here yet. `quire invite` makes a link to hand on.")
 
 
+def _relays(out: "Console", result: Any, _: Params) -> None:
+    rows = [[r["host"], r["address"]] for r in _as_list(result)]
+    nothing = (
+        "This space uses no relay. `quire relay add ADDRESS` lets it use one that `quire relay serve` runs."
+    )
+    table(out, ["HOST", "ADDRESS"], rows, nothing)
+
+
+def _relay_added(out: "Console", result: Any, _: Params) -> None:
+    line(out, f"This space uses the relay {clean(result['host'])} now, on all its members' devices.")
+
+
+def _relay_removed(out: "Console", result: Any, _: Params) -> None:
+    line(
+        out,
+        f"This space does not use the relay {clean(result['host'])} any more. What it keeps stays there, sealed.",
+    )
+
+
 def _joined(out: "Console", result: Any, _: Params) -> None:
     who, where = clean(result["identity"]), repr(clean(result["name"]))
     if result["waiting"]:
@@ -212,6 +231,9 @@ _PRESENTATIONS: dict[str, Present] = {
     "unbanMember": _unbanned,
     "leaveSpace": _left,
     "listRequests": _requests,
+    "listRelays": _relays,
+    "addRelay": _relay_added,
+    "removeRelay": _relay_removed,
     "approveRequest": _approved,
     "showPhrase": _phrase,
     "getPeers": _peers,

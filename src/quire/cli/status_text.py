@@ -10,6 +10,8 @@ from quire.cli.text import clean, local_time, plural
 
 #: So much of a key tells devices apart.
 _SHORT = 8
+#: Events not handed to a relay are counted up to here.
+_MANY = 100
 
 
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
@@ -64,6 +66,8 @@ def _space(space: dict[str, Any]) -> Iterator[str]:
         yield f"    outgoing: {plural(space['outgoing_waiting'], 'event')} for other identities of this node"
     for peer in space["peers"]:
         yield "    " + _peer(peer)
+    for relay in space["relays"]:
+        yield from _relay(relay)
 
 
 def _peer(peer: dict[str, Any]) -> str:
@@ -82,6 +86,22 @@ def _peer(peer: dict[str, Any]) -> str:
     if peer["rejected"]:
         text += ", refused: " + ", ".join(f"{clean(r)} × {n:,}" for r, n in peer["rejected"].items())
     return text
+
+
+def _relay(relay: dict[str, Any]) -> Iterator[str]:
+    count = f"{relay['unposted']:,}{' or more' if relay['unposted'] >= _MANY else ''}"
+    text = f"    relay {clean(relay['host'])}: {relay['state']}"
+    if relay["state"] != "offline":
+        text += f", {count} to hand over, last heard {local_time(relay['last_heard_ts'])}"
+    yield text + (f", {clean(relay['trouble'])}" if relay["trouble"] else "")
+    if relay["missed"]:
+        count = plural(relay["missed"], "old record")
+        yield f"      {count} had been removed there before this device read them: peers may still have them"
+    for fault in relay["faults"]:
+        yield (
+            f"      fault at {local_time(fault['ts'])}: {clean(fault['meaning'])} ({clean(fault['misdeed'])}). Nothing "
+            "of yours is lost: it is compared anew, and peers are asked as well"
+        )
 
 
 def _rejection(refused: dict[str, Any]) -> str:

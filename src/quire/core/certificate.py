@@ -12,7 +12,7 @@ import msgspec
 
 from quire.core.encoding import from_text, is_key, to_text
 from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, derive, verify
-from quire.core.wrapping import WrapKey, is_wrap_public
+from quire.core.wrapping import SigningWrapKey, WrapKey, is_wrap_public
 from quire.limits import MAX_CHAIN
 
 _DEVICE = b"quire device 1\0"
@@ -94,8 +94,11 @@ def invite_key(secret: bytes) -> DeviceKey:
 
 
 def invite_wrap_key(secret: bytes) -> WrapKey:
-    """The key that a welcome is wrapped to while the newcomer's own is not known yet."""
-    return WrapKey(_from_secret(secret, "quire invite box"))
+    """The key that a welcome is sealed to while the newcomer's own is not known yet.
+
+    It belongs to the invite's signing key, so that every member can seal to it: the log has that key's public half.
+    """
+    return SigningWrapKey(invite_key(secret).seed)
 
 
 def prove(secret: bytes, space_id: str, device: str) -> str:

@@ -3,7 +3,7 @@
 Owns: `quire://join#…` and `https://<host>/join#…` (`link` for devices), base64url of a version byte, a MessagePack
 array and a 4-byte checksum. The whole of it is secret, and stands behind `#`, which browsers never send. It is kept
 short, so that a QR code of it stays easy to scan: about 230 characters with two addresses,
-and 51 more for each other member.
+51 more for each other member, and some 80 for each relay.
 """
 
 import re
@@ -17,9 +17,10 @@ import msgspec
 from quire.core.address import format_address, parse_address
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import KEY_BYTES
+from quire.core.relay_address import RelayAddress, parse_relay
 from quire.core.text import is_name
 from quire.errors import UserError
-from quire.limits import MAX_ADDRESSES, MAX_LINK_CHARS, MAX_NAME_CHARS, MAX_TICKET_OTHERS
+from quire.limits import MAX_ADDRESSES, MAX_LINK_CHARS, MAX_NAME_CHARS, MAX_TICKET_OTHERS, MAX_TICKET_RELAYS
 
 Kind = Literal["join", "link"]
 #: Where web links lead unless the caller names the host that serves the web app. A name that can belong to nobody
@@ -51,6 +52,8 @@ class Ticket:
     addresses: list[str]
     name: str
     others: list[tuple[bytes, str]] = field(default_factory=list)
+    #: Relays that the space uses, for when everybody sleeps (at most MAX_TICKET_RELAYS).
+    relays: list[RelayAddress] = field(default_factory=list)
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -59,6 +62,7 @@ class _Packed(msgspec.Struct, array_like=True):
     name: str
     addresses: list[bytes]
     others: list[bytes]
+    relays: list[bytes] = []
 
 
 def encode_link(ticket: Ticket) -> str:
@@ -102,13 +106,15 @@ def decode_link(link: str) -> Ticket:
 def _fragment(ticket: Ticket) -> str:
     if not _is_sound(ticket):
         raise ValueError("a ticket has keys of 32 bytes, a name and a bounded number of addresses")
-    packed = _Packed(
+    packed: list[object] = [
         _KINDS.index(ticket.kind),
         ticket.space_id + ticket.link_key + ticket.secret + ticket.inviter,
         ticket.name,
         [_pack_address(address) for address in ticket.addresses],
         [device + _pack_address(address) for device, address in ticket.others],
-    )
+    ]
+    if ticket.relays:  # links stay as short as they can be
+        packed.append([relay.key + relay.url.encode() for relay in ticket.relays])
     body = _VERSION + msgspec.msgpack.encode(packed)
     return to_text(body + sha256(body).digest()[:_CHECKSUM_BYTES])
 
@@ -122,12 +128,13 @@ def _unpack(data: bytes) -> Ticket | None:
             (other[:KEY_BYTES], _unpack_address(other[KEY_BYTES:]))
             for other in packed.others[: MAX_TICKET_OTHERS + 1]
         ]
-    except (msgspec.DecodeError, IndexError, ValueError):
+        relays = [_unpack_relay(relay) for relay in packed.relays[: MAX_TICKET_RELAYS + 1]]
+    except (msgspec.DecodeError, IndexError, ValueError, UserError):
         return None
     if kind is None or len(packed.keys) != _KEYS * KEY_BYTES:
         return None
     space_id, link_key, secret, inviter = (packed.keys[at * KEY_BYTES :][:KEY_BYTES] for at in range(_KEYS))
-    ticket = Ticket(kind, space_id, link_key, secret, inviter, addresses, packed.name, others)
+    ticket = Ticket(kind, space_id, link_key, secret, inviter, addresses, packed.name, others, relays)
     return ticket if _is_sound(ticket) else None
 
 
@@ -137,9 +144,14 @@ def _is_sound(ticket: Ticket) -> bool:
         all(len(key) == KEY_BYTES for key in keys)
         and len(ticket.addresses) <= MAX_ADDRESSES
         and len(ticket.others) <= MAX_TICKET_OTHERS
+        and len(ticket.relays) <= MAX_TICKET_RELAYS
         and all(len(device) == KEY_BYTES for device, _ in ticket.others)
         and is_name(ticket.name, MAX_NAME_CHARS)
     )
+
+
+def _unpack_relay(packed: bytes) -> RelayAddress:
+    return parse_relay(f"{packed[KEY_BYTES:].decode()}#{to_text(packed[:KEY_BYTES])}")
 
 
 def _pack_address(text: str) -> bytes:

@@ -16,7 +16,7 @@ from functools import cached_property
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from quire.core.keys import KEY_BYTES, derive
+from quire.core.keys import KEY_BYTES, DeviceKey, derive
 from quire.core.sealing import NONCE_BYTES, TAG_BYTES, open_sealed, seal
 from quire.errors import BadEvent
 from quire.limits import MAX_RECIPIENTS, MAX_SEALED_BYTES
@@ -48,6 +48,15 @@ class WrapKey:
     def public(self) -> bytes:
         """The 32-byte public key."""
         return bindings.crypto_scalarmult_base(self.private)
+
+
+class SigningWrapKey(WrapKey):
+    """The X25519 key pair that belongs to the Ed25519 key pair of a seed: for who is known by a signing key alone."""
+
+    @cached_property
+    def private(self) -> bytes:
+        """The 32-byte scalar."""
+        return DeviceKey(self.seed).agreement_private
 
 
 def is_wrap_public(public: bytes) -> bool:

@@ -44,17 +44,25 @@ class AdmitEvent(GraphEvent):
     request: Request
 
 
-def request(ctx: Context, secret: bytes, public: str, name: str) -> Request:
-    """This device's request to be let into a space by the invite with a secret of 32 bytes."""
+def log_height(ctx: Context) -> int:
+    """How far this device's log in this space goes."""
+    number = ctx.home.store.names.known_device(ctx.member.space, ctx.member.device)
+    return ctx.home.store.blobs.head(number)[0] if number is not None else 0
+
+
+def request(ctx: Context, secret: bytes, public: str, name: str, seq: int) -> Request:
+    """This device's request to be let into a space by the invite with a secret of 32 bytes.
+
+    What it wrote after place `seq` of its log counts once it is in.
+    """
     member = ctx.member
-    number = ctx.home.store.names.known_device(member.space, member.device)
     return Request(
         **identity.introduction(ctx),  # type: ignore[arg-type]
         device=member.device,
         invite=public,
         proof=prove(secret, member.space_id, member.device),
         name=name,
-        seq=ctx.home.store.blobs.head(number)[0] if number is not None else 0,
+        seq=seq,
     )
 
 

@@ -18,13 +18,14 @@ from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
 from quire.graph.dag import Node
 from quire.graph.rules import may_admit
-from quire.handlers import graph_events, peer
+from quire.handlers import graph_events, peer, relay
 from quire.limits import (
     MAX_ADDRESSES,
     MAX_ADDRESSES_KEPT,
     MAX_INVITE_DAYS,
     MAX_INVITE_USES,
     MAX_TICKET_OTHERS,
+    MAX_TICKET_RELAYS,
 )
 
 _DAY_MS = 86_400_000
@@ -127,6 +128,7 @@ def create(
         addresses,
         member.name,
         _others(ctx),
+        relay.used(ctx)[:MAX_TICKET_RELAYS],
     )
     return Link(encode_link(ticket), encode_web_link(ticket), addresses, until, uses, made.event_id)
 

@@ -4,7 +4,7 @@ from quire.core.encoding import is_key
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
-from quire.handlers import graph_events, invite
+from quire.handlers import graph_events, invite, key, relay
 from quire.handlers.invite import InviteEntry
 
 
@@ -20,10 +20,15 @@ def change(o: Opened[InviteRevokeEvent], _: bytes) -> changes.AnyChange:
 
 
 def create(ctx: Context, invite_id: str) -> InviteEntry:
-    """Take back an invite (its link; its id from `invite list`, or how that begins). Who came in by it stays."""
+    """Take back an invite (its link; its id from `invite list`, or how that begins). Who came in by it stays.
+
+    Where a welcome may have waited for it at a relay, what is written from now on is sealed with a new key.
+    """
     found = invite.named(ctx, invite_id)
     with ctx.home.store.transaction():
         ctx.change("invite-revoke", {"invite": found.invite_id})
+        if relay.used(ctx) and not ctx.member.from_join and not found.approve:
+            key.rekey(ctx)
     return invite.named(ctx, found.invite_id)
 
 

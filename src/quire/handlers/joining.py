@@ -6,11 +6,13 @@ of one home settle it at once.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
-from quire.core.certificate import invite_key
+from quire.core.certificate import invite_key, invite_wrap_key
 from quire.core.encoding import from_text, to_text
+from quire.core.keys import agreement_public
 from quire.core.ticket import Ticket, decode_link
 from quire.core.wrapping import WrapKey, open_from, seal_to
 from quire.errors import BadEvent, NotFound, Refused, UserError
@@ -22,11 +24,11 @@ from quire.events.keyring import CONTENT, CONTROL, HeldKey
 from quire.graph.changes import Admit, Invite
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS, may_admit
-from quire.graph.state import current_key, holders, lost_seat
+from quire.graph.state import current_key, holders, lost_seat, open_invites
 from quire.handlers import admit, admit_letter, identity, incoming, invite, key, peer, request
 from quire.handlers.admit import Request
 from quire.handlers.admit_letter import BECAUSE, REFUSAL, REQUEST, WAIT, WELCOME, WHY, Welcome
-from quire.limits import INGEST_BATCH
+from quire.limits import ANSWER_RANKS, INGEST_BATCH
 from quire.store.memberships import INVITED, JOINING, Membership
 
 #: Noted while a member has been asked, and has not refused.
@@ -93,9 +95,10 @@ def _again(ctx: Context, ticket: Ticket) -> Joined:
 
 def _keep(ctx: Context, ticket: Ticket) -> None:
     member, inviter = ctx.member, to_text(ticket.inviter)
+    relays = "\n".join(one.text for one in ticket.relays)
     ctx.view("joining").write(
-        "INSERT OR REPLACE INTO joining VALUES (?, ?, ?, ?, '', '')",
-        [(member.account, member.space, ticket.secret, inviter)],
+        "INSERT OR REPLACE INTO joining VALUES (?, ?, ?, ?, '', '', ?, ?)",
+        [(member.account, member.space, ticket.secret, inviter, relays, admit.log_height(ctx))],
     )
     places = [(inviter, address) for address in ticket.addresses]
     places += [(to_text(device), address) for device, address in ticket.others]
@@ -144,6 +147,12 @@ def inviter(ctx: Context) -> str:
     return _ticket(ctx)[1]
 
 
+def own_invite(ctx: Context) -> str:
+    """The public key of the invite that this identity comes by; "" for who came otherwise."""
+    secret, _, _ = _ticket(ctx)
+    return invite_key(secret).text if secret else ""
+
+
 def _ticket(ctx: Context) -> tuple[bytes, str, str]:
     """The invite's secret, the inviter's device, and what a member last said."""
     rows = ctx.view("joining").read(
@@ -155,7 +164,11 @@ def _ticket(ctx: Context) -> tuple[bytes, str, str]:
 
 def _own_request(ctx: Context) -> Request:
     secret, _, _ = _ticket(ctx)
-    return admit.request(ctx, secret, invite_key(secret).text, ctx.member.identity_name)
+    rows = ctx.view("joining").read(
+        "SELECT seq FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
+    )
+    # What was written since the link was taken, by a welcome that waited for it, is to count.
+    return admit.request(ctx, secret, invite_key(secret).text, ctx.member.identity_name, int(rows[0][0]))
 
 
 def _ask_at_home(ctx: Context) -> None:
@@ -202,7 +215,7 @@ def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
     if kind == BECAUSE and not is_unsure(ctx):
         _note_told(ctx, body[:64].decode("ascii", "replace"))
     elif kind == WELCOME and is_unsure(ctx):
-        _enter(ctx, device, body)
+        _enter_by_letter(ctx, device, body)
     elif (kind == WAIT and is_asking(ctx)) or (kind == REFUSAL and is_unsure(ctx)):
         _note(ctx, _ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))
     return []
@@ -266,7 +279,7 @@ def hear_accepted(ctx: Context) -> None:
 def _note_told(ctx: Context, slug: str) -> None:
     with ctx.home.store.transaction():
         ctx.view("joining").write(
-            "INSERT INTO joining VALUES (?, ?, x'', '', '', ?) ON CONFLICT DO UPDATE SET told = excluded.told",
+            "INSERT INTO joining VALUES (?, ?, x'', '', '', ?, '', 0) ON CONFLICT DO UPDATE SET told = excluded.told",
             [(ctx.member.account, ctx.member.space, slug)],
         )
 
@@ -323,21 +336,91 @@ def _welcome(ctx: Context, asked: Request) -> bytes:
     current = current_key(ctx.graph, "")
     if ctx.member.from_join and current is not None and asked.device not in holders(ctx.graph, current):
         return WAIT
+    welcome = _present(ctx)
+    if welcome is None:
+        return WAIT
+    data = msgspec.msgpack.encode(welcome)
+    return WELCOME + seal_to(from_text(asked.wrap), data, ctx.home.entropy(32), _context(ctx, asked.device))
+
+
+def _present(ctx: Context) -> Welcome | None:
+    """The space's present key, and what leads to those before; None while it is not held."""
+    current = current_key(ctx.graph, "")
     name = current.change.name if current is not None else ""  # type: ignore[union-attr]
     content = keyring.held_key(ctx.home, ctx.member, "", name)
     first = keyring.first_control(ctx.home, ctx.member, ctx.graph)
     if content is None or first is None:
-        return WAIT
-    data = msgspec.msgpack.encode(Welcome(ctx.member.name, content, first.key, first.name))
-    context = _WELCOME_DOMAIN + ctx.member.raw_space_id + from_text(asked.device)
-    return WELCOME + seal_to(from_text(asked.wrap), data, ctx.home.entropy(32), context)
+        return None
+    return Welcome(ctx.member.name, content, first.key, first.name)
 
 
-def _enter(ctx: Context, device: str, body: bytes) -> None:
+def _context(ctx: Context, public: str) -> bytes:
+    return _WELCOME_DOMAIN + ctx.member.raw_space_id + from_text(public)
+
+
+def welcomes_ahead(ctx: Context) -> list[Invite]:
+    """The invites whose welcome can wait for a newcomer: open ones, by which nobody has to be asked.
+
+    None where newcomers do not get what was written before: their key is made when they come.
+    """
+    if ctx.member.from_join or ctx.graph.ledger.role(ctx.member.account_id, ctx.graph.valid) < Role.MEMBER:
+        return []
+    found = [one.node.change for one in open_invites(ctx.graph, ctx.now) if one.is_open]
+    return [made for made in found if isinstance(made, Invite) and not made.approve]
+
+
+def rank(ctx: Context, about: bytes) -> int:
+    """How many devices of members come before this one in what one of them should do, up to ANSWER_RANKS.
+
+    Another order for each thing that it is about.
+    """
+    rows = ctx.home.store.db.all(
+        "SELECT d.device FROM member_devices AS m JOIN devices AS d ON d.n = m.device"
+        " WHERE m.account = ? AND m.space = ? AND m.standing",
+        (ctx.member.account, ctx.member.space),
+    )
+    places = {str(device): sha256(about + str(device).encode()).digest() for (device,) in rows}
+    mine = places.get(ctx.member.device, b"")
+    return min(sum(place < mine for place in places.values()), ANSWER_RANKS)
+
+
+def is_inviter(ctx: Context, public: str) -> bool:
+    """Whether this device made the invite with this public key."""
+    made = invite.find(ctx, public)
+    return made is not None and made.device == ctx.member.device
+
+
+def key_name(ctx: Context) -> str:
+    """The public name of the space's present key; "" while it is not held."""
+    welcome = _present(ctx)
+    return "" if welcome is None else keyring.name_of(welcome.key)
+
+
+def welcome_ahead(ctx: Context, public: str) -> bytes:
+    """A welcome for whoever holds the secret of this invite. Raises NotFound while the present key is not held."""
+    welcome = _present(ctx)
+    if welcome is None:
+        raise NotFound("The present key of this space is not here yet.")
+    to = agreement_public(from_text(public, 32))
+    return seal_to(to, msgspec.msgpack.encode(welcome), ctx.home.entropy(32), _context(ctx, public))
+
+
+def enter_ahead(ctx: Context, sealed: bytes) -> None:
+    """Take a welcome that waited for whoever has this link. Raises BadEvent for what is none."""
+    secret, inviter, _ = _ticket(ctx)
+    key = invite_wrap_key(secret)
+    _enter(ctx, inviter, open_from(sealed, key, _context(ctx, invite_key(secret).text)))
+
+
+def _enter_by_letter(ctx: Context, device: str, body: bytes) -> None:
+    member = ctx.member
+    _enter(ctx, device, open_from(body, WrapKey(member.device_key.seed), _context(ctx, member.device)))
+
+
+def _enter(ctx: Context, device: str, data: bytes) -> None:
     """Take the key from a welcome: from now on this device reads and writes."""
     member = ctx.member
-    context = _WELCOME_DOMAIN + member.raw_space_id + from_text(member.device)
-    welcome = admit_letter.unpack_welcome(open_from(body, WrapKey(member.device_key.seed), context))
+    welcome = admit_letter.unpack_welcome(data)
     if not len(welcome.key) == len(welcome.first) == 32:
         raise BadEvent("bad-letter")
     memberships = ctx.home.store.memberships
@@ -391,7 +474,8 @@ HANDLER = Handler(
     schema="""
 CREATE TABLE joining (
     account INTEGER NOT NULL, space INTEGER NOT NULL, secret BLOB NOT NULL, inviter TEXT NOT NULL,
-    reason TEXT NOT NULL, told TEXT NOT NULL, PRIMARY KEY (account, space)
+    reason TEXT NOT NULL, told TEXT NOT NULL, relays TEXT NOT NULL,
+    seq INTEGER NOT NULL, PRIMARY KEY (account, space)
 ) STRICT, WITHOUT ROWID;
 """,
     greets=greet,

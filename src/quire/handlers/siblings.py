@@ -14,8 +14,9 @@ import msgspec
 from quire.core.certificate import consent
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import derive
+from quire.core.relay_address import parse_relay
 from quire.core.text import is_name
-from quire.errors import BadEvent
+from quire.errors import BadEvent, UserError
 from quire.events import keyring
 from quire.events.context import Context
 from quire.events.handler import Handler, Operation
@@ -23,7 +24,7 @@ from quire.events.keyring import CONTENT, CONTROL, HeldKey
 from quire.events.standing import graph_of
 from quire.graph.changes import NewKey
 from quire.graph.state import current_key
-from quire.handlers import device, identity, incoming
+from quire.handlers import device, identity, incoming, relay, relay_places
 from quire.handlers.device import Sibling
 from quire.handlers.letter import read_letter
 from quire.limits import (
@@ -31,6 +32,7 @@ from quire.limits import (
     MAX_ADDRESS_CHARS,
     MAX_LETTER_BYTES,
     MAX_NAME_CHARS,
+    MAX_TICKET_RELAYS,
     SIBLINGS_GAP_MS,
     SPACES_HANDED,
     SPACES_TOLD,
@@ -62,13 +64,17 @@ class SpaceKey(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 class Handed(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A space that a sibling lacks: 32 bytes of id and link key, and its key (none for the siblings' own door)."""
+    """A space that a sibling lacks: 32 bytes of id and link key, and its key (none for the siblings' own door).
+
+    `relays` are whole addresses, at most MAX_TICKET_RELAYS: where the rest is found while everybody sleeps.
+    """
 
     space_id: bytes
     link_key: bytes
     key: SpaceKey | None
     name: str
     addresses: list[tuple[bytes, str]]
+    relays: list[str] = []
 
 
 # --- who they are
@@ -213,14 +219,21 @@ def greet(ctx: Context, other: str) -> Sequence[bytes]:
 
     When that changed, and now and then.
     """
+    found = letters(ctx, other)
+    have = found[0] if found else b""
+    mark = ("siblings", ctx.member.account, ctx.member.space, other)
+    said = ctx.home.noted.get(mark)
+    if not found or (isinstance(said, tuple) and said[0] == have and ctx.now - said[1] < SIBLINGS_GAP_MS):
+        return []
+    ctx.home.noted[mark] = have, ctx.now
+    return found
+
+
+def letters(ctx: Context, other: str) -> Sequence[bytes]:
+    """What a sibling should know: the spaces that this device has, and what it takes to bring it into others."""
     if ctx.member.kind == JOINING or not _concerns(ctx, other):
         return []
     have = HAVE + b"".join(from_text(one.space_id)[:_SHORT] for one in _mine(ctx)[:SPACES_TOLD])
-    mark = ("siblings", ctx.member.account, ctx.member.space, other)
-    said = ctx.home.noted.get(mark)
-    if isinstance(said, tuple) and said[0] == have and ctx.now - said[1] < SIBLINGS_GAP_MS:
-        return []
-    ctx.home.noted[mark] = have, ctx.now
     return [have, SELF + msgspec.msgpack.encode(own(ctx))]
 
 
@@ -290,7 +303,8 @@ def _handed(ctx: Context, other: str) -> bytes | None:
         (one, address) for one, address, _ in memberships.addresses(member.account, member.space, SPACES_TOLD)
     ]
     others = [(from_text(one), address) for one, address in dict.fromkeys(places) if one != other]
-    handed = Handed(member.raw_space_id, member.link_key, key, member.name, others[:ADDRESSES_HANDED])
+    relays = [one.text for one in relay.used(ctx)][:MAX_TICKET_RELAYS]
+    handed = Handed(member.raw_space_id, member.link_key, key, member.name, others[:ADDRESSES_HANDED], relays)
     return HAND + msgspec.msgpack.encode(handed)
 
 
@@ -303,7 +317,16 @@ def _unpack(body: bytes) -> Handed:
         len(a) > MAX_ADDRESS_CHARS for _, a in handed.addresses
     ):
         raise BadEvent("bad-letter")
+    if len(handed.relays) > MAX_TICKET_RELAYS or not all(map(_is_relay, handed.relays)):
+        raise BadEvent("bad-letter")
     return handed
+
+
+def _is_relay(text: str) -> bool:
+    try:
+        return parse_relay(text).text == text
+    except UserError:
+        return False
 
 
 def _take(ctx: Context, handed: Handed) -> None:
@@ -322,6 +345,8 @@ def _take(ctx: Context, handed: Handed) -> None:
                 mine = memberships.add(ctx.account, space_id, handed.link_key, handed.name, INVITED)
             here = memberships.set_kind(mine, INVITED, handed.name)
             hold(ctx.within(here), handed.key)
+            if handed.relays:
+                relay_places.keep(ctx.within(here), handed.relays)
         for key, address in handed.addresses:
             memberships.remember_address(ctx.account, here.space, to_text(key), address, 0)
 

@@ -51,6 +51,7 @@ from quire.net.session import Session
 from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
 from quire.node.fetching import Fetching, blame
+from quire.node.relaying import RelayCall, RelayHangUp, Relaying
 from quire.node.whereabouts import Whereabouts
 from quire.store.memberships import DOORS, JOINING, Membership
 from quire.sync.index import EventIndex
@@ -70,11 +71,13 @@ class Trouble:
     text: str
 
 
-NodeEvent = Arrived | Trouble | Call | HangUp
+NodeEvent = Arrived | Trouble | Call | HangUp | RelayCall | RelayHangUp
 
 
 class Node:
-    """The machine. `addresses` are the node's own `host:port`s, told to peers and put into invites."""
+    """The machine. `addresses` are the node's own `host:port`s, told to peers and put into invites; `frugal`: see
+    `Relaying`.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Node:
         wall_ahead: int,
         addresses: tuple[str, ...] = (),
         streams: bool = False,
+        frugal: bool = False,
     ) -> None:
         self.home = home
         self.wall_ahead = wall_ahead
@@ -103,8 +107,10 @@ class Node:
         self._rest_until = now
         self._events: deque[NodeEvent] = deque()
         fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
-        #: None where the transport has no streams.
-        self._streams = Streams(self._endpoint, home.entropy, fetching) if streams else None
+        self._has_streams = streams
+        self._streams = Streams(self._endpoint, home.entropy, fetching)
+        #: The relays that the identities here use.
+        self.relaying = Relaying(home, self.wall, self._changed, frugal)
         self._join_spaces()
         self._note_invites(now)
 
@@ -125,51 +131,58 @@ class Node:
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms)."""
-        streams = None if self._streams is None else self._streams.next_timer()
-        timers = [timer for timer in (self._endpoint.next_timer(), streams) if timer is not None]
+        timers = [t for t in (self._endpoint.next_timer(), self._streams.next_timer()) if t is not None]
         return max(min([self._next_tick, *timers]), self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
         self._guard(self._endpoint.handle_timer, now)
-        if self._streams is not None:
-            self._guard(self._streams.handle_timer, now)
+        self._guard(self._streams.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
             self._guard(self._tick, now)
 
     def next_event(self) -> NodeEvent | None:
-        """What has happened since the last time, oldest first, and what is to be done about streams."""
+        """What has happened since the last time, oldest first, and what is to be done about streams and relays."""
         if self._events:
             return self._events.popleft()
-        return None if self._streams is None else self._streams.next_event()
+        return self._streams.next_event() or self.relaying.next_event()
 
     def stream_called(self, now: int) -> int | None:
         """A peer opened a stream to this node: its number; None when it is to be closed."""
-        return None if self._streams is None else self._streams.accept(now)
+        return self._streams.accept(now) if self._has_streams else None
 
     def receive_stream(self, number: int, data: bytes, now: int) -> None:
         """Take any bytes of a stream, and ingest what they bring."""
-        if self._streams is not None:
-            self._guard(partial(self._streams.receive, number, data), now)
+        self._guard(partial(self._streams.receive, number, data), now)
 
     def stream_to_send(self, number: int, now: int) -> bytes:
         """What to write on a stream next; ask again while it gives something and there is room."""
         out: list[bytes] = []
-        if self._streams is not None:
-            streams = self._streams
-            self._guard(lambda now: out.append(streams.to_send(number)), now)
+        self._guard(lambda now: out.append(self._streams.to_send(number)), now)
         return b"".join(out)
 
     def stream_closed(self, number: int, now: int) -> None:
         """A stream is gone, or could not be opened."""
-        if self._streams is not None:
-            self._guard(partial(self._streams.closed, number), now)
+        self._guard(partial(self._streams.closed, number), now)
 
     @property
     def fetching(self) -> bool:
         """Whether runs are being fetched over streams: what can wait should."""
-        return self._streams is not None and self._streams.fetching
+        return self._streams.fetching
+
+    def relay_opened(self, number: int, now: int) -> None:
+        """A connection to a relay that was asked for stands: at the next timer, at once, mailboxes are opened."""
+        self._guard(partial(self.relaying.opened, number), now)
+        self._next_tick = now
+
+    def receive_relay(self, number: int, data: bytes, now: int) -> None:
+        """Take a message of a relay's, and ingest what it brings."""
+        self._guard(partial(self.relaying.receive, number, data), now)
+
+    def relay_closed(self, number: int, why: str, now: int) -> None:
+        """A connection to a relay is gone, or could not be made; `why` is for a person."""
+        self._guard(partial(self.relaying.closed, number, why), now)
 
     def committed(self, now: int) -> None:
         """After a commit by anyone: push what this node's identities wrote, and tell of what arrived.
@@ -190,8 +203,6 @@ class Node:
 
     def _status(self, session_id: SessionId, session: Session) -> Status:
         status = session.status()
-        if self._streams is None:
-            return status
         taken, given = self._streams.carried_bytes(session_id)
         return status._replace(bytes_in=status.bytes_in + taken, bytes_out=status.bytes_out + given)
 
@@ -207,11 +218,9 @@ class Node:
             self._note_invites(now)
         for space in list(self.home.moved):
             self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
-            if self._streams is not None:
-                self._streams.standing_changed(now)
-            self.home.moved.pop(
-                space, None
-            )  # a stream that ended for it took in its last, and was here before
+            self._streams.standing_changed(now)
+            # A stream that ended for it took in its last, and was here before.
+            self.home.moved.pop(space, None)
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
         rows = self.home.store.blobs.arrivals_by_own_devices(start)
@@ -224,6 +233,7 @@ class Node:
                 self._endpoint.push(
                     member.raw_space_id, member.device_key.public, ids[page : page + ARRIVALS_PAGE], now
                 )
+        self.relaying.committed(now)
         if self._cursor > start:
             self._events.append(Arrived(self._cursor))
 
@@ -257,6 +267,7 @@ class Node:
             self._run_jobs(self._context(door, now), door)
         self._join_spaces()  # jobs open doors, and close them
         self._ask_again(now)
+        self.relaying.tick([*self._known, *self._doors], now)
         self._committed(now)
         if not self._own_noted:
             self._whereabouts.note_own(self._known, self.wall(now))
@@ -297,6 +308,8 @@ class Node:
         if members is self._known and doors is self._doors:
             return
         self._known, self._doors = members, doors
+        if self.relaying.in_use:
+            self._next_tick = 0  # what relays have for them is not waited for
         open_now = {(one.raw_space_id, one.device_key.public) for one in (*members, *doors)}
         for key in [key for key in self._members if key not in open_now]:
             del self._members[key]
@@ -413,7 +426,7 @@ class Node:
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
         address = session.status().address
-        if self._streams is not None and address is not None:
+        if self._has_streams and address is not None:
             session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
 
     def _reached(

@@ -29,12 +29,13 @@ PATIENCE_S = 1.0
 
 
 class NodeInfo(msgspec.Struct):
-    """A running node: process, API and UDP address, and the token that opens the API."""
+    """A running node: process, API and UDP address, the token that opens the API, and its relay's address, if any."""
 
     pid: int
     api: str
     listen: str
     token: str
+    relay: str = ""
 
 
 class _Holder(msgspec.Struct):

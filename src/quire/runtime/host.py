@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from quire.api.host import Health, PeerStatus, RefusedAs, SyncState
+from quire.api.host import Health, PeerStatus, RefusedAs, RelayFault, RelayStatus, SyncState
 from quire.core.address import format_address
 from quire.events.history import index_for
 from quire.events.home import Home
@@ -35,6 +35,10 @@ class OfflineHost:
 
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         """No sessions."""
+        return []
+
+    def relays(self, account: int, space: int) -> list[RelayStatus]:
+        """None is connected."""
         return []
 
     def health(self) -> Health:
@@ -92,6 +96,11 @@ class RunningHost:
         remote = [_status(device, status, shift) for device, status in self._node.sessions(member).items()]
         return remote + self._local_peers(member)
 
+    def relays(self, account: int, space: int) -> list[RelayStatus]:
+        """How an identity stands with each relay that its space uses."""
+        member = self.home.store.memberships.get(account, space)
+        return relay_statuses(self._node, member, wall_ms() - steady_ms())
+
     def _local_peers(self, member: Membership) -> list[PeerStatus]:
         found = []
         for other in self.home.store.memberships.all():
@@ -134,3 +143,20 @@ def _status(device: str, status: Status, shift: int) -> PeerStatus:
         restricted=status.restricted,
         refused=None if status.refused is None else _REFUSED[status.refused],
     )
+
+
+def relay_statuses(node: Node, member: Membership, shift: int) -> list[RelayStatus]:
+    """How a member stands with each relay; `shift` (ms) makes times of day of the node's."""
+    return [
+        RelayStatus(
+            host=one.relay.host,
+            address=one.relay.text,
+            state=one.state,
+            unposted=one.unposted,
+            last_heard_ts=0 if one.last_heard is None else one.last_heard + shift,
+            trouble=one.trouble,
+            missed=one.missed,
+            faults=[RelayFault(fault.misdeed, "", fault.ts) for fault in one.faults],
+        )
+        for one in node.relaying.status(member)
+    ]

@@ -24,6 +24,7 @@ Bound = TypeVar("Bound")
 
 DEFAULT_LISTEN = "0.0.0.0:0"
 DEFAULT_API = "127.0.0.1:0"
+DEFAULT_MIRROR = "0.0.0.0:7750"
 
 #: Linux: the request for an interface's IPv4 address (netdevice(7)), and the bytes of its answer.
 _SIOCGIFADDR, _IFREQ_BYTES = 0x8915, 40
@@ -34,6 +35,7 @@ class Ports(msgspec.Struct):
 
     listen: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
     api: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    mirror: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
 
 
 def last_ports(folder: Path) -> Ports:

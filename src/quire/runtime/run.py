@@ -12,16 +12,18 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 import uvicorn
 
 from quire.api.host import Host
 from quire.api.server import make_app
 from quire.core.address import HostPort, format_address, parse_address
-from quire.errors import UserError
+from quire.errors import HomeError, UserError
 from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node
+from quire.node.relaying import RelayCall, RelayHangUp
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import NodeInfo, hold, opened_home, token_of
 from quire.runtime.home_key import UNATTENDED, Unlocking
@@ -32,6 +34,11 @@ from quire.runtime.spare_time import SpareTime
 from quire.sync import STRATEGIES
 from quire.transport.sockets import Sockets
 from quire.transport.tcp import Events
+from quire.transport.websocket import Events as RelayEvents
+from quire.transport.websocket import WebSockets
+
+if TYPE_CHECKING:
+    from quire.runtime.relay_server import RunningRelay
 
 #: Seconds of rest after an error that nobody foresaw.
 _AFTER_A_MISTAKE = 1.0
@@ -46,11 +53,13 @@ def run_node(
     strategy: str,
     ready: Callable[[NodeInfo, Host], None],
     unlocking: Unlocking = UNATTENDED,
+    mirror: str | None = None,
+    frugal: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM; `ready` is called on the loop once everything listens, with what operations run on.
 
-    Port 0 takes the port of the last run again where it is free. Raises HomeError when the home or a port
-    cannot be had, UserError for an address or strategy that is none.
+    With `mirror`, an address, it serves as a relay too. Port 0 takes the port of the last run again where it is free.
+    Raises HomeError when the home or a port cannot be had, UserError for an address or strategy that is none.
     """
     if strategy not in STRATEGIES:
         raise UserError(f"There is no strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}.")
@@ -63,13 +72,12 @@ def run_node(
             closing(bind_again(listen_at, last.listen, Sockets)) as sockets,
             closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
         ):
-            keep_ports(folder, Ports(sockets.udp.address[1], server_socket.getsockname()[1]))
+            keep_ports(folder, Ports(sockets.udp.address[1], server_socket.getsockname()[1], last.mirror))
             now = steady_ms()
             with home.store.db.plain_errors():
-                node = Node(
-                    home, strategy, now, wall_ms() - now, reachable_at(sockets.udp.address), streams=True
-                )
-            asyncio.run(_Run(folder, node, sockets, server_socket).run(ready))
+                own = reachable_at(sockets.udp.address)
+                node = Node(home, strategy, now, wall_ms() - now, own, streams=True, frugal=frugal)
+            asyncio.run(_Run(folder, node, sockets, server_socket).run(ready, mirror))
 
 
 #: Python's collector, set to look less often: a batch of events makes tens of thousands of objects that all
@@ -77,6 +85,26 @@ def run_node(
 COLLECT = (50_000, 50, 100)
 #: Where this machine itself finds what is bound to every address.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+async def _mirrored(folder: Path, listen: str) -> "RunningRelay":
+    """A relay beside the node: its store lies in the home, and its address says where others find it."""
+    from quire.runtime.relay_config import RelayConfig
+    from quire.runtime.relay_server import serve_relay
+
+    async def serve(port: int) -> "RunningRelay":
+        url = f"ws://{reachable_at((host, port))[0]}" if port else ""
+        return await serve_relay(RelayConfig(listen=format_address(host, port), store=store, url=url))
+
+    host, port = parse_address(listen)
+    store = f"sqlite:{folder / 'relay.db'}"
+    ports = last_ports(folder)
+    if not port and ports.mirror:
+        with suppress(HomeError):  # somebody else has it now
+            return await serve(ports.mirror)
+    made = await serve(port)
+    keep_ports(folder, msgspec.structs.replace(ports, mirror=parse_address(made.address)[1]))
+    return made
 
 
 class _Server(uvicorn.Server):
@@ -95,13 +123,18 @@ class _Run:
         self._node = node
         self._udp = sockets.udp
         self._tcp = sockets.tcp
+        self._relays = WebSockets(
+            RelayEvents(self._relay_opened, self._relay_received, self._relay_closed, node.relaying.to_send)
+        )
         self._server_socket = server_socket
         self._timer: asyncio.TimerHandle | None = None
+        self._mirror: RunningRelay | None = None
         self._host = RunningHost(node, self._pump, lambda: sockets.udp.unsent)
         self._spare = SpareTime(node.home, lambda: node.fetching)
 
-    async def run(self, ready: Callable[[NodeInfo, Host], None]) -> None:
+    async def run(self, ready: Callable[[NodeInfo, Host], None], mirror: str | None) -> None:
         loop = asyncio.get_running_loop()
+        self._mirror = await _mirrored(self._folder, mirror) if mirror is not None else None
         token = token_of(self._folder)
         app = make_app(self._host, token)
         server = _Server(
@@ -133,7 +166,8 @@ class _Run:
     def _announce(self, token: str) -> NodeInfo:
         host, port = self._server_socket.getsockname()[:2]
         api = format_address(_LOOPBACK.get(host, host), port)
-        info = NodeInfo(os.getpid(), api, format_address(*self._udp.address), token)
+        relay = "" if self._mirror is None else self._mirror.url
+        info = NodeInfo(os.getpid(), api, format_address(*self._udp.address), token, relay)
         write_private(self._folder / "node.json", info)
         return info
 
@@ -144,6 +178,9 @@ class _Run:
             self._timer.cancel()
         self._udp.close()
         self._tcp.close()
+        await self._relays.close()
+        if self._mirror is not None:
+            await self._mirror.close()
         await self._spare.stop()
 
     def _received(self, data: bytes, address: HostPort) -> None:
@@ -163,6 +200,18 @@ class _Run:
     def _stream_to_send(self, number: int) -> bytes:
         return self._node.stream_to_send(number, steady_ms())
 
+    def _relay_opened(self, number: int) -> None:
+        self._node.relay_opened(number, steady_ms())
+        self._pump()
+
+    def _relay_received(self, number: int, data: bytes) -> None:
+        self._node.receive_relay(number, data, steady_ms())
+        self._pump()
+
+    def _relay_closed(self, number: int, why: str) -> None:
+        self._node.relay_closed(number, why, steady_ms())
+        self._pump()
+
     def _pump(self) -> None:
         """Let the node act on what has come and what is due, and send what it gives."""
         soonest = _AFTER_A_MISTAKE
@@ -181,6 +230,7 @@ class _Run:
             self._node.handle_timer(now)
         self._udp.send(self._node.datagrams_to_send(now))
         self._tcp.pump()
+        self._relays.pump()
         while (event := self._node.next_event()) is not None:
             if isinstance(event, Arrived):
                 self._host.tell(event.cursor)
@@ -188,7 +238,10 @@ class _Run:
             elif isinstance(event, Call):
                 self._tcp.call(event.number, cast(HostPort, event.address))
             elif isinstance(event, HangUp):
-                self._tcp.pump()
                 self._tcp.hang_up(event.number)
+            elif isinstance(event, RelayCall):
+                self._relays.call(event.number, event.url)
+            elif isinstance(event, RelayHangUp):
+                self._relays.hang_up(event.number)
             else:
                 _log.warning("quire: %s", event.text)

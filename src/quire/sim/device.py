@@ -190,7 +190,7 @@ class Device:
             elif isinstance(event, Arrived):
                 self.cursor = event.cursor
                 self._rest(node.home)
-            else:
+            elif isinstance(event, Call | HangUp):  # relays are not simulated: nobody adds one
                 self.calls.append(event)
         self.due = max(now, node.next_timer() - self._steady)
         self.lived_ms = now

@@ -53,7 +53,7 @@ class World:
         self._strategy = strategy
         self._restarted = restarted
         self._plan = ground.plan()
-        self._give_up = self._plan[-1].at_ms + PATIENCE_MS
+        self._give_up = max((step.at_ms for step in self._plan), default=0) + PATIENCE_MS
         self._next = 0
         self._links: people.Links = {}
         self._crash_of: dict[str, int] = {}

@@ -178,9 +178,38 @@ CREATE TABLE frontiers (
 ) STRICT, WITHOUT ROWID;
 """
 
+RELAYS = """
+-- Relays by their public keys, and each identity's use of them in each space. Of a mailbox: the place up to which it is
+-- read, the chain there, the last number of our own in it, and the longest head that the relay signed.
+CREATE TABLE relays (n INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE relay_mailboxes (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT NULL, mailbox BLOB NOT NULL,
+    cursor INTEGER NOT NULL, chain BLOB NOT NULL, local INTEGER NOT NULL, head_length INTEGER NOT NULL,
+    head_chain BLOB NOT NULL, head_sig BLOB NOT NULL, PRIMARY KEY (account, space, relay, mailbox)
+) STRICT, WITHOUT ROWID;
+-- The place of the own log, and the arrival of others' events, up to which they were handed to a relay;
+-- `missed` records it had removed before they were read.
+CREATE TABLE relay_posts (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT NULL, own INTEGER NOT NULL,
+    others INTEGER NOT NULL, missed INTEGER NOT NULL, PRIMARY KEY (account, space, relay)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE relayed (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT NULL, nonce INTEGER NOT NULL,
+    PRIMARY KEY (account, space, relay, nonce)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE relay_faults (
+    account INTEGER NOT NULL, space INTEGER NOT NULL, relay INTEGER NOT NULL, misdeed TEXT NOT NULL,
+    ts INTEGER NOT NULL,
+    before_length INTEGER NOT NULL, before_chain BLOB NOT NULL, before_sig BLOB NOT NULL,
+    now_length INTEGER NOT NULL, now_chain BLOB NOT NULL, now_sig BLOB NOT NULL,
+    PRIMARY KEY (account, space, relay, misdeed)
+) STRICT, WITHOUT ROWID;
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("members", FIRST),
     ("sketches", SKETCHES),
     ("frontiers", FRONTIERS),
+    ("relays", RELAYS),
 )

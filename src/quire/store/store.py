@@ -18,6 +18,7 @@ from quire.store.memberships import Memberships
 from quire.store.migrations import migrate
 from quire.store.names import Names
 from quire.store.rejections import Rejections
+from quire.store.relays import Relays
 from quire.store.schema import MIGRATIONS
 from quire.store.sketches import Sketches
 from quire.store.waiting import Waiting
@@ -39,6 +40,7 @@ class Store:
         self.buckets = Buckets(self.db, self.memberships.apart, self.sketches)
         self.rejections = Rejections(self.db)
         self.locked = Locked(self.db)
+        self.relays = Relays(self.db)
         self.graph = GraphRows(self.db, self.names)
         self.audiences = AudienceRows(self.db, self.names)
 

@@ -48,6 +48,11 @@ function* stateLines(status) {
       yield `${identity.name} in ${space.name}: ${space.held} events, ${space.valid} valid.`;
       for (const waiting of space.blocked) yield `Waiting: ${waiting.count}, ${waiting.reason}.`;
       if (space.unsupported) yield `Unsupported: ${space.unsupported}; a newer version shows them.`;
+      for (const relay of space.relays) {
+        const trouble = relay.trouble ? ` (${relay.trouble})` : "";
+        yield `Relay ${relay.host}: ${WORDS[relay.state] ?? relay.state}, ${relay.unposted} to hand over${trouble}.`;
+        for (const fault of relay.faults) yield `Relay ${relay.host}: ${fault.meaning}, ${localTime(fault.ts)}.`;
+      }
       for (const fork of space.forks) yield `${fork.device_name || fork.device} wrote two histories (at ${fork.seq}).`;
     }
     for (const refused of identity.rejected) {

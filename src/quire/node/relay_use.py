@@ -1,0 +1,307 @@
+"""One identity's use of one relay in one space: what is read there is ingested, what it lacks is handed to it.
+
+Owns: which mailboxes are open, what of this device's store a relay has. Must not know: how relays are reached, other
+identities.
+
+Every event goes to the mailbox of the key that it is sealed under. Own events go at once; what others wrote is left to
+themselves for a while, and handed over when the relay still lacks it: so it comes to hold all, whoever is reached.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from quire.core.relay_address import RelayAddress
+from quire.core.sealing import KEY_ID_BYTES, NONCE_BYTES
+from quire.errors import BadEvent
+from quire.events.home import Home
+from quire.events.ingest import Tail
+from quire.handlers import incoming
+from quire.limits import FORWARD_MS, FRUGAL_MS, MAX_INTEGER, POST_BYTES, POST_EVENTS, RELAY_RETRY_MS
+from quire.net.mailbox import Access, bundles
+from quire.net.relay_client import Came, Mark, Posted, RelayClient, Unposted
+from quire.net.relay_wire import Head
+from quire.store.blobs import BlobRow
+from quire.store.memberships import Membership
+from quire.store.relays import MailboxRow, Placed, Use
+
+#: Called when something was ingested in a space (32 bytes), now (ms).
+Changed = Callable[[bytes, int], None]
+
+
+class Now(NamedTuple):
+    """A clock that never runs backwards, and the time of day (ms each)."""
+
+    steady: int
+    wall: int
+
+
+@dataclass
+class _Batch:
+    """What is handed over together: once it is kept, the relay has all up to these places (see `Relays.posted`)."""
+
+    own: int
+    others: int
+    rows: list[BlobRow]
+    #: Nonces of what it was known to have.
+    had: list[bytes]
+    #: Posts without an answer: a mailbox's number and the post's.
+    waits: set[tuple[int, int]] = field(default_factory=set)
+
+
+class RelayUse:
+    """Of a relay that `client` speaks to; `changed` is told of what was ingested. `frugal`: it is read now and then."""
+
+    def __init__(
+        self,
+        home: Home,
+        member: Membership,
+        relay: RelayAddress,
+        client: RelayClient,
+        changed: Changed,
+        frugal: bool,
+    ) -> None:
+        self.account, self.space = member.account, member.space
+        self._home = home
+        self._relay = relay
+        self._client = client
+        self._changed = changed
+        self._frugal = frugal
+        self._grown: set[int] = set()
+        self._read_at = 0
+        self._kept = home.store.relays
+        self.use = Use(member.account, member.space, self._kept.number(relay.key))
+        self._jitter = int.from_bytes(member.device_key.public[:4]) % FORWARD_MS
+        self._boxes: dict[int, Access] = {}
+        self._by_epoch: dict[int, int] = {}
+        self._unread: set[int] = set()
+        self._tail = Tail()
+        self._marks: dict[int, Mark] = {}
+        self._own, self._others = self._kept.posted(self.use)
+        self._batch: _Batch | None = None
+        self._rest_until = 0
+        self._tidied = False
+
+    @property
+    def _key(self) -> tuple[int, int]:
+        return self.account, self.space
+
+    @property
+    def member(self) -> Membership:
+        """The identity in its space, as it is now."""
+        return self._home.store.memberships.get(self.account, self.space)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The mailboxes that are open, as the client numbers them."""
+        return list(self._boxes)
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether all that the relay had is read, and all own events that are here are there."""
+        posted = not lacking(self._home, self.member, self.use, 1)
+        return posted and bool(self._boxes) and not self._unread and self._batch is None
+
+    def open_mailboxes(self, now: Now) -> None:
+        """Open those of the keys that are held by now; what waits to be posted goes with the first greetings."""
+        member = self.member
+        fresh = [epoch for epoch in member.epochs if epoch not in self._by_epoch]
+        if now.steady < self._rest_until:
+            return
+        batch = self._next_batch(now, own=True) if fresh and not self._by_epoch else None
+        sealed = {} if batch is None else self._sealed(batch.rows, self._accesses(member, fresh))
+        for epoch, access in self._accesses(member, fresh).items():
+            data = sealed.get(epoch, [])
+            n = self._client.open(access, self._mark(access.id), data, now.wall, self._frugal)
+            self._boxes[n] = access
+            self._by_epoch[epoch] = n
+            self._unread.add(n)
+            if batch is not None and data:
+                batch.waits.add((n, 0))
+        if batch is not None and batch.waits:
+            self._batch = batch
+
+    def came(self, came: Came, now: Now) -> None:
+        """Ingest what was read, and note how far that was."""
+        member = self.member
+        records = self._opened(self._boxes[came.n], came.data, now)
+        if came.reached:
+            self._unread.discard(came.n)
+        self._marks[came.n] = came.mark
+        with self._home.store.transaction():
+            self._kept.note(self.use, [_nonce(record[KEY_ID_BYTES:]) for record in records])
+            if came.removed:
+                self._kept.miss(self.use, came.removed)
+            if records or self._tail:
+                more = bool(self._unread)
+                incoming.receive(self._home, member, records, self._source, now.wall, self._tail, more)
+            if not self._tail:  # what is in it is in no store yet: read it again after a crash
+                self._keep_marks()
+        self._client.kept(came.n, came.mark.cursor)
+        if records:
+            self._changed(member.raw_space_id, now.steady)
+
+    def posted(self, posted: Posted) -> None:
+        """The relay keeps a post."""
+        self._marks[posted.n] = self._marks.get(posted.n, posted.mark)._replace(
+            local=posted.mark.local, head=posted.mark.head
+        )
+        if self._batch is not None:
+            self._batch.waits.discard((posted.n, posted.post))
+            if not self._batch.waits:
+                self._settle(self._batch)
+
+    def unposted_by(self, unposted: Unposted, now: Now) -> None:
+        """The relay does not keep a post: all of the batch is looked at again, in a while if it says so."""
+        self._batch = None
+        if unposted.refusal is not None:
+            self._rest_until = now.steady + max(unposted.refusal.retry_ms, RELAY_RETRY_MS)
+
+    def grew(self, n: int) -> None:
+        """A mailbox has more, which a frugal node reads now and then."""
+        self._grown.add(n)
+
+    def refused(self, n: int, retry_ms: int, now: Now) -> None:
+        """The relay does not open a mailbox: it is tried again in a while."""
+        self._boxes.pop(n, None)
+        self._unread.discard(n)
+        self._by_epoch = {epoch: number for epoch, number in self._by_epoch.items() if number != n}
+        self._batch = None
+        self._rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
+
+    def closed(self, now: Now) -> None:
+        """The connection is gone: what waits for its successor is ingested as it is."""
+        if self._tail:
+            incoming.receive(self._home, self.member, [], self._source, now.wall, self._tail)
+            self._keep_marks()
+
+    def post(self, now: Now) -> None:
+        """Hand over what the relay lacks, as far as it may be now: after all that it had was read."""
+        if self._grown and now.steady >= self._read_at:
+            self._read_at = now.steady + FRUGAL_MS
+            for n in sorted(self._grown & self._boxes.keys()):
+                self._unread.add(n)
+                self._client.read_on(n)
+            self._grown.clear()
+        while self._boxes and self._batch is None and not self._unread and now.steady >= self._rest_until:
+            batch = self._next_batch(now, own=True) or self._next_batch(now, own=False)
+            if batch is None:
+                self._tidy()
+                return
+            if not self._hand_over(batch, now):
+                return
+
+    def _tidy(self) -> None:
+        """Once after a start: when nothing waits to be looked through, nothing needs to be noted."""
+        waiting = self._home.store.waiting.count(*self._key) + self._home.store.locked.count(*self._key)
+        if not self._tidied and not waiting and self._others == self._home.store.blobs.last_cursor():
+            self._tidied = True
+            self._kept.forget_all_noted(self.use)
+
+    # --- inside
+
+    @property
+    def _source(self) -> str:
+        return f"relay {self._relay.host}"
+
+    def _accesses(self, member: Membership, epochs: Sequence[int]) -> dict[int, Access]:
+        seed = member.device_key.seed
+        return {epoch: Access(member.epochs[epoch][0], self._relay.key, seed, "space") for epoch in epochs}
+
+    def _opened(self, access: Access, data: Sequence[bytes], now: Now) -> list[bytes]:
+        records: list[bytes] = []
+        for one in data:
+            try:
+                records += access.open(one)
+            except BadEvent as error:  # somebody with the key, or who had it, wrote nonsense
+                self._home.store.rejections.count(self.account, self._source, error.reason, now.wall, 1)
+        return records
+
+    def _mark(self, mailbox: bytes) -> Mark:
+        kept = self._kept.mailbox(self.use, mailbox)
+        return Mark() if kept is None else Mark(*kept[:3], Head(*kept[3:]))
+
+    def _keep_marks(self) -> None:
+        for n, mark in self._marks.items():
+            self._kept.keep_mailbox(self.use, self._boxes[n].id, MailboxRow(*mark[:3], *mark.head))
+        self._marks.clear()
+
+    def _next_batch(self, now: Now, own: bool) -> _Batch | None:
+        """What comes next of own events, or of others' that had their time; None when there is nothing to look at."""
+        until = 0 if own else self._home.store.blobs.last_cursor()
+        if not own and self._others >= until:
+            return None
+        found = self._next(own, until, POST_EVENTS)
+        rows = _few(found, MAX_INTEGER if own else now.wall - FORWARD_MS - self._jitter)
+        if rows and (own or len(rows) < len(found) or len(found) == POST_EVENTS):
+            reached = rows[-1].place
+        elif own or (found and not rows):
+            return None
+        else:
+            reached = until
+        had = self._kept.noted(self.use, [_nonce(one.row.sealed) for one in rows])
+        lacking = [one.row for one in rows if _nonce(one.row.sealed) not in had]
+        return _Batch(reached if own else self._own, self._others if own else reached, lacking, sorted(had))
+
+    def _next(self, own: bool, until: int, limit: int) -> list[Placed]:
+        device = self._home.store.names.known_device(self.space, self.member.device) or 0
+        if own:
+            return self._kept.own(self.account, self.space, device, self._own, limit)
+        return self._kept.others(self.account, self.space, device, self._others, until, limit)
+
+    def _hand_over(self, batch: _Batch, now: Now) -> bool:
+        """Post a batch; False when a mailbox that it goes to cannot take it yet."""
+        at = {row.epoch: self._by_epoch.get(row.epoch) for row in batch.rows}
+        if any(n is None or not self._client.room(n) for n in at.values()):
+            return False
+        accesses = {epoch: self._boxes[n] for epoch, n in at.items() if n is not None}
+        for epoch, data in self._sealed(batch.rows, accesses).items():
+            n = self._by_epoch[epoch]
+            batch.waits.add((n, self._client.post(n, data, now.wall)))
+        self._batch = batch
+        if not batch.waits:
+            self._settle(batch)
+        return True
+
+    def _sealed(self, rows: Sequence[BlobRow], accesses: Mapping[int, Access]) -> dict[int, list[bytes]]:
+        """Epoch → records with the events sealed under it."""
+        names, entropy = self._home.store.names, self._home.entropy
+        items: dict[int, list[bytes]] = {}
+        for row in rows:
+            items.setdefault(row.epoch, []).append(names.key_id(row.epoch) + row.sealed)
+        return {
+            epoch: [accesses[epoch].seal(one, entropy(NONCE_BYTES)) for one in bundles(every)]
+            for epoch, every in items.items()
+        }
+
+    def _settle(self, batch: _Batch) -> None:
+        self._own, self._others, self._batch = batch.own, batch.others, None
+        if not batch.rows and not batch.had:
+            return  # looked at again after a restart, at no cost
+        with self._home.store.transaction():
+            self._kept.keep_posted(self.use, self._own, self._others)
+            self._kept.forget_noted(self.use, batch.had)
+            if not self._tail:
+                self._keep_marks()
+
+
+def lacking(home: Home, member: Membership, use: Use, limit: int) -> int:
+    """How many of this device's events a relay was not handed yet, counted up to `limit`."""
+    own, _ = home.store.relays.posted(use)
+    device = home.store.names.known_device(member.space, member.device) or 0
+    return len(home.store.relays.own(member.account, member.space, device, own, limit))
+
+
+def _few(found: Sequence[Placed], received_until: int) -> list[Placed]:
+    """The first of them, received up to a time (ms) and of about POST_BYTES."""
+    size, rows = 0, []
+    for one in found:
+        if size >= POST_BYTES or one.received_ts > received_until:
+            break
+        size += len(one.row.sealed)
+        rows.append(one)
+    return rows
+
+
+def _nonce(sealed: bytes) -> bytes:
+    return sealed[:NONCE_BYTES]

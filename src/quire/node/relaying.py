@@ -1,0 +1,319 @@
+"""The relays that a node uses: which ones, when to call them, and whose mailboxes are open on each connection.
+
+Owns: connections by number, their retries and what is told of them. Must not know: sockets, what mailboxes hold.
+
+One connection serves all identities and spaces of the node that use a relay.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from quire.core.relay_address import RelayAddress
+from quire.events.context import Context
+from quire.events.home import Home
+from quire.handlers import relay, relay_places
+from quire.limits import MAX_RELAY_RETRY_MS, MAX_RELAYS, RELAY_RETRY_MS
+from quire.net.relay_client import (
+    Came,
+    Fault,
+    Grew,
+    Misdeed,
+    Posted,
+    Refused,
+    RelayClient,
+    RelayEvent,
+    Unposted,
+)
+from quire.node.relay_door import RelayDoor
+from quire.node.relay_use import Changed, Now, RelayUse, lacking
+from quire.store.memberships import DOORS, JOINING, SIBLINGS, Membership
+from quire.store.relays import FaultRow, Use
+
+#: What hangs on a connection, by account and space: events, and whether it is a door's.
+_Key = tuple[int, int, bool]
+_Hanging = RelayUse | RelayDoor
+RelayState = Literal["in-sync", "syncing", "unreachable", "refused", "waiting"]
+#: After a fault a relay is read and written anew; after another one so soon (ms) it is left alone for as long.
+_TRUST_AGAIN_MS = 60 * 60_000
+
+
+#: What a relay as a whole did that none may → what a person is told.
+_NO_RELAY: dict[Misdeed, str] = {
+    "another-key": "it has another key than its address here: it was set up anew, or is not the relay that it was. Its "
+    "operator can tell its present address",
+    "malformed": "what answers there says what no relay says",
+}
+
+
+class RelayCall(NamedTuple):
+    """Connect to a relay, and call the connection by this number."""
+
+    number: int
+    url: str
+
+
+class RelayHangUp(NamedTuple):
+    """End a connection."""
+
+    number: int
+
+
+class RelayStatus(NamedTuple):
+    """How one identity's sync with a relay stands; times as the node's clock gives them, faults as they were noted."""
+
+    relay: RelayAddress
+    state: RelayState
+    unposted: int
+    last_heard: int | None
+    trouble: str
+    missed: int
+    faults: list[FaultRow]
+
+
+@dataclass
+class _Line:
+    """One relay: the connection to it, if there is one, and what hangs on it."""
+
+    address: RelayAddress
+    number: int = 0
+    client: RelayClient | None = None
+    connected: bool = False
+    uses: dict[_Key, _Hanging] = field(default_factory=dict)
+    boxes: dict[int, _Hanging] = field(default_factory=dict)
+    failures: int = 0
+    retry_at: int = 0
+    last_heard: int | None = None
+    trouble: str = ""
+
+
+#: Events counted as not handed over, at most: `quire status` says "100 or more".
+UNPOSTED_SHOWN = 100
+
+
+class Relaying:
+    """`wall` gives the time of day (ms) at a `now`; `changed` is told of what was ingested. `frugal`: relays tell this
+    node only that they have something, and it reads that now and then.
+    """
+
+    def __init__(
+        self, home: Home, wall: Callable[[int], int], changed: Changed, frugal: bool = False
+    ) -> None:
+        self._home = home
+        self._wall = wall
+        self._changed = changed
+        self._frugal = frugal
+        self._lines: dict[bytes, _Line] = {}
+        self._by_number: dict[int, _Line] = {}
+        self._last_number = 0
+        self._events: deque[RelayCall | RelayHangUp] = deque()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any relay is."""
+        return bool(self._lines)
+
+    def next_event(self) -> RelayCall | RelayHangUp | None:
+        """What is to be done about connections, oldest first."""
+        return self._events.popleft() if self._events else None
+
+    def tick(self, members: Sequence[Membership], now: int) -> None:
+        """Call the relays that are used and due, let go of others, and hand over what had its time."""
+        wanted = self._wanted(members, now)
+        for key, line in list(self._lines.items()):
+            if key not in wanted:
+                self._end(line, now)
+                self._events.append(RelayHangUp(line.number))
+                del self._lines[key]
+        for key, (address, users) in wanted.items():
+            line = self._lines.setdefault(key, _Line(address))
+            if line.address != address:
+                line.address, line.retry_at = address, now
+            if line.client is None and now >= line.retry_at:
+                self._call(line)
+            self._serve(line, users, now)
+
+    def committed(self, now: int) -> None:
+        """Something was written: hand over what is ours."""
+        for line in self._lines.values():
+            self._post(line, now)
+
+    def opened(self, number: int, now: int) -> None:
+        """A connection stands."""
+        line = self._by_number.get(number)
+        if line is not None:
+            line.connected, line.last_heard, line.trouble = True, now, ""
+
+    def receive(self, number: int, data: bytes, now: int) -> None:
+        """Take a message of a relay's, and act on it."""
+        line = self._by_number.get(number)
+        if line is None or line.client is None:
+            return
+        line.last_heard = now
+        client = line.client
+        client.receive(data)
+        while line.client is client and (event := client.next_event()) is not None:
+            self._act(line, event, now)
+        self._post(line, now)
+
+    def to_send(self, number: int) -> list[bytes]:
+        """Messages to send on a connection now."""
+        line = self._by_number.get(number)
+        return [] if line is None or line.client is None else line.client.messages_to_send()
+
+    def closed(self, number: int, why: str, now: int) -> None:
+        """A connection is gone, or could not be made; `why` is for a person."""
+        line = self._by_number.get(number)
+        if line is not None:
+            self._end(line, now)
+            self._fail(line, why, now)
+
+    def status(self, member: Membership) -> list[RelayStatus]:
+        """How an identity stands with each relay of a space."""
+        found = []
+        for address in relay_places.used(self._context(member, 0)):
+            line = self._lines.get(address.key)
+            kept = self._home.store.relays
+            at = Use(member.account, member.space, kept.number(address.key))
+            faults = kept.faults(at)
+            heard, trouble = (None, "") if line is None else (line.last_heard, line.trouble)
+            unposted = lacking(self._home, member, at, UNPOSTED_SHOWN)
+            found.append(
+                RelayStatus(address, _state(line, member), unposted, heard, trouble, kept.missed(at), faults)
+            )
+        return found
+
+    # --- inside
+
+    def _context(self, member: Membership, now: int) -> Context:
+        return Context(self._home, self._wall(now), member.account, member)
+
+    def _wanted(
+        self, members: Sequence[Membership], now: int
+    ) -> dict[bytes, tuple[RelayAddress, list[Membership]]]:
+        wanted: dict[bytes, tuple[RelayAddress, list[Membership]]] = {}
+        for member in members:
+            for address in self._relays(self._context(member, now)):
+                wanted.setdefault(address.key, (address, []))[1].append(member)
+        return wanted
+
+    def _relays(self, ctx: Context) -> list[RelayAddress]:
+        """Those of a space, of the link by which somebody is about to come in, or of all of an identity's spaces."""
+        member = ctx.member
+        if member.kind == SIBLINGS:
+            spaces = self._home.store.memberships.of_account(member.account)
+            every = [one for space in spaces for one in relay.used(ctx.within(space))]
+            return list({one.key: one for one in every}.values())[:MAX_RELAYS]
+        if member.kind in DOORS:
+            return []
+        return relay_places.used(ctx)
+
+    def _hanging(self, line: _Line, client: RelayClient, key: _Key, member: Membership) -> _Hanging:
+        found = line.uses.get(key)
+        if found is None:
+            base = self._home, member, line.address, client, self._changed
+            found = line.uses[key] = RelayDoor(*base) if key[2] else RelayUse(*base, self._frugal)
+        return found
+
+    def _call(self, line: _Line) -> None:
+        self._last_number += 1
+        line.number, line.client = self._last_number, RelayClient(line.address.key)
+        self._by_number[line.number] = line
+        self._events.append(RelayCall(line.number, line.address.url))
+
+    def _serve(self, line: _Line, users: Sequence[Membership], now: int) -> None:
+        """Open what its users have to open there, and close what is nobody's any more."""
+        if line.client is None or not line.connected:
+            return
+        here = {key: member for member in users for key in _keys(member)}
+        for key in [key for key in line.uses if key not in here]:
+            for n in line.uses.pop(key).numbers:
+                line.boxes.pop(n, None)
+                line.client.leave(n)
+        for key, member in here.items():
+            hanging = self._hanging(line, line.client, key, member)
+            hanging.open_mailboxes(self._now(now))
+            line.boxes.update(dict.fromkeys(hanging.numbers, hanging))
+        self._post(line, now)
+
+    def _post(self, line: _Line, now: int) -> None:
+        for use in list(line.uses.values()):
+            use.post(self._now(now))
+
+    def _now(self, now: int) -> Now:
+        return Now(now, self._wall(now))
+
+    def _act(self, line: _Line, event: RelayEvent, now: int) -> None:
+        if isinstance(event, Fault):
+            self._blame(line, event, now)
+        elif isinstance(event, Refused) and event.n == 0:
+            self._end(line, now)
+            self._fail(line, event.refusal.text, now, event.refusal.retry_ms)
+            self._events.append(RelayHangUp(line.number))
+        elif (use := line.boxes.get(event.n)) is not None:
+            self._tell(line, use, event, now)
+
+    def _tell(self, line: _Line, use: _Hanging, event: RelayEvent, now: int) -> None:
+        if isinstance(event, Came):
+            line.failures = 0
+            use.came(event, self._now(now))
+        elif isinstance(event, Posted):
+            line.trouble = ""
+            use.posted(event)
+        elif isinstance(event, Unposted):
+            line.trouble = line.trouble if event.refusal is None else event.refusal.text
+            use.unposted_by(event, self._now(now))
+        elif isinstance(event, Grew) and isinstance(use, RelayUse):
+            use.grew(event.n)
+        elif isinstance(event, Refused):
+            line.trouble = event.refusal.text
+            use.refused(event.n, event.refusal.retry_ms, self._now(now))
+
+    def _blame(self, line: _Line, fault: Fault, now: int) -> None:
+        """A relay broke its word: note it, for everybody whom it concerns, and begin anew with it, or leave it."""
+        wall, rest = self._wall(now), 0
+        use = line.boxes.get(fault.n)
+        for one in [use] if use is not None else list(line.uses.values()):
+            kept, at = self._home.store.relays, one.use
+            with self._home.store.transaction():
+                if kept.faults(at) and kept.faults(at)[0].ts > wall - _TRUST_AGAIN_MS:
+                    rest = _TRUST_AGAIN_MS
+                elif fault.n:
+                    kept.start_over(at)
+                kept.add_fault(at, FaultRow(wall, fault.misdeed, fault.before, fault.now))
+        self._end(line, now)
+        self._fail(line, "" if fault.n else _NO_RELAY[fault.misdeed], now, rest)
+        self._events.append(RelayHangUp(line.number))
+
+    def _end(self, line: _Line, now: int) -> None:
+        for use in line.uses.values():
+            use.closed(self._now(now))
+        self._by_number.pop(line.number, None)
+        line.client, line.connected = None, False
+        line.uses, line.boxes = {}, {}
+
+    def _fail(self, line: _Line, why: str, now: int, rest: int = 0) -> None:
+        line.trouble = why
+        wait = min(RELAY_RETRY_MS << min(line.failures, 16), MAX_RELAY_RETRY_MS)
+        # Not all come back at the same moment after an outage.
+        wait += int.from_bytes(self._home.entropy(2)) * wait >> 16
+        line.failures += 1
+        line.retry_at = now + max(wait, rest)
+
+
+def _keys(member: Membership) -> list[_Key]:
+    """What hangs on a connection for a member: no events for who is none yet, nor at a siblings' door."""
+    at = (member.account, member.space)
+    return [(*at, True)] if member.kind in (JOINING, SIBLINGS) else [(*at, False), (*at, True)]
+
+
+def _state(line: _Line | None, member: Membership) -> RelayState:
+    if line is None:
+        return "waiting"
+    if line.client is None or not line.connected:
+        return "unreachable" if line.failures else "waiting"
+    if line.trouble:
+        return "refused"
+    hanging = [line.uses.get(key) for key in _keys(member)]
+    return "in-sync" if all(one is not None and one.in_sync for one in hanging) else "syncing"

@@ -1,0 +1,127 @@
+"""What a relay needs of the place where its logs are kept.
+
+Owns: the interface that every store has, and its values. Must not know: any one store, connections, quotas.
+
+Places count from 1 in every mailbox without a gap. An append is durable and in its order when it returns, also when
+several processes append at once; what was returned is never lost by a kill of any of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from quire.net.relay_wire import NO_CHAIN, Record
+
+
+class Tip(NamedTuple):
+    """How long a mailbox's log is (records), and the chain at its end; (0, NO_CHAIN) for one that nobody wrote to."""
+
+    length: int = 0
+    chain: bytes = NO_CHAIN
+
+
+class Appended(NamedTuple):
+    """`had` and `taken`: the device's last local number before and after; `size`: bytes kept in the mailbox now."""
+
+    had: int
+    taken: int
+    tip: Tip
+    size: int
+
+
+class Kept(NamedTuple):
+    """A record at its place, with its digest."""
+
+    seq: int
+    device: bytes
+    record: Record
+    digest: bytes
+
+
+class Part(NamedTuple):
+    """Records from the place `first` on, after the chain `before`; what lies before `first` may have been pruned."""
+
+    first: int
+    before: bytes
+    records: list[Kept]
+    tip: Tip
+
+
+class Position(NamedTuple):
+    """What a mailbox knows of a device: its last local number, the place that it acknowledged last, bytes kept."""
+
+    local: int = 0
+    synced: int = 0
+    size: int = 0
+
+
+class Retention(NamedTuple):
+    """What is kept: records no older than `age` (ms), in each mailbox at most `size` bytes; 0 for no bound."""
+
+    age: int = 0
+    size: int = 0
+
+
+class Pruned(NamedTuple):
+    """What was removed."""
+
+    records: int
+    size: int
+
+
+class Usage(NamedTuple):
+    """What the whole store holds: mailboxes, records and bytes of data, and bytes on disk where that is known."""
+
+    mailboxes: int
+    records: int
+    size: int
+    disk: int
+
+
+class StoreUnavailable(Exception):
+    """The store cannot do it at present (disk full, no quorum); nothing of it was kept. The text is for operators."""
+
+
+class LogStore(Protocol):
+    """Every method but `watch` may raise StoreUnavailable. Mailboxes and devices are 32 bytes each."""
+
+    async def append(self, mailbox: bytes, device: bytes, records: Sequence[Record], now: int) -> Appended:
+        """Keep records, in order, all or none; those whose local number is not above the device's last are repeats,
+        and skipped. `now` is the time of arrival (ms). Without records it tells how things stand.
+        """
+        ...
+
+    async def read(self, mailbox: bytes, after: int, most_records: int, most_bytes: int) -> Part:
+        """Records after a place: at least one where there is one, else up to either bound."""
+        ...
+
+    async def range(self, mailbox: bytes, low: str, high: str, limit: int, newest: bool) -> list[Kept]:
+        """Records whose sort key is in [low, high) in its order; with `newest` the last ones, latest first."""
+        ...
+
+    async def acknowledge(self, mailbox: bytes, device: bytes, seq: int) -> None:
+        """Note that a device has all up to a place; it never goes back, nor beyond the end."""
+        ...
+
+    async def positions(self, mailbox: bytes) -> dict[bytes, Position]:
+        """Every device that wrote or acknowledged, by its key."""
+        ...
+
+    async def news(self, mailbox: bytes, device: bytes, after: int) -> list[tuple[bytes, int]]:
+        """How many records after a place each other device has there, by device key."""
+        ...
+
+    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
+        """Call this for each mailbox that grew, whichever process wrote to it."""
+        ...
+
+    async def prune(self, keep: Retention, now: int) -> Pruned:
+        """Remove the oldest records beyond what is to be kept; places, chain and local numbers stay."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What is held, for operators."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...

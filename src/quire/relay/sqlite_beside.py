@@ -1,0 +1,100 @@
+"""What is done to a SQLite log store from beside, also while a relay holds it: figures, copies, giving space back.
+
+Owns: connections that never write a record. Must not know: the relay that runs, if one does.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import apsw
+
+from quire.errors import HomeError, QuireError
+from quire.limits import RELAY_STEP_PAGES
+from quire.relay import sqlite_reads
+from quire.relay.log_store import Usage
+from quire.relay.sqlite_file import APPLICATION_ID, BUSY_MS, VERSION, refusal
+
+
+def usage(path: Path) -> Usage:
+    """What the store holds. Raises HomeError, Damaged."""
+    with _opened(path) as db:
+        return Usage(*sqlite_reads.totals(db), _size(path))
+
+
+def compact(path: Path) -> int:
+    """Give all space that nothing uses back to the disk, in short steps that let a relay write in between; how
+    many bytes that were. Raises HomeError, Damaged.
+    """
+    before = _size(path)
+    with _opened(path) as db:
+        while (free := db.pragma("freelist_count")) > 0:
+            db.execute(f"PRAGMA incremental_vacuum({RELAY_STEP_PAGES})").fetchall()
+            if db.pragma("freelist_count") >= free:
+                break
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return max(before - _size(path), 0)
+
+
+def copy(path: Path, to: Path) -> int:
+    """A consistent copy, whole or not at all, as of its beginning; its bytes. Raises HomeError, Damaged."""
+    if to.exists() and path.exists() and to.samefile(path):
+        raise HomeError(f"{to} is the relay's store itself. Choose another file for the copy.")
+    part = Path(f"{to}.part")
+    with _opened(path) as db:
+        try:
+            part.unlink(missing_ok=True)
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
+            _copy(db, part)
+            _sync(part)
+            os.replace(part, to)
+            _sync(to.parent)
+        except (OSError, apsw.Error) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise HomeError(
+                f"The copy {to} could not be written: {why}. Check that its folder exists, has room and may be "
+                "written; the relay's store is as it was."
+            ) from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+    return to.stat().st_size
+
+
+def _copy(db: apsw.Connection, part: Path) -> None:
+    """All pages in one go, inside one read transaction: else each commit of the relay would begin it anew."""
+    with closing(apsw.Connection(str(part))) as target:
+        target.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        with db, target.backup("main", db, "main") as copying:
+            db.execute("SELECT * FROM totals").fetchall()
+            while not copying.done:
+                copying.step(-1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[apsw.Connection]:
+    if not path.is_file():
+        raise HomeError(f"There is no relay's store at {path}. Name it as `sqlite:PATH`.")
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if (db.pragma("application_id"), db.pragma("user_version")) != (APPLICATION_ID, VERSION):
+                raise HomeError(f"{path} is no relay's store of this version of Quire. Nothing was changed.")
+            yield db
+    except QuireError:
+        raise
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise refusal(path, error) from None
+
+
+def _size(path: Path) -> int:
+    return sum(part.stat().st_size for part in (path, Path(f"{path}-wal")) if part.exists())
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,290 @@
+"""The file of a SQLite log store: its tables, its connections, who holds it, and its errors in plain words.
+
+Owns: how the file is made, refused, held, written in transactions and closed. Must not know: what is written, and when.
+
+What takes Python runs on the event loop, on a connection that writes or on one that reads; what takes the disk (a
+commit, which waits for it) is one call in a thread. Statements in a thread would compete with the loop for the
+interpreter at each row, and lose it for 5 ms each time.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+from filelock import FileLock, Timeout
+
+from quire.errors import Damaged, HomeError, QuireError
+from quire.relay.log_store import StoreUnavailable
+
+_Result = TypeVar("_Result")
+
+#: What marks a file as a log store ("QRLG" in its header), and the version of its tables.
+APPLICATION_ID = 0x5152_4C47
+VERSION = 1
+#: Page cache of each of the two connections (KiB).
+CACHE_KIB = 16_384
+#: A commit moves the WAL into the database when it has this many pages of 4 KiB; it stays this large (bytes).
+CHECKPOINT_PAGES = 2_048
+WAL_BYTES = 16 * 1024 * 1024
+BUSY_MS = 5_000
+
+# `log.n` is mailbox * 2^32 + place: the records of a mailbox lie together in the order of its log. `nth` counts the
+# records of its device, so that news are two look-ups. `log_device` holds n too, as every index of a rowid table.
+SCHEMA = """
+CREATE TABLE mailboxes (
+    n INTEGER PRIMARY KEY,
+    mailbox BLOB NOT NULL UNIQUE,
+    length INTEGER NOT NULL,
+    chain BLOB NOT NULL,
+    floor INTEGER NOT NULL,
+    floor_chain BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    oldest INTEGER
+) STRICT;
+CREATE TABLE devices (
+    n INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL REFERENCES mailboxes,
+    device BLOB NOT NULL,
+    local INTEGER NOT NULL,
+    synced INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    ever INTEGER NOT NULL,
+    UNIQUE (mailbox, device)
+) STRICT;
+CREATE TABLE log (
+    n INTEGER PRIMARY KEY,
+    mailbox INTEGER NOT NULL GENERATED ALWAYS AS (n >> 32) VIRTUAL,
+    place INTEGER NOT NULL GENERATED ALWAYS AS (n & 4294967295) VIRTUAL,
+    device INTEGER NOT NULL REFERENCES devices,
+    nth INTEGER NOT NULL,
+    local INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    arrived INTEGER NOT NULL,
+    scope TEXT NOT NULL,
+    sort_key TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    chain BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_sorted ON log (mailbox, sort_key);
+CREATE INDEX log_device ON log (device);
+CREATE TABLE totals (mailboxes INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
+INSERT INTO totals VALUES (0, 0, 0)
+"""
+
+
+class LogFile:
+    """The file, held for this process alone: a connection that writes and one that reads.
+
+    `lock` beside the file is what holds it; it is let go of by `close()` and when the process ends in any way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it. Raises HomeError (held, no rights, not ours, newer) or Damaged."""
+        self.path = path
+        self._lock = _hold(path)
+        opened: list[apsw.Connection] = []
+        try:
+            try:
+                opened.append(_writer(path))
+                opened.append(_reader(path))
+            except (apsw.Error, UnicodeDecodeError) as error:
+                raise refusal(path, error) from error
+        except BaseException:
+            _close(opened)
+            self._lock.release()
+            raise
+        self._writer, self._reader = opened
+        self._writing = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-store")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[apsw.Connection]:
+        """The connection that writes, for whoever's turn it is; what is done is on the disk at the end.
+
+        Raises StoreUnavailable, with nothing done.
+        """
+        async with self.held() as db:
+            with self.plain_errors(), _rolled_back(db):
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                await self.in_thread(lambda: db.execute("COMMIT"))
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[apsw.Connection]:
+        """The connection that writes, outside a transaction, for whoever's turn it is."""
+        async with self._writing:
+            yield self._writer
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """The connection that reads, at one moment of what is committed. Raises StoreUnavailable for SQLite's errors.
+
+        Nothing may be awaited in here.
+        """
+        with self.plain_errors():
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                if self._reader.in_transaction:  # SQLite may have ended it where the disk fails
+                    self._reader.execute("ROLLBACK")
+
+    async def in_thread(self, call: Callable[[], _Result]) -> _Result:
+        """Run what waits for the disk while the event loop goes on; never two at once.
+
+        Who is cancelled still waits for its end: the connection is not free before.
+        """
+        running = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Raise StoreUnavailable for SQLite's errors."""
+        try:
+            yield
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise StoreUnavailable(in_plain_words(self.path, error)) from error
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(part.stat().st_size for part in (self.path, Path(f"{self.path}-wal")) if part.exists())
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._thread.shutdown()
+        _close([self._reader, self._writer])
+        self._lock.release()
+
+
+@contextmanager
+def _rolled_back(db: apsw.Connection) -> Iterator[None]:
+    """Undo the open transaction where something fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(apsw.Error):
+            if db.in_transaction:  # a full disk makes SQLite roll back by itself
+                db.execute("ROLLBACK")
+        raise
+
+
+def _close(connections: list[apsw.Connection]) -> None:
+    for connection in connections:
+        with suppress(apsw.Error):  # a disk that fails at this too: all that was acknowledged is in the WAL
+            connection.close()
+
+
+def _hold(path: Path) -> FileLock:
+    lock = FileLock(f"{path}.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
+    except Timeout:
+        raise HomeError(
+            f"The relay's store {path} is in use by another relay process. Stop that one, or give this one a "
+            "file of its own: only a store on NATS can be shared."
+        ) from None
+    except OSError as error:
+        lock.release()
+        raise HomeError(
+            f"The relay's store {path} cannot be used: {error.strerror}. Check that its folder exists, has room "
+            "and may be written by whoever runs the relay."
+        ) from None
+    return lock
+
+
+def _writer(path: Path) -> apsw.Connection:
+    db = apsw.Connection(str(path))
+    try:
+        # WAL with synchronous=FULL: a commit returns when it is on the disk (sqlite.org/wal.html).
+        for pragma in (
+            f"busy_timeout = {BUSY_MS}",
+            "auto_vacuum = INCREMENTAL",  # first: it holds for files without tables alone
+            f"cache_size = -{CACHE_KIB}",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"journal_size_limit = {WAL_BYTES}",
+            "secure_delete = FAST",
+            "temp_store = MEMORY",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+        if _is_new(path, db):
+            db.execute("PRAGMA journal_mode = WAL")
+            with db:
+                db.execute(SCHEMA)
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        _close([db])
+        raise
+    return db
+
+
+def _is_new(path: Path, db: apsw.Connection) -> bool:
+    """Whether there is nothing in it yet. Raises HomeError where it is not ours, or of a newer version."""
+    made_by, version = db.pragma("application_id"), db.pragma("user_version")
+    if made_by == APPLICATION_ID and version == VERSION:
+        return False
+    if made_by == APPLICATION_ID:
+        raise HomeError(
+            f"The relay's store {path} was written by a newer version of Quire. Install that version or newer; "
+            "nothing was changed."
+        )
+    if made_by or version or db.execute("SELECT 1 FROM sqlite_schema").fetchall():
+        raise HomeError(
+            f"{path} is a database, but not a relay's store. Give the relay another file; nothing was changed."
+        )
+    return True
+
+
+def _reader(path: Path) -> apsw.Connection:
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        for pragma in (f"busy_timeout = {BUSY_MS}", f"cache_size = -{CACHE_KIB}", "query_only = 1"):
+            db.execute(f"PRAGMA {pragma}")
+        db.execute("SELECT * FROM totals").fetchall()
+    except BaseException:
+        _close([db])
+        raise
+    return db
+
+
+def refusal(path: Path, error: apsw.Error | UnicodeDecodeError) -> QuireError:
+    """What whoever starts a relay reads when the file cannot be opened."""
+    kind = Damaged if _is_damage(error) else HomeError
+    return kind(in_plain_words(path, error))
+
+
+def in_plain_words(path: Path, error: Exception) -> str:
+    """What is wrong with the file, and what to do."""
+    if isinstance(error, apsw.FullError):
+        return (
+            f"The disk of the relay's store {path} is full: nothing of this was kept, and nothing kept before is lost. "
+            "Free some space or let less be kept; the relay goes on by itself."
+        )
+    if _is_damage(error):
+        return (
+            f"The relay's store {path} is damaged ({error}), or no relay's store at all. Stop the relay, keep a copy "
+            "of the file as it is, and start from the latest backup: devices send again what it lacks."
+        )
+    return (
+        f"The relay's store {path} cannot be read or written ({error}). Check the disk and the rights of the file "
+        "and its folder; the relay goes on by itself once they are right."
+    )
+
+
+def _is_damage(error: Exception) -> bool:
+    return isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError | apsw.SQLError)

@@ -1,0 +1,170 @@
+"""The upkeep of a SQLite log store while it runs: retention, giving space back, copies.
+
+Owns: the steps that these are made of, each short, with room for appends in between. Must not know: when it is time.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+
+import apsw
+
+from quire.errors import HomeError
+from quire.limits import RELAY_STEP_MAILBOXES, RELAY_STEP_PAGES, RELAY_STEP_RECORDS
+from quire.relay.log_store import Pruned, Retention
+from quire.relay.sqlite_file import LogFile
+from quire.relay.sqlite_group import PLACE_BITS
+
+#: After a pruning the file keeps this share of itself free, for what comes next.
+SPARE_SHARE = 8
+
+
+async def prune(file: LogFile, keep: Retention, now: int) -> Pruned:
+    """As `LogStore.prune`. Raises StoreUnavailable; what was removed until then is."""
+    removed = Pruned(0, 0)
+    n = 1
+    with file.reading() as db:
+        last = db.execute("SELECT max(n) FROM mailboxes").get or 0
+    while n <= last:
+        with file.reading() as db:
+            due = _due(db, n, keep, now)
+        if due is None:
+            n += RELAY_STEP_MAILBOXES
+            await asyncio.sleep(0)
+            continue
+        n = due
+        step = await _prune_step(file, n, keep, now)
+        removed = Pruned(removed.records + step.records, removed.size + step.size)
+    if removed.records:
+        await compact(file, SPARE_SHARE)
+    return removed
+
+
+def _due(db: apsw.Connection, n: int, keep: Retention, now: int) -> int | None:
+    """The next mailbox of which something is to be removed, among a bounded number from `n` on."""
+    sql = "SELECT n FROM mailboxes WHERE n >= ? AND n < ? AND (oldest < ? OR size > ?) ORDER BY n LIMIT 1"
+    found: int | None = db.execute(sql, (n, n + RELAY_STEP_MAILBOXES, *_bounds(keep, now))).get
+    return found
+
+
+def _bounds(keep: Retention, now: int) -> tuple[int, int]:
+    """What arrived before the first goes; what makes a mailbox larger than the second goes."""
+    return now - keep.age if keep.age else -1, keep.size or 1 << 62
+
+
+async def _prune_step(file: LogFile, n: int, keep: Retention, now: int) -> Pruned:
+    """Remove the first records of one mailbox, as many as one step may."""
+    cutoff, most = _bounds(keep, now)
+    async with file.transaction() as db:
+        floor, size = db.execute("SELECT floor, size FROM mailboxes WHERE n = ?", (n,)).get
+        first = n << PLACE_BITS | floor
+        going: list[tuple[int, int, bytes]] = []
+        oldest: int | None = None
+        sql = "SELECT arrived, device, length(data), chain FROM log WHERE n > ? AND n < ? ORDER BY n LIMIT ?"
+        for arrived, device, length, chain in db.execute(
+            sql, (first, n + 1 << PLACE_BITS, RELAY_STEP_RECORDS + 1)
+        ):
+            if len(going) == RELAY_STEP_RECORDS or (arrived >= cutoff and size <= most):
+                oldest = arrived
+                break
+            going.append((device, length, chain))
+            size -= length
+        if not going:
+            return Pruned(0, 0)
+        _note_removed(db, n, floor + len(going), going, oldest)
+        last = first + len(going)
+        await file.in_thread(lambda: db.execute("DELETE FROM log WHERE n > ? AND n <= ?", (first, last)))
+        return Pruned(len(going), sum(length for _, length, _ in going))
+
+
+def _note_removed(
+    db: apsw.Connection, n: int, floor: int, going: list[tuple[int, int, bytes]], oldest: int | None
+) -> None:
+    sizes: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
+    for device, length, _ in going:
+        sizes[device] += length
+        counts[device] += 1
+    total = sizes.total()
+    db.execute(
+        "UPDATE mailboxes SET floor = ?, floor_chain = ?, size = size - ?, oldest = ? WHERE n = ?",
+        (floor, going[-1][2], total, oldest, n),
+    )
+    db.executemany(
+        "UPDATE devices SET size = size - ?, records = records - ? WHERE n = ?",
+        [(sizes[device], counts[device], device) for device in counts],
+    )
+    db.execute("UPDATE totals SET records = records - ?, size = size - ?", (len(going), total))
+
+
+async def compact(file: LogFile, spare_share: int = 0) -> None:
+    """Give space that nothing uses back to the disk, but for one part in `spare_share` of the file (0: all).
+
+    Raises StoreUnavailable; what was given back until then is.
+    """
+    with file.reading() as db:
+        free, pages = db.pragma("freelist_count"), db.pragma("page_count")
+    spare = pages // spare_share if spare_share else 0
+    if free <= spare:
+        return
+    for start in range(spare, free, RELAY_STEP_PAGES):
+        count = min(RELAY_STEP_PAGES, free - start)
+        async with file.transaction() as db:
+            db.execute(f"PRAGMA incremental_vacuum({count})").fetchall()
+        await asyncio.sleep(0)
+    async with file.held() as db:  # it is the checkpoint that cuts the file off
+        with file.plain_errors():
+            await file.in_thread(lambda: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+
+async def backup(file: LogFile, path: Path) -> None:
+    """Copy the store as it is at the end of the copying; the copy is there whole, or not at all.
+
+    Raises HomeError where that cannot be done; the store is as it was.
+    """
+    if path.exists() and path.samefile(file.path):
+        raise HomeError(f"{path} is the relay's store itself. Choose another file for the copy.")
+    part = Path(f"{path}.part")
+    try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
+        await _copy(file, part)
+        _sync(part)
+        os.replace(part, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise HomeError(_no_copy(path, error.strerror or str(error))) from None
+    except apsw.Error as error:
+        raise HomeError(_no_copy(path, str(error))) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _no_copy(path: Path, why: str) -> str:
+    return (
+        f"The copy {path} could not be written: {why}. Check that its folder exists, has room and may be written; "
+        "the relay's store is as it was."
+    )
+
+
+async def _copy(file: LogFile, part: Path) -> None:
+    """Page by page on the connection that writes, so that what is written meanwhile goes into the copy too."""
+    with closing(apsw.Connection(str(part))) as copy:
+        copy.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")  # it is thrown away if it fails
+        async with file.held() as db:
+            copying = copy.backup("main", db, "main")
+        with copying:
+            while not copying.done:
+                async with file.held():
+                    await file.in_thread(lambda: copying.step(RELAY_STEP_PAGES))
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,118 @@
+"""What a relay is told by its operator: options, environment, a file, and what holds without any of them.
+
+Owns: the settings, their names and meaning, and which source counts. Must not know: how a relay runs.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from quire.errors import UserError
+from quire.relay.log_store import Retention
+from quire.relay.quota import Quotas
+from quire.relay.settings import Settings
+
+ENVIRONMENT = "QUIRE_RELAY_"
+_MIB = 1024 * 1024
+_DAY_MS, _MINUTE_MS, _SECOND_MS = 24 * 60 * 60_000, 60_000, 1_000
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Some = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+Span = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Days = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+
+
+class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of a relay; 0 for no bound where a number bounds anything.
+
+    `key`: the file of its key (else beside a SQLite store). `url`: the address that others use, where it is not the
+    one listened at. `connections`: at most at once. `..._mib`: MiB.
+    """
+
+    listen: str = "127.0.0.1:7750"
+    store: str = "sqlite:relay.db"
+    key: str = ""
+    url: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    connections: Some = 4_096
+    mailbox_mib: Count = 4_096
+    mailbox_records: Count = 20_000_000
+    device_mib: Count = 2_048
+    records_per_second: Count = 20_000
+    mib_per_second: Count = 32
+    keep_days: Days = 0.0
+    keep_mib: Count = 0
+    prune_minutes: Span = 60.0
+    stall_seconds: Span = 30.0
+    drain_seconds: Span = 10.0
+
+    def settings(self) -> Settings:
+        """The numbers of the service."""
+        quotas = Quotas(
+            self.mailbox_mib * _MIB,
+            self.mailbox_records,
+            self.device_mib * _MIB,
+            self.records_per_second,
+            self.mib_per_second * _MIB,
+        )
+        retention = Retention(int(self.keep_days * _DAY_MS), self.keep_mib * _MIB)
+        prune_ms, drain_ms = int(self.prune_minutes * _MINUTE_MS), int(self.drain_seconds * _SECOND_MS)
+        return Settings(quotas, retention, self.connections, prune_ms, drain_ms)
+
+
+#: What each setting is, in a line of help.
+HELP = {
+    "listen": "Address to listen at: an IP address and a port.",
+    "store": "Where logs are kept: sqlite:PATH or nats://A,B,C.",
+    "key": "File of the relay's key, made if there is none; else beside the SQLite store.",
+    "url": "The address that others use, like wss://relay.example.org, to print it with the key.",
+    "tls_cert": "Certificate chain (PEM) for TLS.",
+    "tls_key": "Private key (PEM) for TLS.",
+    "connections": "Connections at once.",
+    "mailbox_mib": "MiB that one mailbox keeps; 0 for no bound.",
+    "mailbox_records": "Records that one mailbox keeps; 0 for no bound.",
+    "device_mib": "MiB that one device keeps in a mailbox; 0 for no bound.",
+    "records_per_second": "Records a second of one device; 0 for no bound.",
+    "mib_per_second": "MiB a second of one device; 0 for no bound.",
+    "keep_days": "Days that records are kept; 0 for ever.",
+    "keep_mib": "MiB that are kept of each mailbox, the newest; 0 for all.",
+    "prune_minutes": "Minutes between removals of what need not be kept.",
+    "stall_seconds": "Seconds after which a client that takes nothing is dropped.",
+    "drain_seconds": "Seconds that what is under way may take at the end.",
+}
+
+
+def configured(given: Mapping[str, Any], environment: Mapping[str, str], file: str | None) -> RelayConfig:
+    """Settings from options (None: not given), else the environment, else a TOML file, else as they are by default.
+
+    The file is named by the option, else by QUIRE_RELAY_CONFIG. Raises UserError in plain words.
+    """
+    file = file or environment.get(f"{ENVIRONMENT}CONFIG")
+    settings: dict[str, Any] = _checked(_read(Path(file)), f"the file {file}", strict=True) if file else {}
+    told = {name: environment[key] for name in HELP if (key := f"{ENVIRONMENT}{name.upper()}") in environment}
+    settings |= _checked(told, "the environment (QUIRE_RELAY_…)", strict=False)
+    settings |= _checked({k: v for k, v in given.items() if v is not None}, "the options", strict=False)
+    return msgspec.convert(settings, RelayConfig)
+
+
+def _checked(settings: dict[str, Any], where: str, strict: bool) -> dict[str, Any]:
+    try:
+        read = msgspec.convert(settings, RelayConfig, strict=strict)
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"A setting in {where} cannot be used: {error}. `quire relay serve --help` lists them."
+        ) from None
+    return {name: getattr(read, name) for name in settings}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The file of settings {file} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"The file of settings {file} is not TOML: {error}.") from None

@@ -1,0 +1,264 @@
+"""A relay on real sockets: WebSocket and plain HTTP on one port, TLS, signals.
+
+Owns: the server, and a relay's life from its settings to a clean end. Must not know: what is said on a connection.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EADDRINUSE
+from http import HTTPStatus
+
+import msgspec
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from quire.core.address import format_address, parse_address
+from quire.core.encoding import to_text
+from quire.core.keys import DeviceKey
+from quire.errors import HomeError, UserError
+from quire.limits import MAX_RELAY_MESSAGE
+from quire.relay.connection import Connection, Gone
+from quire.relay.service import RelayService
+from quire.relay.shared import World
+from quire.relay.stores import open_store
+from quire.runtime.clock import steady_ms, wall_ms
+from quire.runtime.relay_config import RelayConfig
+from quire.runtime.relay_key import relay_key
+from quire.runtime.relay_log import LOGGER, log, mistake, to_standard_error
+
+#: Seconds for a handshake and for a goodbye, and between pings; messages (of any size) read ahead of one connection.
+_OPEN_S, _CLOSE_S, _PING_S = 10, 2, 45
+_READ_AHEAD = 1
+#: Connections that the system holds ready while the process is busy: a thousand may come back at once.
+_BACKLOG = 4_096
+#: WebSocket's code for a message that is too large (RFC 6455).
+_TOO_BIG = 1009
+
+
+class RunningRelay:
+    """A relay that runs on this event loop. `address` is where it listens, `url` what others are told."""
+
+    def __init__(
+        self, config: RelayConfig, service: RelayService, key: DeviceKey, bound: socket.socket
+    ) -> None:
+        self.address = format_address(*bound.getsockname()[:2])
+        self.tls = _context(config)
+        base = config.url or f"{'ws' if self.tls is None else 'wss'}://{self.address}"
+        self.url = f"{base.rstrip('/')}/#{to_text(key.public)}"
+        self._config = config
+        self._service = service
+        self._server: Server | None = None
+        self._pinging: asyncio.Future[None] | None = None
+
+    async def start(self, bound: socket.socket) -> None:
+        """Begin to serve."""
+        quiet = logging.getLogger(f"{LOGGER}.websockets")
+        quiet.setLevel(logging.CRITICAL)  # it tells addresses; what matters is logged here
+        self._server = await serve(
+            self._serve, sock=bound, ssl=self.tls, process_request=self._answer, compression=None,
+            max_size=MAX_RELAY_MESSAGE, max_queue=_READ_AHEAD, open_timeout=_OPEN_S, close_timeout=_CLOSE_S,
+            ping_interval=None, logger=quiet, server_header=None,
+        )  # fmt: skip
+        self._service.start()
+        self._pinging = asyncio.ensure_future(self._ping(self._server))
+        log("listening", tls=self.tls is not None, pid=os.getpid())
+
+    async def close(self) -> None:
+        """End in good order; new connections are refused from now on."""
+        await self._service.drain()
+        if self._pinging is not None:
+            self._pinging.cancel()
+            await asyncio.gather(self._pinging, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        log("stopped")
+
+    def reload_certificate(self) -> None:
+        """Use the files of the certificate as they are now, for connections from now on."""
+        if self.tls is None:
+            return
+        try:
+            _load(self.tls, self._config)
+        except UserError as error:
+            log("certificate-unreadable", text=str(error))
+        else:
+            log("certificate-reloaded")
+
+    async def _ping(self, server: Server) -> None:
+        """Find out who is gone without a word. One task for all: the library's own takes 2 KB of each connection.
+
+        Those with something to take are left to the time that a client may take nothing.
+        """
+        asked: dict[ServerConnection, asyncio.Future[float]] = {}
+        while True:
+            await asyncio.sleep(_PING_S)
+            for client, pong in asked.items():
+                if not pong.done():
+                    self._service.counters.dropped.labels("silent").inc()
+                    client.transport.abort()
+            asked = {}
+            for client in server.connections:
+                if not client.transport.get_write_buffer_size():
+                    with suppress(ConnectionClosed):
+                        asked[client] = asyncio.ensure_future(await client.ping())
+
+    async def _serve(self, client: ServerConnection) -> None:
+        connection: Connection | None = None
+        for handshake in (client.request, client.response):
+            if handshake is not None:
+                handshake.headers.clear()  # 2 KB of each connection that nobody needs any more
+        try:
+            connection = await self._service.connect(
+                lambda data: self._send(client, data), lambda: _end(client)
+            )
+            if connection is not None:
+                await self._listen(client, connection)
+        except Gone:
+            pass
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == _TOO_BIG:
+                self._service.counters.refused.labels("too-large").inc()
+        except Exception as error:
+            # One client's trouble is not the others'; theirs goes on.
+            mistake("mistake", error, connection=0 if connection is None else connection.number)
+        finally:
+            if connection is not None:
+                await self._service.gone(connection)
+
+    async def _listen(self, client: ServerConnection, connection: Connection) -> None:
+        while not connection.ended:
+            data = await client.recv()
+            await connection.receive(data if isinstance(data, bytes) else b"")
+
+    async def _send(self, client: ServerConnection, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._config.stall_seconds):
+                await client.send(data)
+        except TimeoutError:
+            if not client.transport.is_closing():  # both who wait for it may be too late
+                self._service.counters.dropped.labels("stalled").inc()
+                log("dropped", why="stalled")
+            client.transport.abort()
+            raise Gone from None
+        except ConnectionClosed:
+            raise Gone from None
+
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Plain HTTP: health and metrics; what else is no WebSocket is told so."""
+        path = request.path.partition("?")[0]
+        if path == "/health":
+            health = await self._service.health()
+            status = HTTPStatus.OK if health["status"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE
+            return _response(status, "application/json", msgspec.json.encode(health))
+        if path == "/metrics":
+            text = await self._service.metrics()
+            return _response(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            text = b"This is a relay of Quire. It takes WebSocket connections, /health and /metrics.\n"
+            return _response(HTTPStatus.UPGRADE_REQUIRED, "text/plain; charset=utf-8", text)
+        return None
+
+
+async def serve_relay(config: RelayConfig) -> RunningRelay:
+    """Start a relay on the running event loop; `close()` ends it.
+
+    Raises UserError for settings that cannot be used, HomeError where the port, the store or a file cannot be had.
+    """
+    _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
+    bound = _bind(config.listen)
+    try:
+        store = await open_store(config.store)
+        try:
+            key = relay_key(config.store, config.key)
+            world = World(wall_ms, steady_ms, asyncio.sleep, os.urandom, log)
+            relay = RunningRelay(config, RelayService(store, key, config.settings(), world), key, bound)
+            await relay.start(bound)
+        except BaseException:
+            await store.close()
+            raise
+    except BaseException:
+        bound.close()
+        raise
+    return relay
+
+
+def run_relay(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
+    """Run a relay until SIGINT or SIGTERM; SIGHUP reads the certificate again. Raises as `serve_relay()`."""
+    to_standard_error()
+    asyncio.run(_run(config, ready))
+
+
+async def _run(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
+    relay = await serve_relay(config)
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, relay.reload_certificate)
+    try:
+        ready(relay)
+        await stopped.wait()
+    finally:
+        await relay.close()
+
+
+def _end(client: ServerConnection) -> None:
+    """Close at once, after what was written; who does not close in return is cut off after a while."""
+    closing = asyncio.ensure_future(client.close())
+    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _bind(listen: str) -> socket.socket:
+    host, port = parse_address(listen)
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        taken = error.errno == EADDRINUSE
+        why = "another program uses it" if taken else (error.strerror or str(error)).lower()
+        raise HomeError(f"A relay cannot listen on {listen}: {why}. Choose another with --listen.") from None
+    return bound
+
+
+def _context(config: RelayConfig) -> ssl.SSLContext | None:
+    if not config.tls_cert and not config.tls_key:
+        return None
+    if not (config.tls_cert and config.tls_key):
+        raise UserError("TLS takes both a certificate (--tls-cert) and its private key (--tls-key).")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, config)
+    return context
+
+
+def _load(context: ssl.SSLContext, config: RelayConfig) -> None:
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key, password="")
+    except ssl.SSLError as error:
+        raise UserError(
+            f"{config.tls_cert} and {config.tls_key} are no certificate with its private key, in PEM and without "
+            f"a passphrase ({error.reason})."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The certificate {config.tls_cert} or its key {config.tls_key} cannot be read: {error.strerror}."
+        ) from None
+
+
+def _response(status: HTTPStatus, kind: str, body: bytes) -> Response:
+    headers = Headers([("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")])
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        headers["Upgrade"] = "websocket"
+    return Response(status.value, status.phrase, headers, body)

@@ -1,0 +1,40 @@
+"""People who use a relay, on a network in memory, and never meet."""
+
+from tests.net.memory_relay import MemoryRelay
+from tests.node.world import Station, World
+
+
+def the_relay(world: World) -> MemoryRelay:
+    return world.relays["wss://relay.example/"]
+
+
+def founder(world: World, name: str = "alice") -> Station:
+    alice = world.founder(name)
+    alice.ask("addRelay", address=world.address)  # type: ignore[attr-defined]
+    return alice
+
+
+def pair(world: World) -> tuple[Station, Station]:
+    """Two who know each other, and never meet again: there is a wall between them."""
+    alice = founder(world)
+    bob = world.guest("bob", alice)
+    world.until(lambda: state(bob) == "in-sync" and state(alice) == "in-sync")
+    world.walls.add(frozenset((alice.address, bob.address)))
+    world.uncallable |= {alice.address, bob.address}
+    return alice, bob
+
+
+def state(station: Station) -> str:
+    relays = station.space()["relays"]
+    return str(relays[0]["state"]) if relays else ""
+
+
+def alone(station: Station, world: World, duration: int = 30_000) -> None:
+    """A while in which this one alone is up."""
+    station.up()
+    world.run(duration)
+    station.down()
+
+
+def kept(world: World) -> list[bytes]:
+    return [one.record.data for log in the_relay(world).logs.values() for one in log]

@@ -1,0 +1,153 @@
+"""The service: who is let in, health and figures, chores, an end in good order."""
+
+import asyncio
+
+import pytest
+
+from quire import limits
+from quire.net import relay_wire as wire
+from quire.relay.log_store import Retention, StoreUnavailable
+from quire.relay.settings import Settings
+from tests.relay.memory_log import MemoryLog
+from tests.relay.parties import Owner, Relay, key_of, records, settle
+
+ALICE = Owner("alice")
+PHONE, LAPTOP = key_of("phone"), key_of("laptop")
+
+
+def test_so_many_connections_and_no_more() -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(connections=2))
+        first, _, third = await relay.client(), await relay.client(), await relay.client()
+        refusal = third.next(wire.Refusal)
+        assert (refusal.n, refusal.reason, refusal.retry_ms) == (0, "rate", limits.RELAY_UNAVAILABLE_MS)
+        assert third.ended
+        assert third.connection is None
+        assert first.connection is not None
+        await relay.service.gone(first.connection)
+        assert (await relay.client()).connection is not None
+
+    asyncio.run(scenario())
+
+
+def test_draining_answers_what_is_under_way_tells_all_and_closes_the_store() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        writer, reader = await relay.client(), await relay.client()
+        await writer.hello(ALICE, PHONE)
+        await writer.entries()
+        await reader.hello(Owner("bob"), LAPTOP)
+        await reader.entries()
+        relay.store.appending = asyncio.Event()
+        adding = asyncio.create_task(writer.say(wire.Add(1, records(1, 3))))
+        await settle()
+        draining = asyncio.create_task(relay.service.drain())
+        await asyncio.sleep(0)
+        await reader.say(wire.Read(1, 0, 1))
+        refusal = reader.next(wire.Refusal)
+        assert (refusal.n, refusal.reason) == (1, "going-away")
+        assert not relay.store.closed
+        relay.store.appending.set()
+        await adding
+        await draining
+        assert writer.next(wire.Added).taken == 3
+        said = [*writer.said, *reader.said]
+        goodbyes = [one for one in said if isinstance(one, wire.Refusal) and one.n == 0]
+        assert [one.reason for one in goodbyes] == ["going-away"] * 2
+        assert min(one.retry_ms for one in goodbyes) == limits.RELAY_AWAY_MS
+        assert len({one.retry_ms for one in goodbyes}) == 2  # not all at once
+        assert writer.ended
+        assert reader.ended
+        assert relay.store.closed
+        late = await relay.client()
+        assert late.next(wire.Refusal).reason == "going-away"
+
+    asyncio.run(scenario())
+
+
+def test_draining_does_not_wait_for_ever() -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(drain_ms=1_000))
+        writer = await relay.client()
+        await writer.hello(ALICE, PHONE)
+        relay.store.appending = asyncio.Event()
+        adding = asyncio.create_task(writer.say(wire.Add(1, records(1, 3))))
+        await settle()
+        await relay.service.drain()
+        assert relay.store.closed
+        adding.cancel()
+        await asyncio.gather(adding, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_connections_that_open_nothing_are_ended() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        silent, busy = await relay.client(), await relay.client()
+        await busy.hello(ALICE, PHONE)
+        relay.clock.ms += limits.RELAY_SILENT_MS + 1
+        looking = asyncio.create_task(relay.service._look())
+        while not silent.ended:
+            await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        assert relay.clock.slept[0] * 1000 == limits.RELAY_LOOK_MS
+        assert not busy.ended
+
+    asyncio.run(scenario())
+
+
+def test_health_and_metrics_tell_counts_alone() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        client = await relay.client()
+        await client.hello(ALICE, PHONE, records=records(1, 3))
+        health = await relay.service.health()
+        assert (health["status"], health["connections"]) == ("ok", 1)
+        assert health["held"]["records"] == 3
+        await client.say(wire.Add(1, records(4, 5)))
+        assert (await relay.service.health())["held"]["records"] == 3  # as it was a moment ago
+        relay.clock.ms += limits.RELAY_USAGE_MS + 1
+        assert (await relay.service.health())["held"]["records"] == 5
+        text = (await relay.service.metrics()).decode()
+        for line in ("records_kept_total 5.0", "connections 1.0", 'received_total{kind="hello"} 1.0'):
+            assert f"\nquire_relay_{line}" in text
+        assert PHONE.text not in text
+        relay.store.down = True
+        assert (await relay.service.health())["status"] == "unavailable"
+        assert b"quire_relay_connections" in await relay.service.metrics()
+
+    asyncio.run(scenario())
+
+
+def test_old_records_go_at_the_start_and_at_intervals() -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(retention=Retention(size=30), prune_ms=60_000))
+        client = await relay.client()
+        await client.hello(ALICE, PHONE, records=records(1, 10))
+        relay.service.start()
+        while len(relay.clock.slept) < 3:
+            await asyncio.sleep(0)
+        assert relay.store.logs[ALICE.id].pruned == 7
+        assert "quire_relay_records_pruned_total 7.0" in relay.service.counters.text().decode()
+        assert 60.0 in relay.clock.slept
+        await relay.service.drain()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_store_that_cannot_be_closed_does_not_hold_up_the_end(answers: bool) -> None:
+    class Stuck(MemoryLog):
+        async def close(self) -> None:
+            if answers:
+                raise StoreUnavailable("no quorum")
+            await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        relay = Relay(Settings(drain_ms=1), Stuck())
+        await asyncio.wait_for(relay.service.drain(), 30)
+        assert relay.clock.log[-1]["event"] == "store-left"
+
+    asyncio.run(scenario())

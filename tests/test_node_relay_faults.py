@@ -1,0 +1,192 @@
+"""Relays that lie, refuse, forget or are gone, and much at once: nodes go on, and tell of it."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quire.core.keys import derive
+from quire.core.ticket import decode_link
+from quire.limits import (
+    MAX_LEFT,
+    MAX_RELAY_RECORD,
+    MAX_RELAY_RETRY_MS,
+    POST_BYTES,
+    POST_EVENTS,
+    RELAY_RETRY_MS,
+)
+from quire.net import left, relay_wire
+from quire.net.left import Letter
+from quire.net.mailbox import Access, bundles
+from quire.net.relay_wire import Add, Hello, Record, Refusal
+from quire.node.relay_door import RelayDoor
+from tests.net.memory_relay import MemoryRelay
+from tests.node.relayed import founder, pair, state, the_relay
+from tests.node.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    made.address = made.relay()  # type: ignore[attr-defined]
+    yield made
+    made.close()
+
+
+def _forget_last(relay: MemoryRelay) -> None:
+    for log in relay.logs.values():
+        del log[len(log) // 2 :]
+
+
+def _swap(relay: MemoryRelay) -> None:
+    for log in relay.logs.values():
+        log[:2] = log[1::-1]
+
+
+@pytest.mark.parametrize("lie", [_forget_last, _swap])
+def test_a_relay_that_lied_is_told_of_and_what_it_lost_is_handed_over_anew(world: World, lie: Any) -> None:
+    alice, bob = pair(world)
+    for number in range(6):
+        alice.ask("sendMessage", target="general", text=str(number))
+    world.run(10_000)
+    alice.down()
+    bob.down()
+    lie(the_relay(world))
+    alice.up()
+    world.run(60_000)
+    (relay,) = alice.space()["relays"]
+    assert relay["faults"][0]["misdeed"] in ("rolled-back", "rewritten")
+    assert "vouched for" in relay["faults"][0]["meaning"]
+    assert relay["state"] == "in-sync"
+    link = alice.ask("createInvite")["link"]
+    world.run(5_000)
+    alice.down()
+    carol = world.station("carol")
+    carol.ask("joinSpace", link=link, name="carol")
+    carol.up()
+    world.run(30_000)
+    assert carol.texts() == [str(number) for number in range(6)]
+
+
+def test_a_relay_that_goes_on_lying_is_left_alone(world: World) -> None:
+    alice, _ = pair(world)
+    for number in range(20):
+        alice.ask("sendMessage", target="general", text=str(number))
+    for _ in range(4):
+        world.run(10_000)
+        _forget_last(the_relay(world))
+        world.hang_up_relays()
+    world.run(10_000)
+    before = len(the_relay(world).heard)
+    world.run(10 * 60_000)
+    assert len(the_relay(world).heard) == before
+    assert state(alice) == "unreachable"
+
+
+def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: World) -> None:
+    alice, bob = pair(world)
+    gone = world.relays.pop("wss://relay.example/")
+    world.hang_up_relays()
+    alice.ask("sendMessage", target="general", text="while it is gone")
+    world.run(MAX_RELAY_RETRY_MS)
+    (relay,) = alice.space()["relays"]
+    assert relay["state"] == "unreachable"
+    assert relay["unposted"] == 1
+    assert relay["trouble"] == "nothing listens there"
+    world.relays["wss://relay.example/"] = gone
+    world.run(2 * MAX_RELAY_RETRY_MS + 5_000)
+    assert bob.texts() == ["while it is gone"]
+
+
+@pytest.mark.parametrize("bound", [POST_EVENTS, POST_BYTES // 3_000])
+def test_much_is_handed_over_in_parts(world: World, bound: int) -> None:
+    """More events than are looked at once, and more bytes than are on their way at once."""
+    alice = founder(world)
+    size = 3_000 if bound < POST_EVENTS else 1
+    texts = ["x" * size + str(n) for n in range(bound + 50)]
+    for start in range(0, len(texts), 500):
+        alice.ask("sendMessages", target="general", texts=texts[start : start + 500])
+    world.run(5_000)
+    posts = [one for one in the_relay(world).heard if isinstance(one, Hello | Add) and one.records]
+    sizes = [sum(len(record.data) for record in post.records) for post in posts]
+    assert len(posts) > 1
+    assert max(sizes) < POST_BYTES * 1.13 + MAX_RELAY_RECORD
+    assert alice.space()["relays"][0]["unposted"] == 0
+
+
+def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: World) -> None:
+    """Whoever has a link can fill it; newcomers come in by the latest all the same."""
+    alice = founder(world)
+    link = alice.ask("createInvite")["link"]
+    world.run(3_000)
+    ticket = decode_link(link)
+    door = Access(
+        derive(ticket.link_key, "quire relay door"), the_relay(world).key.public, b"m" * 32, "friend"
+    )
+    noise = [left.pack(Letter(b"m" * 32, b"", b"x%d" % n)) for n in range(MAX_LEFT + 500)]
+    for local, some in enumerate(bundles(noise)):
+        the_relay(world).add(door.id, b"m" * 32, Record(local + 1, 1, "friend", door.seal(some, bytes(24))))
+    world.run(3_000)
+    (kept,) = [
+        use
+        for line in alice.running.relaying._lines.values()
+        for use in line.uses.values()
+        if isinstance(use, RelayDoor)
+    ]
+    assert len(kept._left) == MAX_LEFT
+    bob = world.station("bob")
+    bob.ask("joinSpace", link=link, name="bob")
+    world.walls.add(frozenset((alice.address, bob.address)))
+    bob.up()
+    world.until(bob.is_in)
+
+
+def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: World) -> None:
+    alice, bob = pair(world)
+    line = the_relay(world).lines[0]
+    honest, refused = line.receive, []
+
+    def refuse(data: bytes) -> None:
+        said = relay_wire.read_client(data)
+        if isinstance(said, Add) and len(refused) < 3:
+            refused.append(world.now)
+            line.out.append(Refusal(said.n, "full", 10 * RELAY_RETRY_MS, "There is no room for it."))
+        else:
+            honest(data)
+
+    line.receive = refuse  # type: ignore[method-assign]
+    alice.ask("sendMessage", target="general", text="let me in")
+    bob.ask("sendMessage", target="general", text="me too")
+    world.run(5_000)
+    told = {station.name: station.space()["relays"][0] for station in (alice, bob)}
+    assert [(one["state"], one["trouble"], one["unposted"]) for one in told.values() if one["trouble"]] == [
+        ("refused", "There is no room for it.", 1)
+    ]
+    world.run(60_000)
+    assert len(refused) == 3
+    assert all(later - sooner >= 10 * RELAY_RETRY_MS for sooner, later in pairwise(refused))
+    assert alice.texts() == bob.texts()
+    assert {station.space()["relays"][0]["state"] for station in (alice, bob)} == {"in-sync"}
+
+
+def test_what_a_relay_has_removed_is_told_and_the_rest_is_read(world: World) -> None:
+    alice, bob = pair(world)
+    bob.down()
+    for number in range(6):
+        alice.ask("sendMessage", target="general", text=str(number))
+        world.run(50)
+    relay = the_relay(world)
+    (busiest,) = [mailbox for mailbox, log in relay.logs.items() if len(log) >= 6]
+    relay.pruned[busiest] = len(relay.logs[busiest]) - 2
+    alice.down()
+    bob.up()
+    world.run(5_000)
+    assert bob.texts() == ["4", "5"]
+    assert bob.space()["relays"][0]["missed"] == 4
+    assert bob.space()["relays"][0]["faults"] == []
+    world.walls.clear()
+    alice.up()
+    world.run(20_000)
+    assert bob.texts() == [str(number) for number in range(6)]
