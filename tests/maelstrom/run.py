@@ -1,6 +1,7 @@
-"""Run Maelstrom's `broadcast` and `g-set` workloads, with partitions, over Quire nodes: `make maelstrom`.
+"""Run Maelstrom's `broadcast` and `g-set` over Quire nodes, with partitions, and `kafka` over a relay.
 
-Maelstrom is found by the variable MAELSTROM (the program, or the folder that it was unpacked into), else on PATH.
+`make maelstrom` does. Maelstrom is found by the variable MAELSTROM (the program, or the folder that it was unpacked
+into), else on PATH.
 Nothing is fetched. What it writes lies in `build/maelstrom/store`.
 """
 
@@ -9,15 +10,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.maelstrom.relays import relays
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "tests" / "maelstrom" / "node.py"
-#: The same for both workloads. Total availability: every request is answered, in partitions too.
+KAFKA = ROOT / "tests" / "maelstrom" / "kafka.py"
+#: Total availability: every request is answered, in partitions too.
 OPTIONS = (
     "--node-count 5 --time-limit 40 --rate 50 --latency 20 --latency-dist uniform"
     " --nemesis partition --nemesis-interval 8 --availability total"
 )
-WORKLOADS = ("broadcast", "g-set")
+#: Its nodes do not speak with each other, so there is nothing to cut.
+KAFKA_OPTIONS = "--node-count 3 --time-limit 20 --rate 100 --availability total"
+WORKLOADS = ("broadcast", "g-set", "kafka")
 
 
 def find_maelstrom(variable: str | None) -> str:
@@ -44,11 +51,12 @@ def check_java(program: str) -> None:
 
 def command(program: str, workload: str, more: list[str]) -> list[str]:
     """One run; later options count."""
-    return [program, "test", "-w", workload, "--bin", str(NODE), *OPTIONS.split(), *more]
+    node, options = (KAFKA, KAFKA_OPTIONS) if workload == "kafka" else (NODE, OPTIONS)
+    return [program, "test", "-w", workload, "--bin", str(node), *options.split(), *more]
 
 
 def main(more: list[str]) -> int:
-    """Run both workloads; 0 when both are valid."""
+    """Run all workloads; 0 when all are valid."""
     try:
         program = find_maelstrom(os.environ.get("MAELSTROM"))
         check_java(program)
@@ -61,10 +69,12 @@ def main(more: list[str]) -> int:
     here = Path(sys.executable).parent
     variables = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}"}
     codes = []
-    for workload in WORKLOADS:
-        print(f"\n{workload}: {program}", flush=True)
-        done = subprocess.run(command(program, workload, more), cwd=folder, env=variables, check=False)
-        codes.append(done.returncode)
+    with TemporaryDirectory(prefix="quire-maelstrom-") as place, relays(Path(place)) as addresses:
+        for workload in WORKLOADS:
+            print(f"\n{workload}: {program}", flush=True)
+            told = variables | {"RELAYS": addresses}
+            done = subprocess.run(command(program, workload, more), cwd=folder, env=told, check=False)
+            codes.append(done.returncode)
     return max(map(abs, codes))
 
 
