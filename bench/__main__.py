@@ -8,7 +8,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import compression, graph, local, members, network, processes, reconcile
+from bench import (
+    compression,
+    graph,
+    local,
+    members,
+    network,
+    processes,
+    reconcile,
+    relay,
+    relay_nats,
+    relay_nostr,
+    relay_store,
+)
 from bench.figures import Figure, show, write
 
 OUT = Path(__file__).parent / "out" / "latest.json"
@@ -34,6 +46,14 @@ def main() -> None:
             partial(network.live, folder / "live"),
             partial(network.small, folder / "small"),
             partial(compression.before_sealing, folder / "compression"),
+            partial(relay_store.sqlite, folder / "relay-store"),
+            partial(relay_nats.replicated, folder / "nats"),
+            partial(relay.through, folder / "relay-through"),
+            partial(relay.idle, folder / "relay-idle"),
+            partial(relay.live, folder / "relay-live"),
+            partial(relay.one_by_one, folder / "relay-one-by-one", 20_000),
+            partial(relay.catch_up, folder / "relay-catch-up", 100_000),
+            partial(relay_nostr.side_by_side, folder / "relay-nostr"),
         ]
         for count, text in sizes:
             runs.append(partial(network.cold, folder / f"cold-{text}", count, text))

@@ -1,7 +1,7 @@
-"""A node inside a program, as an application has it, for `bench.network`: `python -m bench.embedded ROLE HOME …`.
+"""A node inside a program, as an application has it: `python -m bench.embedded LISTEN ROLE HOME …`.
 
-Prints one JSON line when it is ready, and one with what it measured; ends with its standard input. Times are of the
-machine's monotonic clock (ns), which all its processes share.
+For `bench.network` and `bench.relay`. Prints one JSON line when it is ready, and one with what it measured; ends with
+its standard input. Times are of the machine's monotonic clock (ns), which all its processes share.
 """
 
 import asyncio
@@ -27,18 +27,30 @@ def say(**what: Any) -> None:
     print(json.dumps({"at": time.monotonic_ns(), "memory": resident_mb(), **what}), flush=True)
 
 
-async def hold(host: Host, wanted: str) -> None:
-    """Until so many messages are held and can be listed; then when that was, and what it cost."""
+async def listed(host: Host, wanted: str) -> None:
+    """Until so many messages are held and can be listed; then when that was."""
     while _messages(host) < int(wanted):
         await host.changed(host.home.store.blobs.last_cursor())
     say(done=time.monotonic_ns(), listed=len(call(host, "getMessages", {"target": "general", "limit": 50})))
+
+
+async def hold(host: Host, wanted: str) -> None:
+    """The same, and what it cost."""
+    await listed(host, wanted)
     peer = _peers(host)[0]
     say(bytes_in=peer.bytes_in, bytes_out=peer.bytes_out)
 
 
+async def handed(host: Host) -> None:
+    """Until a relay has all own events and welcomes; then when that was."""
+    while not _is_posted(host):
+        await asyncio.sleep(0.01)
+    say(done=time.monotonic_ns())
+
+
 async def write(host: Host) -> None:
-    """Once a peer is there: a message now and then, with the time of its writing."""
-    while not any(peer.state == "in-sync" for peer in _peers(host)):
+    """Once a peer or a relay is there: a message now and then, with the time of its writing."""
+    while not any(peer.state == "in-sync" for peer in _peers(host)) and not _is_posted(host):
         await asyncio.sleep(0.05)
     for _ in range(LIVE):
         call(host, "sendMessage", {"target": "live", "text": f"written at {time.monotonic_ns()}"})
@@ -56,16 +68,27 @@ async def read(host: Host) -> None:
             if message.ts >= 0 and message.event_id not in _SEEN:
                 _SEEN.add(message.event_id)
                 took.append((now - int(message.body_text.rpartition(" ")[2])) / 1e6)
-    say(took=sorted(took))
+    say(took=sorted(took), met=any(peer.state == "in-sync" for peer in _peers(host)))
 
 
 _SEEN: set[str] = set()
-ROLES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"hold": hold, "write": write, "read": read}
+ROLES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "hold": hold,
+    "listed": listed,
+    "handed": handed,
+    "write": write,
+    "read": read,
+}
 
 
 def _messages(host: Host) -> int:
     rows = host.home.store.db.one("SELECT max(rowid) FROM message_rows")
     return int(rows[0] or 0) if rows else 0
+
+
+def _is_posted(host: Host) -> bool:
+    member = host.home.store.memberships.all()[0]
+    return any(relay.state == "in-sync" for relay in host.relays(member.account, member.space))
 
 
 def _peers(host: Host) -> list[Any]:
@@ -75,7 +98,7 @@ def _peers(host: Host) -> list[Any]:
 
 def main() -> None:
     """Run the node and its role until standard input ends."""
-    role, home, *given = sys.argv[1:]
+    listen, role, home, *given = sys.argv[1:]
     tasks: list[Awaitable[None]] = []
 
     def ready(node: NodeInfo, host: Host) -> None:
@@ -83,7 +106,7 @@ def main() -> None:
         tasks.append(asyncio.get_running_loop().create_task(ROLES[role](host, *given)))
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), os.kill, os.getpid(), 15)
 
-    run_node(Path(home), "127.0.0.1:0", "127.0.0.1:0", "sketch", ready)
+    run_node(Path(home), listen, "127.0.0.1:0", "sketch", ready)
 
 
 if __name__ == "__main__":

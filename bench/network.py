@@ -26,8 +26,8 @@ _REST_S = 5.0
 class Child:
     """A process of `bench.embedded`."""
 
-    def __init__(self, role: str, home: Path, *given: object) -> None:
-        command = [sys.executable, "-m", "bench.embedded", role, str(home), *map(str, given)]
+    def __init__(self, role: str, home: Path, *given: object, listen: str = "127.0.0.1:0") -> None:
+        command = [sys.executable, "-m", "bench.embedded", listen, role, str(home), *map(str, given)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ready = self.next()
 
