@@ -146,6 +146,7 @@ def test_newcomers_learn_where_the_others_are(world: World, pair: tuple[Station,
     world.until(lambda: carol.connected() == 1)
 
 
+@pytest.mark.slow
 def test_many_peers_on_a_bad_network_converge(tmp_path: Path) -> None:
     world = World(tmp_path, loss=0.2)
     alice = world.founder()
@@ -303,6 +304,7 @@ def test_addresses_kept_are_bounded(world: World, pair: tuple[Station, Station])
     assert known[0][2] > 0  # where bob was reached is not pushed out by what others say
 
 
+@pytest.mark.slow
 def test_no_more_peers_are_dialled_than_there_may_be_sessions(
     world: World, pair: tuple[Station, Station]
 ) -> None:

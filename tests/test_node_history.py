@@ -243,6 +243,7 @@ def test_elsewhere_newcomers_read_all_through_several_keys(world: World) -> None
     assert cells == [(0,)]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_is_pushed_ever_less_often(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

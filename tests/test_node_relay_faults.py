@@ -85,6 +85,7 @@ def test_a_relay_that_goes_on_lying_is_left_alone(world: World) -> None:
     assert state(alice) == "unreachable"
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: World) -> None:
     alice, bob = pair(world)
     gone = world.relays.pop("wss://relay.example/")

@@ -92,6 +92,7 @@ def test_only_one_of_those_who_are_there_hands_over_what_another_wrote(world: Wo
     assert sum(len(post.records) for post in posts) == 1  # in one bundle
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_added_later_is_given_all_there_is(world: World) -> None:
     alice, bob = pair(world)
     alice.ask("sendMessages", target="general", texts=[f"message {n}" for n in range(3_000)])

@@ -62,6 +62,7 @@ def couple(world: World) -> tuple[Station, Station]:
     return alice, bob
 
 
+@pytest.mark.slow
 def test_what_is_far_apart_comes_over_a_stream(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple
     bob.up(streams=True)
@@ -135,6 +136,7 @@ def test_where_there_are_many_logs_sketches_come_first(world: World, monkeypatch
     assert world.streamed == {}
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_is_taken_up_where_it_was(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple
     world.pipes.bytes_per_ms = 5_000
@@ -152,6 +154,7 @@ def test_a_stream_that_breaks_is_taken_up_where_it_was(world: World, couple: tup
     assert world.streamed["alice"] < 2 * whole, "what had come did not come again"
 
 
+@pytest.mark.slow
 def test_both_fetch_what_they_lack(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple
     write(bob, 3 * FAR_EVENTS, "bob's")
@@ -165,6 +168,7 @@ def messages(station: Station) -> int:
     return int(station.home.store.db.all("SELECT count(*) FROM message_rows")[0][0])
 
 
+@pytest.mark.slow
 def test_an_old_peer_without_streams_is_synced_with_by_datagrams(
     world: World, couple: tuple[Station, Station]
 ) -> None:
@@ -176,6 +180,7 @@ def test_an_old_peer_without_streams_is_synced_with_by_datagrams(
     assert world.streamed == {}
 
 
+@pytest.mark.slow
 def test_several_sources_give_different_runs(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple
     bob.up(streams=True)
@@ -192,6 +197,7 @@ def test_several_sources_give_different_runs(world: World, couple: tuple[Station
     assert world.streamed["alice"] + world.streamed["bob"] < 1.4 * MANY * 450
 
 
+@pytest.mark.slow
 def test_a_source_that_leaves_is_replaced_by_another(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple
     bob.up(streams=True)
@@ -247,6 +253,7 @@ def test_callers_who_do_not_say_who_they_are_are_hung_up_on(world: World) -> Non
     assert node.stream_called(world.now) is not None
 
 
+@pytest.mark.slow
 def test_there_are_so_many_streams(
     world: World, couple: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
 ) -> None:

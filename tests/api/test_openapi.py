@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -42,6 +43,7 @@ def test_every_operation_has_its_path_schema_and_words() -> None:
     assert msgspec.json.encode(told)
 
 
+@pytest.mark.slow
 def test_the_document_is_what_the_node_does(tmp_path: Path) -> None:
     host = FakeHost(tmp_path)
     host.ask("createIdentity", name="alice")

@@ -188,6 +188,7 @@ async def test_a_subscriber_starts_from_now_and_resumes(host: FakeHost) -> None:
         await again.task
 
 
+@pytest.mark.slow
 @streaming
 async def test_a_stream_ends_when_the_node_stops(host: FakeHost) -> None:
     app = make_app(host, TOKEN)

@@ -63,6 +63,7 @@ def test_the_grid_has_every_strategy_and_both_ends() -> None:
     assert len(set(cells)) == len(cells)
 
 
+@pytest.mark.slow
 def test_cells_are_measured_in_processes(tmp_path: Path) -> None:
     cells = [Cell("sketch", 2, 0.0), Cell("bloom", 2, 0.5)]
     found = list(run_all(cells, tmp_path, 2))

@@ -96,6 +96,7 @@ def test_a_port_in_use(alice: Quire, up: Callable[..., Running], tmp_path: Path)
     assert node.told["listen"] in taken.err
 
 
+@pytest.mark.slow
 def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
     up(tmp_path / "home")
     bob = ("--home", str(tmp_path / "bob"))
@@ -114,6 +115,7 @@ def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running],
     wait_for(lambda: {p["name"]: p["state"] for p in alice("peers", "--json").json()}["bob"] == "in-sync")
 
 
+@pytest.mark.slow
 def test_join_waits_for_the_answer_of_a_member(
     alice: Quire, up: Callable[..., Running], tmp_path: Path
 ) -> None:

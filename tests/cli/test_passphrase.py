@@ -60,6 +60,7 @@ class Terminal:
         return bool(data)
 
 
+@pytest.mark.slow
 def test_a_home_is_made_and_opened_with_a_typed_passphrase(tmp_path: Path) -> None:
     home = tmp_path / "home"
     made = Terminal(home, "identity", "create", "alice", "--passphrase", "--encrypt")

@@ -121,6 +121,7 @@ def test_round_trip(handler: Handler, data: st.DataObject) -> None:
     home.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", LASTING, ids=lambda handler: handler.type)
 @few
 @given(data=st.data())

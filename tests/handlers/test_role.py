@@ -52,6 +52,7 @@ def shown_in_every_order(space: Space, *made: Made) -> list[str]:
 # --- What a removed member writes ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_comes_after_a_removal_is_not_shown_wherever_it_arrives_first() -> None:
     """Later, and dated before everything."""
     space = Space()

@@ -32,6 +32,7 @@ def _judge(*words: str, code: int = 0) -> dict[str, Any]:
 LOSSY = ("--loss", "0.3", "--rate", "20")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workload", "more"), [("broadcast", ("--rate", "40")), ("g-set", LOSSY)], ids=["broadcast", "g-set"]
 )

@@ -29,6 +29,7 @@ def _judge(addresses: str, *words: str, program: Path = KAFKA, code: int = 0) ->
     return found
 
 
+@pytest.mark.slow
 def test_a_relay_on_sqlite_is_a_log(tmp_path: Path) -> None:
     with relays(tmp_path) as addresses:
         found = _judge(addresses, "--node-count", "3", "--time-limit", "3", "--rate", "40")

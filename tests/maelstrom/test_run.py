@@ -39,6 +39,7 @@ def test_that_java_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         run.check_java(str(tmp_path / "maelstrom"))
 
 
+@pytest.mark.slow
 def test_all_workloads_are_run_by_whatever_has_maelstroms_command_line(tmp_path: Path) -> None:
     """The stand-in has it: its verdict on each workload is what comes of the whole."""
     program = tmp_path / "maelstrom"

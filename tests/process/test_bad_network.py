@@ -69,6 +69,7 @@ def _event_ids(person: Person) -> set[str]:
     return {row["event_id"] for row in rows["rows"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crossing", [(BAD, 7)], indirect=True)
 def test_a_bad_network_only_delays(crossing: Crossing) -> None:
     alice, bob, proxy = crossing.alice, crossing.bob, crossing.proxy
@@ -121,6 +122,7 @@ def test_a_bad_network_and_restarts_on_it_only_delay(crossing: Crossing) -> None
     assert _event_ids(alice) == _event_ids(bob)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crossing", [(Conditions(), 3)], indirect=True)
 def test_who_listens_learns_sizes_and_times_alone(crossing: Crossing) -> None:
     alice, bob, proxy = crossing.alice, crossing.bob, crossing.proxy

@@ -60,6 +60,7 @@ def _event_ids(person: Person) -> set[str]:
     return {row["event_id"] for row in rows}
 
 
+@pytest.mark.slow
 def test_three_nodes_converge_over_two_bad_paths(star: Star) -> None:
     """What bob writes reaches cai through ann alone. When ann sees him at another port, she follows him there."""
     texts = {
@@ -88,6 +89,7 @@ def test_three_nodes_converge_over_two_bad_paths(star: Star) -> None:
     wait_until(lambda: star.ann.peer("bob")["address"] not in ("", before), "ann knowing bob's new port")
 
 
+@pytest.mark.slow
 def test_paths_that_are_cut_or_go_one_way_heal(star: Star) -> None:
     """Between bob and ann; all is well with cai meanwhile."""
     ann, bob, cai = star.everyone

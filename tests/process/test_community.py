@@ -72,6 +72,7 @@ def _with_phrase(person: Person, phrase: str, *words: str) -> None:
 SAID = ["welcome", "hello", "from my phone", "without cai", "phone lost", "back again"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_community_from_its_founding_to_a_recovered_identity(lab: Lab) -> None:
     """Five identities, four devices and one that is recovered; each step is a command of the README."""
@@ -161,8 +162,10 @@ def _read_history_as_a_newcomer(ann: Person, bob: Person) -> None:
 
 def _lose_the_phone(ann: Person, bob: Person, phone: Person) -> None:
     """What a revoked device writes is shown to nobody."""
+    phone.stop()
     bob.cli("--as", "bob", "device", "revoke", "phone")
-    phone.cli("send", "general", "a thief writes")  # it may not have heard, and nobody takes it
+    phone.cli("send", "general", "a thief writes")  # it has not heard, and nobody takes it
+    phone.up()
     wait_until(lambda: "revoked" in phone.cli("status"), "the phone being told")
     phone.cli("send", "general", "a thief writes again", code=2)
     bob.cli("--as", "bob", "send", "general", SAID[4])

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.process.harness import Lab, Person, run_quire, wait_until
 
 LARGE = "ø" * 15_990  # 32 kB of UTF-8, twice what the text of an ASCII message can have
@@ -52,6 +54,7 @@ def test_the_other_side_may_go_away_too(lab: Lab) -> None:
     bob.sees({"first", "second", "third"})
 
 
+@pytest.mark.slow
 def test_whoever_joined_by_a_link_meets_the_others_and_talks_on_without_the_inviter(lab: Lab) -> None:
     alice = lab.founder("alice")
     alice.up()
@@ -75,6 +78,7 @@ def test_whoever_joined_by_a_link_meets_the_others_and_talks_on_without_the_invi
     carol.sees({"bob is here", "are you there?", "later"})
 
 
+@pytest.mark.slow
 def test_many_identities_share_a_node_and_keep_apart(lab: Lab) -> None:
     home, bob = lab.person("home"), lab.person("bob")
     names = [f"member {number}" for number in range(5)]
@@ -130,6 +134,7 @@ def _names(person: Person) -> list[str]:
     return [identity["name"] for identity in person.ask("listIdentities")]
 
 
+@pytest.mark.slow
 def test_a_node_that_serves_ipv6_and_one_on_every_address(lab: Lab) -> None:
     alice = lab.founder("alice")
     alice.up("--api", "[::1]:0", listen="[::]:0")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.process.harness import Lab, Person, run_quire, wait_until
 
 
@@ -21,6 +23,7 @@ def recover(person: Person, words: str, link: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_link_revoke_recover_and_rotate(lab: Lab) -> None:
     ann = lab.founder("ann")
     ann.up()

@@ -89,6 +89,7 @@ def _live_through(
     examine_whole(alice.home)
 
 
+@pytest.mark.slow
 def test_a_node_lives_through_a_full_disk(lab_on_disk: Lab, disk: SmallDisk) -> None:
     alice = lab_on_disk.person("alice")
     alice.home = disk.folder / "alice"
@@ -101,6 +102,7 @@ def test_a_node_lives_through_a_full_disk(lab_on_disk: Lab, disk: SmallDisk) -> 
         alice.kill()
 
 
+@pytest.mark.slow
 def test_a_node_lives_through_files_that_may_not_grow(lab: Lab) -> None:
     """As a full disk, where none can be made: a limit on the size of the child's files."""
     alice = lab.founder("alice")
@@ -173,6 +175,7 @@ def test_garbage_for_a_database_is_told(lab: Lab, content: bytes) -> None:
     assert (alice.home / "quire.db").read_bytes() == content  # nothing is made worse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.9, 0.5, 0.1])
 def test_a_truncated_database_is_told(lab: Lab, keep: float) -> None:
     alice = _filled(lab)
@@ -201,6 +204,7 @@ def _flip(data: bytes, random: Random, bits: int, start: int = 4096) -> bytes:
     return bytes(damaged)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_in_blobs_are_found_and_named(lab: Lab) -> None:
     alice = _filled(lab)
     written = alice.texts()
@@ -255,6 +259,7 @@ def test_flipped_bytes_anywhere_never_make_a_traceback(lab: Lab, seed: int) -> N
     assert alice.texts() == written
 
 
+@pytest.mark.slow
 def test_a_node_stays_up_while_its_database_is_damaged_under_it(lab: Lab) -> None:
     """It says what is wrong and goes on; a torn page must not make it spin or die."""
     alice = _filled(lab)

@@ -60,6 +60,7 @@ def test_a_malformed_link_is_told(lab: Lab, link: str) -> None:
 # --- Who holds a home.
 
 
+@pytest.mark.slow
 def test_a_second_node_on_a_home_is_told_who_holds_it(lab: Lab) -> None:
     alice = lab.founder("alice")
     node = alice.up()
@@ -67,6 +68,7 @@ def test_a_second_node_on_a_home_is_told_who_holds_it(lab: Lab) -> None:
     alice.cli("send", "general", "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_node_is_told_that_a_command_holds_its_home(lab: Lab) -> None:
     alice = lab.founder("alice")
     with open_offline(alice.home):
@@ -76,6 +78,7 @@ def test_a_node_is_told_that_a_command_holds_its_home(lab: Lab) -> None:
     alice.up()
 
 
+@pytest.mark.slow
 def test_commands_go_to_the_home_while_a_node_has_no_api(lab: Lab) -> None:
     """`node.json` tells of a node, but nobody answers: whoever holds the home is named; else it is used."""
     alice = lab.founder("alice")

@@ -48,6 +48,7 @@ def _say(person: HostPerson, *texts: str) -> None:
     person.ask("sendMessages", target="general", texts=list(texts))
 
 
+@pytest.mark.slow
 def test_a_pulled_cable_only_delays(hosts: Hosts, three: list[HostPerson]) -> None:
     ann, bob, cai = three
     link = decode_link(ann.ask("createInvite")["link"])
@@ -73,6 +74,7 @@ def test_a_pulled_cable_only_delays(hosts: Hosts, three: list[HostPerson]) -> No
         person.sees(there | alone)
 
 
+@pytest.mark.slow
 def test_a_host_with_a_new_address_is_found_again(hosts: Hosts, three: list[HostPerson]) -> None:
     """By one who was there when it moved, and by one whose cable was out."""
     ann, bob, cai = three

@@ -55,6 +55,7 @@ def _kill_makers(killer: Killer, folder: Path, seed: int, kills: int) -> None:
         examine_whole(home)
 
 
+@pytest.mark.slow
 def test_killed_writers_lose_nothing(killer: Killer, tmp_path: Path) -> None:
     assert _kill_writers(killer, tmp_path, 1, homes=1, kills=12) > 0
     _kill_makers(killer, tmp_path, 2, kills=5)
@@ -98,6 +99,7 @@ def _say(person: Person, new: list[str], said: dict[str, set[str]], texts: set[s
     texts |= set(new)
 
 
+@pytest.mark.slow
 def test_killed_nodes_lose_nothing_and_sync_on(lab: Lab) -> None:
     _talk_and_kill(lab, 5, kills=3)
 
@@ -153,6 +155,7 @@ def test_nodes_killed_under_load_keep_what_they_answered_however_often(lab: Lab)
     _kill_under_load(lab, 8, kills=15)
 
 
+@pytest.mark.slow
 def test_a_killed_nodes_leavings_stop_nobody(lab: Lab) -> None:
     """Its node.json and holder.json are still there; its process number may be anyone's by now."""
     alice = lab.founder("alice")
@@ -175,6 +178,7 @@ def test_a_killed_nodes_leavings_stop_nobody(lab: Lab) -> None:
     assert len(alice.texts()) == 10
 
 
+@pytest.mark.slow
 def test_another_program_at_a_killed_nodes_address_is_not_taken_for_it(lab: Lab) -> None:
     """Its process number and its API's port are another node's now."""
     alice, bob = lab.founder("alice"), lab.founder("bob")

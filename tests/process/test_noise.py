@@ -48,6 +48,7 @@ def _shout(person: Person, datagrams: list[bytes], stop: threading.Event, sent: 
             stop.wait(0.01)
 
 
+@pytest.mark.slow
 def test_noise_neither_slows_nor_stops_a_node(overheard: tuple[Person, Person, LossyProxy]) -> None:
     """Random bytes, real datagrams cut short, altered, lengthened and replayed, and the largest there are."""
     alice, bob, proxy = overheard
@@ -91,6 +92,7 @@ def test_noise_neither_slows_nor_stops_a_node(overheard: tuple[Person, Person, L
     wait_until(lambda: bob.peer("alice")["state"] == "in-sync", "sync after the noise")
 
 
+@pytest.mark.slow
 def test_a_node_stops_cleanly_under_load(lab: Lab) -> None:
     alice = lab.founder("alice")
     alice.ask("sendMessages", target="general", texts=[f"{n} " + "b" * 500 for n in range(900)])

@@ -35,6 +35,7 @@ def found_in(folder: Path, words: list[bytes]) -> set[str]:
     return {name for name, content in contents(folder).items() if any(word in content for word in words)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
 def test_what_lies_in_the_files_of_a_home(lab: Lab, encrypt: bool) -> None:
     alice = lab.person("gertrude")
@@ -58,6 +59,7 @@ def test_what_lies_in_the_files_of_a_home(lab: Lab, encrypt: bool) -> None:
     assert not any(seed in content for content in with_wal.values() for seed in seeds)
 
 
+@pytest.mark.slow
 def test_a_running_node_needs_no_passphrase_for_its_commands(lab: Lab) -> None:
     alice = lab.person("alice")
     alice.environment["QUIRE_PASSPHRASE"] = WORDS

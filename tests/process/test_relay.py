@@ -35,6 +35,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.mark.slow
 def test_two_who_are_never_up_together_hold_the_same(lab: Lab, relays: Relays) -> None:
     relay = relays.relay()
     alice = founder(lab, "alice", relay.address)

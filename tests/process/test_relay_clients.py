@@ -59,6 +59,7 @@ async def serves(relay: RelayProcess) -> None:
         assert last >= 1
 
 
+@pytest.mark.slow
 def test_clients_that_never_read_cost_bounded_memory_and_are_dropped(tmp_path: Path) -> None:
     async def scenario(relay: RelayProcess) -> None:
         await fill(relay, 24)

@@ -270,6 +270,7 @@ def test_a_relay_is_reached_through_an_http_proxy(lab: Lab, relays: Relays) -> N
         proxy.close()
 
 
+@pytest.mark.slow
 def test_a_relay_is_reached_over_tls_if_its_certificate_is_good(
     lab: Lab, relays: Relays, tmp_path: Path
 ) -> None:
@@ -286,6 +287,7 @@ def test_a_relay_is_reached_over_tls_if_its_certificate_is_good(
     in_sync(alice)
 
 
+@pytest.mark.slow
 def test_a_certificate_for_another_host_is_refused_in_plain_words(
     lab: Lab, relays: Relays, tmp_path: Path
 ) -> None:
@@ -300,6 +302,7 @@ def test_a_certificate_for_another_host_is_refused_in_plain_words(
     assert "127.0.0.1" in said
 
 
+@pytest.mark.slow
 def test_a_relay_that_was_given_another_key_is_found_out(lab: Lab, relays: Relays) -> None:
     relay = relays.relay()
     alice = founder(lab, "alice", relay.address)

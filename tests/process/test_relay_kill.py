@@ -46,6 +46,7 @@ def _check(people: list[Device], each: int) -> None:
         assert one.seen == people[0].seen, "all have the same order"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_relay_that_is_killed_under_load_loses_and_repeats_nothing(tmp_path: Path) -> None:
     with relay_process(tmp_path) as relay:

@@ -4,6 +4,8 @@ import socket
 import time
 from random import Random
 
+import pytest
+
 from quire.core.address import parse_address
 from tests.process.harness import Lab, Person, wait_until
 
@@ -21,6 +23,7 @@ def count(person: Person) -> int:
     return int(rows[0]["n"])
 
 
+@pytest.mark.slow
 def test_a_newcomer_that_is_killed_again_and_again_has_everything_in_the_end(lab: Lab) -> None:
     random = Random(5)
     alice = lab.founder("alice")
@@ -43,6 +46,7 @@ def test_a_newcomer_that_is_killed_again_and_again_has_everything_in_the_end(lab
     bob.cli("verify")
 
 
+@pytest.mark.slow
 def test_what_is_no_stream_of_ours_is_not_answered(lab: Lab) -> None:
     alice = lab.founder("alice")
     alice.up()

@@ -139,6 +139,7 @@ def test_pages_that_are_torn_are_told_in_plain_words(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_write_ahead_log_that_was_cut_off_leaves_whole_appends(tmp_path: Path) -> None:
     """What a power cut can leave of what was not acknowledged yet."""
 

@@ -33,6 +33,7 @@ def _make_and_kill(folder: Path, seed: int, kills: int) -> None:
         examine(path, run.acknowledged)
 
 
+@pytest.mark.slow
 def test_killed_appenders_lose_nothing(tmp_path: Path) -> None:
     assert _append_and_kill(tmp_path / "relay.db", 1, kills=8) > 1_000
 

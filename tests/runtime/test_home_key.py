@@ -149,6 +149,7 @@ def test_a_home_that_is_there_is_not_silently_other_than_wished(tmp_path: Path) 
 # --- Changing ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encrypt", [False, True])
 def test_from_each_way_to_each_other_with_the_same_keys(
     tmp_path: Path, keyring: MemoryKeyring, encrypt: bool
@@ -172,6 +173,7 @@ def test_from_each_way_to_each_other_with_the_same_keys(
         assert len(keyring.kept) == (kind == "keyring"), "it leaves no key behind"
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, Unlocking(Person(new=OLD), passphrase=True))
     with pytest.raises(UserError, match="wrong"):

@@ -1,5 +1,7 @@
 from itertools import islice
 
+import pytest
+
 from quire.runtime.soak import Outcome, lived, pace, pairs, soak, timed
 from quire.sim.run import simulate
 
@@ -9,6 +11,7 @@ def test_every_scenario_is_run_by_one_seed_after_the_other() -> None:
     assert list(islice(pairs(["a"], 1, 0), 3)) == [("a", 1), ("a", 2), ("a", 3)]
 
 
+@pytest.mark.slow
 def test_runs_on_several_cores_are_the_same_as_on_one() -> None:
     def facts(jobs: int) -> list[tuple[str, int, list[str], int | None, int]]:
         outcomes = sorted(soak(["two-peers"], 1, 3, 60, jobs), key=lambda one: one.seed)
@@ -18,6 +21,7 @@ def test_runs_on_several_cores_are_the_same_as_on_one() -> None:
     assert [fact[:3] for fact in facts(1)] == [("two-peers", seed, []) for seed in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_what_has_begun_when_the_time_is_over_is_finished() -> None:
     outcomes = list(soak(["two-peers"], 5, 0, 0, 2))
     assert sorted(one.seed for one in outcomes) == [5, 6]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from quire.sim.run import has_streams, run_scenario
 from quire.sim.scenario import Conditions, Faults, People, Scenario, Writing
 
@@ -18,6 +20,7 @@ def scenario(streams: bool | None, **faults: int) -> Scenario:
     )
 
 
+@pytest.mark.slow
 def test_history_comes_over_streams(tmp_path: Path) -> None:
     result = run_scenario("history", scenario(True), 1, tmp_path, ":memory:")
     assert result.faults == []
@@ -25,6 +28,7 @@ def test_history_comes_over_streams(tmp_path: Path) -> None:
     assert founder.bytes_sent > 2_400 * founder.datagrams
 
 
+@pytest.mark.slow
 def test_what_breaks_is_taken_up_again(tmp_path: Path) -> None:
     faults = {"partitions": 2, "one_way": 1, "crashes": 4, "absences": 2}
     result = run_scenario("history", scenario(True, **faults), 1, tmp_path, ":memory:")

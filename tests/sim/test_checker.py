@@ -227,6 +227,7 @@ def test_faults_of_one_kind_are_told_in_a_bounded_number(finished: Finished) -> 
     assert any("more of this kind" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_removed_people_who_know_more_are_seen(tmp_path: Path) -> None:
     people = People(count=3, join_within_s=1, removals=1)
     run = run_it(tmp_path, structs.replace(SMALL, people=people, writing=Writing(writes=60, within_s=30)))

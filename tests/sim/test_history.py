@@ -1,3 +1,4 @@
+import pytest
 from msgspec.structs import replace
 
 from quire.sim.ground import CRASHED, DONE, REFUSED, SimEvent
@@ -18,6 +19,7 @@ def of(*steps: tuple[SimEvent, SimEvent | None], held: dict[str, list[Held]] | N
     return history("x", 1, witness)
 
 
+@pytest.mark.slow
 def test_lines_end_at_what_each_device_holds(told: History, witnessed: tuple[Result, Witness]) -> None:
     result, _ = witnessed
     assert {lane.device: lane.held[-1][1] for lane in told.lanes} == {

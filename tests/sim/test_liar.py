@@ -38,6 +38,7 @@ def test_every_kind_that_a_scenario_can_name_is_there() -> None:
     assert set(get_args(Lie)) == set(LIES)
 
 
+@pytest.mark.slow
 def test_forgeries_are_refused_or_held_back(tmp_path: Path) -> None:
     assert lied_to("forge", tmp_path).faults == []
     reasons = dict(ask(tmp_path, "SELECT reason, count FROM rejections"))
@@ -48,6 +49,7 @@ def test_forgeries_are_refused_or_held_back(tmp_path: Path) -> None:
     assert ask(tmp_path, "SELECT count(*) FROM message_index WHERE body_text LIKE 'forged%'") == [(0,)]
 
 
+@pytest.mark.slow
 def test_both_histories_of_a_fork_come_to_everyone(tmp_path: Path) -> None:
     assert lied_to("fork", tmp_path).faults == []
     for device in ("device1", "device2", "device3"):
@@ -68,6 +70,7 @@ def test_what_is_sent_again_changes_nothing(tmp_path: Path) -> None:
     assert ask(tmp_path, "SELECT count(*) FROM rejections") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_flood_is_taken_in_where_it_is_something(tmp_path: Path) -> None:
     result = lied_to("flood", tmp_path)
     assert result.faults == []

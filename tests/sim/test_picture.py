@@ -3,6 +3,8 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import pytest
+
 from quire.sim.history import History
 from quire.sim.picture import convergence
 from quire.sim.run import Result
@@ -32,6 +34,7 @@ def test_a_run_that_came_to_nothing_can_be_drawn() -> None:
     assert ElementTree.fromstring(convergence(empty)).tag.endswith("svg")
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_whatever_the_hash_seed() -> None:
     program = (
         "from quire.sim.run import simulate; from quire.sim.witness import Witness;"

@@ -26,6 +26,7 @@ def finds(name: str, seed: int) -> Result:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_scenario_passes(name: str) -> None:
     result = finds(name, 7)
@@ -34,6 +35,7 @@ def test_every_scenario_passes(name: str) -> None:
     assert sum(device.messages for device in result.devices) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
@@ -54,12 +56,14 @@ def test_every_scenario_passes_with_many_seeds(name: str, seed: int) -> None:
     finds(name, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "bloom"])
 def test_the_other_strategies_pass_too(strategy: str, tmp_path: Path) -> None:
     made = msgspec.structs.replace(scenario.load("crash-and-restart"), strategy=strategy)
     assert run_scenario("x", made, 5, tmp_path, ":memory:").faults == []
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_whatever_the_hash_seed() -> None:
     program = (
         "import msgspec; from quire.sim.run import simulate;"
@@ -90,6 +94,7 @@ def test_faults_really_happen() -> None:
     assert sum(device.crashes for device in crashing.devices) >= 4
 
 
+@pytest.mark.slow
 def test_disks_really_go_bad_and_heal(tmp_path: Path) -> None:
     ground = tmp_path / "sim.db"
     result = run_scenario("x", scenario.load("bad-disks"), 7, tmp_path / "homes", ground)
@@ -109,6 +114,7 @@ def test_disks_really_go_bad_and_heal(tmp_path: Path) -> None:
     assert torn[0][0] >= 2
 
 
+@pytest.mark.slow
 def test_a_newcomer_gets_a_long_history(tmp_path: Path) -> None:
     made = scenario.load("newcomer-100k")
     made = msgspec.structs.replace(made, writing=msgspec.structs.replace(made.writing, history=1_500))
@@ -117,6 +123,7 @@ def test_a_newcomer_gets_a_long_history(tmp_path: Path) -> None:
     assert all(device.messages > 1_500 for device in result.devices)
 
 
+@pytest.mark.slow
 def test_many_devices_come_and_go(tmp_path: Path) -> None:
     made = scenario.load("fifty-devices-churn")
     made = msgspec.structs.replace(made, people=msgspec.structs.replace(made.people, count=8))

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from quire.events.context import Context
 from quire.handlers import identity, space
 from quire.sim.device import Device
@@ -8,6 +10,7 @@ from quire.sim.run import Result, simulate
 from quire.sim.witness import Witness
 
 
+@pytest.mark.slow
 def test_a_witness_changes_nothing(witnessed: tuple[Result, Witness]) -> None:
     result, _ = witnessed
     assert result == simulate(result.scenario, result.seed)

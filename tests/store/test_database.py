@@ -177,6 +177,7 @@ def test_truncated_anywhere(tmp_path: Path) -> None:
     assert all(str(path) in text for path, text in refused)
 
 
+@pytest.mark.slow
 def test_flipped_bytes(tmp_path: Path) -> None:
     """A byte altered anywhere in the file is told in words, or does no harm to what can still be read."""
     filled(tmp_path / "whole.db", 60)

@@ -75,6 +75,7 @@ def test_ids_mined_against_one_salt_are_shown_by_the_next() -> None:
     assert fresh.missing([(0, event_id) for event_id in hidden]) == hidden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pushing", "bound"), [(False, ASKS_PER_SECOND), (True, ASKS_WHILE_PUSHING)])
 def test_questions_per_second_are_bounded(pushing: bool, bound: int) -> None:
     index = index_of(ids(Random(10), FILTER_IDS * (ASKS_PER_SECOND + 10), 2**COARSE))

@@ -63,6 +63,7 @@ def test_removed_member_writing_old_dated_events_is_not_shown(age: int) -> None:
     assert c.ann.texts() == ["one", "two", "still here"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [1, 2, 3])
 def test_removed_member_rewriting_its_own_past_is_not_shown(place: int) -> None:
     """A second history at places before the mark: what the removal did not name was not there."""
@@ -89,6 +90,7 @@ def event_ids(log: list[bytes]) -> list[str]:
     return [event_id(data) for data in log]
 
 
+@pytest.mark.slow
 def test_removed_member_renaming_itself_is_not_believed() -> None:
     """What it was called stays; it cannot take a member's name in what it wrote."""
     c = removed()

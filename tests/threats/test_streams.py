@@ -91,6 +91,7 @@ def _less(want: Want, blobs: Blobs) -> Blobs:
     return Blobs([(key, those[1:]) for key, those in blobs.groups], want.until, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", [_garbage, _something_else, _nothing_that_was_promised, _less])
 def test_who_gives_something_else_than_it_was_asked_for_keeps_nobody_from_the_truth(
     world: World, liar: tuple[Station, Station, Liar], lie: Callable[[Want, Blobs], Blobs]
@@ -125,6 +126,7 @@ def held_before(bob: Station) -> int:
     return held(bob) - int(bob.home.store.db.all("SELECT count(*) FROM message_rows")[0][0])
 
 
+@pytest.mark.slow
 def test_who_answers_nothing_is_given_up(world: World, liar: tuple[Station, Station, Liar]) -> None:
     alice, bob, logs = liar
     logs.give = lambda want, _: Blobs([], want.after, False)
@@ -146,6 +148,7 @@ def test_who_answers_nothing_is_given_up(world: World, liar: tuple[Station, Stat
     world.until(lambda: held(bob) == held(alice), 90_000)
 
 
+@pytest.mark.slow
 def test_what_was_recorded_on_a_stream_gets_nothing(
     world: World, liar: tuple[Station, Station, Liar]
 ) -> None:
@@ -171,6 +174,7 @@ def test_what_was_recorded_on_a_stream_gets_nothing(
     assert mallory.running.dropped()["unopened"] == 1
 
 
+@pytest.mark.slow
 def test_a_listener_learns_sizes_and_times(world: World, liar: tuple[Station, Station, Liar]) -> None:
     _, bob, _ = liar
     seen: list[bytes] = []
