@@ -16,7 +16,7 @@ from quire.limits import (
 )
 from quire.net.relay_wire import Add, Hello, Read
 from quire.store.memberships import JOINING
-from tests.node.relayed import alone, founder, kept, pair, the_relay
+from tests.node.relayed import alone, forget_content, founder, kept, pair, the_relay
 from tests.node.world import Station, World
 
 
@@ -138,6 +138,48 @@ def test_a_newcomer_comes_in_while_everybody_sleeps(world: World) -> None:
     alone(bob, world)
     assert bob.joining() == ""
     assert bob.is_in()
+
+
+def test_a_newcomer_comes_in_after_what_was_written_before_is_gone_from_the_relay(world: World) -> None:
+    alice = founder(world)
+    alice.ask("sendMessage", target="general", text="long ago")
+    alice.ask("createChannel", name="plans", private=True)
+    world.run(10_000)
+    forget_content(world)
+    alice.ask("sendMessage", target="general", text="lately")
+    link = alice.ask("createInvite")["link"]
+    world.run(10_000)
+    alice.down()
+    bob = world.station("bob")
+    bob.ask("joinSpace", link=link, name="bob")
+    bob.up()
+    world.run(TICK_MS)
+    assert bob.texts() == ["lately"]
+    assert [one["name"] for one in bob.ask("listMembers")] == ["alice"]
+    bob.down()
+    alone(alice, world)
+    alone(bob, world)
+    assert bob.is_in()
+
+
+def test_a_member_that_was_away_for_long_hears_who_is_in(world: World) -> None:
+    alice, bob = pair(world)
+    bob.down()
+    carol = world.guest("carol", alice)
+    alice.ask("grantRole", name="carol", role="admin")
+    alice.ask("createChannel", name="plans", private=True)
+    alice.ask("sendMessage", target="plans", text="long ago")
+    world.run(30_000)
+    forget_content(world)
+    alice.ask("addToChannel", channel="plans", name="bob")
+    alice.ask("sendMessage", target="plans", text="lately")
+    world.run(10_000)
+    alice.down()
+    carol.down()
+    alone(bob, world)
+    roles = {one["name"]: one["role"] for one in bob.ask("listMembers")}
+    assert roles == {"alice": "founder", "bob": "member", "carol": "admin"}
+    assert bob.texts("plans") == ["lately"]
 
 
 def test_members_who_are_all_there_let_a_newcomer_in_once(world: World) -> None:

@@ -298,6 +298,8 @@ RELAY_SILENT_MS = 30_000
 RELAY_LOOK_MS = 5_000
 #: How long what is held is believed, for health and metrics.
 RELAY_USAGE_MS = 60_000
+#: Bytes of one mailbox that are kept whatever their age, where they are not content.
+RELAY_LASTING_BYTES = 32 * 1024 * 1024
 #: Records that one mailbox can ever have: as many places as 32 bits count.
 MAX_RELAY_LOG_RECORDS = 2**32 - 1
 #: A relay's store in a file: bytes that wait to be written, above which no more are taken, and records that one

@@ -38,3 +38,11 @@ def alone(station: Station, world: World, duration: int = 30_000) -> None:
 
 def kept(world: World) -> list[bytes]:
     return [one.record.data for log in the_relay(world).logs.values() for one in log]
+
+
+def forget_content(world: World) -> None:
+    """What a relay's retention by age comes to: all content that lies there by now goes."""
+    relay = the_relay(world)
+    for mailbox, log in relay.logs.items():
+        if {one.record.scope for one in log} == {"space"}:
+            relay.pruned[mailbox] = len(log)

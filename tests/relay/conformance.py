@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quire.net.relay_wire import NO_CHAIN, Record, digest, link, sort_key
 from quire.relay.log_store import Appended, Kept, LogStore, Part, Position, Pruned, Retention, Tip
-from tests.relay.log_model import T0, Model, name, records, sorted_as
+from tests.relay.log_model import CONTENT, T0, Model, name, records, sorted_as
 
 #: Opens the same store each time, with what was kept in it; it is closed before it is opened again.
 OpenStore = Callable[[], Awaitable[LogStore]]
@@ -271,8 +271,9 @@ class Conformance:
     def test_old_records_go(self, open_store: OpenStore) -> None:
         async def scenario(store: LogStore) -> None:
             for day in range(6):
-                await store.append(BOX, (ONE, TWO)[day % 2], records(1 + 5 * day, 5), T0 + day)
-            await store.append(OTHER_BOX, ONE, records(1, 2), T0 + 5)
+                content = records(1 + 5 * day, 5, scopes=CONTENT)
+                await store.append(BOX, (ONE, TWO)[day % 2], content, T0 + day)
+            await store.append(OTHER_BOX, ONE, records(1, 2, scopes=CONTENT), T0 + 5)
             await store.acknowledge(BOX, TWO, 12)
             before = await whole_log(store, BOX)
             assert await store.prune(Retention(age=3), T0 + 3) == Pruned(0, 0)  # none is older yet
@@ -291,6 +292,20 @@ class Conformance:
             done = await store.append(BOX, ONE, records(26, 2), T0 + 200)  # an emptied log goes on as it was
             assert (done.had, done.taken, done.tip.length, done.size) == (25, 27, 32, 40)
             assert [kept.seq for kept in await whole_log(store, BOX)] == [31, 32]
+
+        run(open_store, scenario)
+
+    def test_what_is_no_content_stays_whatever_its_age(self, open_store: OpenStore) -> None:
+        async def scenario(store: LogStore) -> None:
+            for scope, box in (("friend", BOX), ("private", OTHER_BOX)):
+                await store.append(box, ONE, records(1, 20, size=50, scopes=[scope]), T0)  # type: ignore[list-item]
+                await store.append(box, TWO, records(1, 2, size=50, scopes=CONTENT), T0)
+            assert await store.prune(Retention(age=1), T0 + 1_000) == Pruned(0, 0)
+            assert await store.prune(Retention(age=1, lasting=900), T0 + 1_000) == Pruned(8, 400)
+            assert await store.prune(Retention(age=1, lasting=900), T0 + 1_000) == Pruned(0, 0)
+            assert [kept.seq for kept in await whole_log(store, BOX)] == list(range(5, 23))
+            assert await store.prune(Retention(age=1, lasting=99), T0 + 1_000) == Pruned(36, 1_800)
+            assert (await store.usage())[:3] == (2, 0, 0)
 
         run(open_store, scenario)
 
@@ -352,10 +367,13 @@ class Conformance:
 _APPEND = st.tuples(
     st.integers(0, 1), st.integers(0, 2), st.integers(1, 30), st.integers(0, 9), st.sampled_from((1, 40, 400))
 )
+_KEEPS = st.builds(
+    Retention, st.sampled_from((0, 5, 20)), st.sampled_from((0, 300, 2_000)), st.sampled_from((200, 1_000))
+)
 ACTIONS = st.one_of(
     st.tuples(st.just("append"), st.lists(_APPEND, min_size=1, max_size=4), st.integers(0, 50)),
     st.tuples(st.just("acknowledge"), st.integers(0, 1), st.integers(0, 3), st.integers(-1, 60)),
-    st.tuples(st.just("prune"), st.sampled_from((0, 5, 20)), st.sampled_from((0, 300, 2_000)), st.integers(0, 50)),
+    st.tuples(st.just("prune"), _KEEPS, st.integers(0, 50)),
     st.tuples(st.just("look"), st.integers(0, 1), st.integers(-1, 60), st.integers(1, 20), st.integers(0, 900)),
 )  # fmt: skip
 
@@ -377,8 +395,7 @@ async def _do(store: LogStore, model: Model, boxes: list[bytes], action: tuple[A
         case ("acknowledge", box, device, seq):
             await store.acknowledge(boxes[box], name("device", device), seq)
             model.acknowledge(boxes[box], name("device", device), seq)
-        case ("prune", age, size, now):
-            keep = Retention(age, size)
+        case ("prune", keep, now):
             assert await store.prune(keep, T0 + now) == model.prune(keep, T0 + now)
         case (_, box, after, most_records, most_bytes):
             got = await store.read(boxes[box], after, most_records, most_bytes)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
-from quire.net.relay_wire import NO_CHAIN, Record, digest, link, sort_key
+from quire.net.relay_wire import NO_CHAIN, SCOPES, Record, Scope, digest, link, sort_key
 from quire.relay.log_store import Appended, Kept, Part, Position, Pruned, Retention, Tip
 
 T0 = 1_700_000_000_000
+#: What goes by its age.
+CONTENT: Sequence[Scope] = ("space",)
 
 
 def name(*words: object) -> bytes:
@@ -16,10 +18,12 @@ def name(*words: object) -> bytes:
     return sha256(repr(words).encode()).digest()
 
 
-def records(first: int, count: int, size: int = 20, ts: int = T0, seed: int = 0) -> list[Record]:
+def records(
+    first: int, count: int, size: int = 20, ts: int = T0, seed: int = 0, scopes: Sequence[Scope] = SCOPES
+) -> list[Record]:
     """Records with the local numbers from `first` on; the same number gives the same record."""
     return [
-        Record(n, ts + n, ("private", "friend", "space")[n % 3], name(seed, n)[:4].ljust(size, b"."))
+        Record(n, ts + n, scopes[n % len(scopes)], name(seed, n)[:4].ljust(size, b"."))
         for n in range(first, first + count)
     ]
 
@@ -113,9 +117,7 @@ class Model:
     def prune(self, keep: Retention, now: int) -> Pruned:
         before = self.usage()
         for box in self.boxes.values():
-            while box.held and (
-                (keep.age and box.held[0].now < now - keep.age) or (keep.size and box.size() > keep.size)
-            ):
+            while box.held and _goes(box, keep, now):
                 box.floor += 1
         after = self.usage()
         return Pruned(before[1] - after[1], before[2] - after[2])
@@ -124,3 +126,12 @@ class Model:
         """Mailboxes that were ever written to, records and bytes that are held."""
         boxes = [box for box in self.boxes.values() if box.log]
         return len(boxes), sum(len(box.held) for box in boxes), sum(box.size() for box in boxes)
+
+
+def _goes(box: Box, keep: Retention, now: int) -> bool:
+    first = box.held[0]
+    if keep.size and box.size() > keep.size:
+        return True
+    if not keep.age:
+        return False
+    return now - first.now > keep.age if first.kept.record.scope == "space" else box.size() > keep.lasting

@@ -29,7 +29,7 @@ from quire.relay.nats_mailbox import PageCache
 from quire.relay.stores import nats_servers, open_store
 from tests.relay.cluster import Cluster
 from tests.relay.conformance import ALL, BOX, ONE, OTHER_BOX, TWO, settled, whole_log
-from tests.relay.log_model import T0, name, records
+from tests.relay.log_model import CONTENT, T0, name, records
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ def test_many_pages_are_found_again_by_one_who_remembers_nothing(url: str) -> No
 def test_what_was_pruned_before_does_not_take_the_last_snapshot_with_it(url: str) -> None:
     async def scenario() -> None:
         store = await opened(url)
-        await store.append(BOX, ONE, records(1, 3), T0)
+        await store.append(BOX, ONE, records(1, 3, scopes=CONTENT), T0)
         assert await store.prune(Retention(age=1), T0 + 9) == (3, 60)
-        await store.append(BOX, ONE, records(4, 3), T0 + 9)
+        await store.append(BOX, ONE, records(4, 3, scopes=CONTENT), T0 + 9)
         assert await store.prune(Retention(age=1), T0 + 9) == (0, 0)
         await store.close()
         store = await opened(url)

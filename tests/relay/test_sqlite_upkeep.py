@@ -12,7 +12,7 @@ from quire.limits import RELAY_STEP_MAILBOXES, RELAY_STEP_PAGES, RELAY_STEP_RECO
 from quire.relay.log_store import Pruned, Retention
 from quire.relay.sqlite_log import SqliteLog
 from tests.relay.conformance import BOX, ONE, OTHER_BOX, TWO, whole_log
-from tests.relay.log_model import T0, name, records
+from tests.relay.log_model import CONTENT, T0, name, records
 
 PAGE = 4_096
 
@@ -40,7 +40,7 @@ def test_old_records_go_in_steps_with_appends_between(tmp_path: Path) -> None:
     async def scenario(store: SqliteLog) -> None:
         many = 5 * RELAY_STEP_RECORDS + 7
         for start in range(1, many, 1_000):
-            await store.append(BOX, ONE, records(start, min(1_000, many + 1 - start)), T0)
+            await store.append(BOX, ONE, records(start, min(1_000, many + 1 - start), scopes=CONTENT), T0)
         removed, appended = await _while_appending(store, store.prune(Retention(age=10), T0 + 500))
         assert removed == Pruned(many, 20 * many)
         assert appended >= 5
@@ -56,7 +56,7 @@ def test_mailboxes_are_looked_through_to_the_last(tmp_path: Path) -> None:
         boxes = [name("box", n) for n in range(2 * RELAY_STEP_MAILBOXES + 5)]
         old = {boxes[0], boxes[-1]}
         calls = [
-            store.append(box, ONE, records(1, 1), T0 if box in old else T0 + 100)
+            store.append(box, ONE, records(1, 1, scopes=CONTENT), T0 if box in old else T0 + 100)
             for box in (*boxes, OTHER_BOX)
         ]
         await asyncio.gather(*calls)
@@ -69,7 +69,7 @@ def test_mailboxes_are_looked_through_to_the_last(tmp_path: Path) -> None:
 
 async def _fill(store: SqliteLog, count: int) -> int:
     for start in range(1, count, 500):
-        await store.append(BOX, ONE, records(start, 500, size=1_000), T0)
+        await store.append(BOX, ONE, records(start, 500, size=1_000, scopes=CONTENT), T0)
     return (await store.usage()).disk
 
 

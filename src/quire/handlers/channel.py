@@ -16,7 +16,7 @@ from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import OPTIONAL, Handler, Opened, Operation
 from quire.events.standing import device_need
-from quire.handlers import audience, audience_member, key, peer
+from quire.handlers import audience, audience_member, peer
 from quire.handlers.peer import Peer
 from quire.limits import MAX_NAME_CHARS
 from quire.store.views import View
@@ -78,8 +78,8 @@ def add(ctx: Context, channel: str, name: str) -> list[Peer]:
     found, person = find_private(ctx, channel), peer.find(ctx, name)
     with ctx.home.store.transaction():
         audience_member.create(ctx, found.channel_id, person.pubkey, True)
-        if not key.hands_on_content(ctx):  # the newcomer cannot read what it was called so far
-            ctx.append("channel", {"name": found.name}, audiences=[found.channel_id])
+        # What it was called so far the newcomer may have no key to, or a relay may keep it no more.
+        ctx.append("channel", {"name": found.name}, audiences=[found.channel_id])
     return _members(ctx, found.channel_id)
 
 

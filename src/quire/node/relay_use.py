@@ -20,7 +20,7 @@ from quire.handlers import incoming
 from quire.limits import FORWARD_MS, FRUGAL_MS, MAX_INTEGER, POST_BYTES, POST_EVENTS, RELAY_RETRY_MS
 from quire.net.mailbox import Access, bundles
 from quire.net.relay_client import Came, Mark, Posted, RelayClient, Unposted
-from quire.net.relay_wire import Head
+from quire.net.relay_wire import Head, Scope
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 from quire.store.relays import MailboxRow, Placed, Use
@@ -205,8 +205,10 @@ class RelayUse:
         return f"relay {self._relay.host}"
 
     def _accesses(self, member: Membership, epochs: Sequence[int]) -> dict[int, Access]:
-        seed = member.device_key.seed
-        return {epoch: Access(member.epochs[epoch][0], self._relay.key, seed, "space") for epoch in epochs}
+        relay, seed = self._relay.key, member.device_key.seed
+        return {
+            epoch: Access(member.epochs[epoch][0], relay, seed, _scope(member, epoch)) for epoch in epochs
+        }
 
     def _opened(self, access: Access, data: Sequence[bytes], now: Now) -> list[bytes]:
         records: list[bytes] = []
@@ -290,6 +292,11 @@ def lacking(home: Home, member: Membership, use: Use, limit: int) -> int:
     own, _ = home.store.relays.posted(use)
     device = home.store.names.known_device(member.space, member.device) or 0
     return len(home.store.relays.own(member.account, member.space, device, own, limit))
+
+
+def _scope(member: Membership, epoch: int) -> Scope:
+    """What leads into a space is of use for as long as the space is: a relay that keeps content for days keeps it."""
+    return "space" if epoch in member.contents else "friend"
 
 
 def _few(found: Sequence[Placed], received_until: int) -> list[Placed]:

@@ -9,7 +9,8 @@ several processes append at once; what was returned is never lost by a kill of a
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from quire.net.relay_wire import NO_CHAIN, Record
+from quire.limits import RELAY_LASTING_BYTES
+from quire.net.relay_wire import NO_CHAIN, Record, Scope
 
 
 class Tip(NamedTuple):
@@ -55,10 +56,21 @@ class Position(NamedTuple):
 
 
 class Retention(NamedTuple):
-    """What is kept: records no older than `age` (ms), in each mailbox at most `size` bytes; 0 for no bound."""
+    """What is kept: content no older than `age` (ms), in each mailbox at most `size` bytes; 0 for no bound.
+
+    Records of the scope `space` are content. The others are what leads into a space, and what one's own devices tell
+    each other: little, and of use for as long as the space is. Of them `lasting` bytes are kept however old they are.
+    """
 
     age: int = 0
     size: int = 0
+    lasting: int = RELAY_LASTING_BYTES
+
+    def removes(self, scope: Scope, arrived: int, size: int, now: int) -> bool:
+        """Whether the oldest record of a mailbox that keeps `size` bytes goes."""
+        if 0 < self.size < size:
+            return True
+        return self.age > 0 and (arrived < now - self.age if scope == "space" else size > self.lasting)
 
 
 class Pruned(NamedTuple):

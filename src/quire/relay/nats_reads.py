@@ -164,7 +164,7 @@ async def _too_much(box: Mailbox, state: State, keep: Retention, now: int) -> tu
         for kept, arrived in zip(page.records, page.arrived, strict=True):
             if kept.seq < state.floor:
                 continue
-            if not (keep.age and arrived < now - keep.age) and not (keep.size and size > keep.size):
+            if not keep.removes(kept.record.scope, arrived, size, now):
                 return gone, page
             gone.append(kept)
             size -= len(kept.record.data)

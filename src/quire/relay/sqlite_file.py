@@ -34,7 +34,8 @@ WAL_BYTES = 16 * 1024 * 1024
 BUSY_MS = 5_000
 
 # `log.n` is mailbox * 2^32 + place: the records of a mailbox lie together in the order of its log. `nth` counts the
-# records of its device, so that news are two look-ups. `log_device` holds n too, as every index of a rowid table.
+# records of its device, so that news are two look-ups. `oldest` is when the first record arrived, if it goes by its
+# age. `log_device` holds n too, as every index of a rowid table.
 SCHEMA = """
 CREATE TABLE mailboxes (
     n INTEGER PRIMARY KEY,

@@ -93,7 +93,7 @@ class Group:
             rows.append((n, writer.n, nth, local, ts, now, scope, key, hashed, chain, data))
         self._db.executemany(_INSERT, rows)
         if box.length == box.floor:
-            box.oldest = now
+            box.oldest = now if records[0].scope == "space" else None
         box.length += len(rows)
         box.chain = chain
         box.size += size

@@ -19,6 +19,8 @@ from quire.relay.sqlite_group import PLACE_BITS
 
 #: After a pruning the file keeps this share of itself free, for what comes next.
 SPARE_SHARE = 8
+#: More bytes than any mailbox has.
+_ALL = 1 << 62
 
 
 async def prune(file: LogFile, keep: Retention, now: int) -> Pruned:
@@ -36,6 +38,7 @@ async def prune(file: LogFile, keep: Retention, now: int) -> Pruned:
             continue
         n = due
         step = await _prune_step(file, n, keep, now)
+        n += not step.records
         removed = Pruned(removed.records + step.records, removed.size + step.size)
     if removed.records:
         await compact(file, SPARE_SHARE)
@@ -44,30 +47,28 @@ async def prune(file: LogFile, keep: Retention, now: int) -> Pruned:
 
 def _due(db: apsw.Connection, n: int, keep: Retention, now: int) -> int | None:
     """The next mailbox of which something is to be removed, among a bounded number from `n` on."""
-    sql = "SELECT n FROM mailboxes WHERE n >= ? AND n < ? AND (oldest < ? OR size > ?) ORDER BY n LIMIT 1"
-    found: int | None = db.execute(sql, (n, n + RELAY_STEP_MAILBOXES, *_bounds(keep, now))).get
+    sql = (
+        "SELECT n FROM mailboxes WHERE n >= ? AND n < ? AND (oldest < ? OR size > ? OR oldest IS NULL AND size > ?)"
+        " ORDER BY n LIMIT 1"
+    )
+    bounds = now - keep.age if keep.age else -1, keep.size or _ALL, keep.lasting if keep.age else _ALL
+    found: int | None = db.execute(sql, (n, n + RELAY_STEP_MAILBOXES, *bounds)).get
     return found
-
-
-def _bounds(keep: Retention, now: int) -> tuple[int, int]:
-    """What arrived before the first goes; what makes a mailbox larger than the second goes."""
-    return now - keep.age if keep.age else -1, keep.size or 1 << 62
 
 
 async def _prune_step(file: LogFile, n: int, keep: Retention, now: int) -> Pruned:
     """Remove the first records of one mailbox, as many as one step may."""
-    cutoff, most = _bounds(keep, now)
     async with file.transaction() as db:
         floor, size = db.execute("SELECT floor, size FROM mailboxes WHERE n = ?", (n,)).get
         first = n << PLACE_BITS | floor
         going: list[tuple[int, int, bytes]] = []
         oldest: int | None = None
-        sql = "SELECT arrived, device, length(data), chain FROM log WHERE n > ? AND n < ? ORDER BY n LIMIT ?"
-        for arrived, device, length, chain in db.execute(
+        sql = "SELECT scope, arrived, device, length(data), chain FROM log WHERE n > ? AND n < ? ORDER BY n LIMIT ?"
+        for scope, arrived, device, length, chain in db.execute(
             sql, (first, n + 1 << PLACE_BITS, RELAY_STEP_RECORDS + 1)
         ):
-            if len(going) == RELAY_STEP_RECORDS or (arrived >= cutoff and size <= most):
-                oldest = arrived
+            if len(going) == RELAY_STEP_RECORDS or not keep.removes(scope, arrived, size, now):
+                oldest = arrived if scope == "space" else None
                 break
             going.append((device, length, chain))
             size -= length
