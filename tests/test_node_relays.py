@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from quire.api.operations import call
+from quire.core.encoding import to_text
+from quire.core.ticket import decode_link
 from quire.limits import (
     ANSWER_MS,
     ANSWER_RANKS,
     FORWARD_MS,
     FRUGAL_MS,
     MAX_RELAYS,
+    MAX_TICKET_RELAYS,
     TICK_MS,
 )
 from quire.net.relay_wire import Add, Hello, Read
@@ -314,6 +317,17 @@ def test_a_space_uses_so_many_relays_and_no_more(world: World) -> None:
         alice.ask("addRelay", address=world.relay(f"relay{number}.example"))
     with pytest.raises(Exception, match="at most"):
         alice.ask("addRelay", address=world.relay("one-more.example"))
+
+
+def test_a_link_names_relays_that_were_reached_before_others(world: World) -> None:
+    alice = world.founder("alice")
+    for number in range(MAX_RELAYS - 1):
+        alice.ask("addRelay", address=f"wss://nobody{number}.example/#{to_text(bytes((number,)) * 32)}")
+    alice.ask("addRelay", address=world.address)  # type: ignore[attr-defined]
+    world.until(lambda: [one["state"] for one in alice.space()["relays"]][-1] == "in-sync")
+    relays = decode_link(alice.ask("createInvite")["link"]).relays
+    assert len(relays) == MAX_TICKET_RELAYS
+    assert relays[0].text == world.address  # type: ignore[attr-defined]
 
 
 def test_a_frugal_node_reads_now_and_then(world: World) -> None:

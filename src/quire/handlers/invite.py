@@ -25,7 +25,6 @@ from quire.limits import (
     MAX_INVITE_DAYS,
     MAX_INVITE_USES,
     MAX_TICKET_OTHERS,
-    MAX_TICKET_RELAYS,
 )
 
 _DAY_MS = 86_400_000
@@ -128,7 +127,7 @@ def create(
         addresses,
         member.name,
         _others(ctx),
-        relay.used(ctx)[:MAX_TICKET_RELAYS],
+        relay.to_hand_on(ctx),
     )
     return Link(encode_link(ticket), encode_web_link(ticket), addresses, until, uses, made.event_id)
 

@@ -15,7 +15,7 @@ from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
 from quire.events.standing import device_need
-from quire.limits import MAX_RELAY_URL_CHARS, MAX_RELAYS
+from quire.limits import MAX_RELAY_URL_CHARS, MAX_RELAYS, MAX_TICKET_RELAYS
 from quire.store.graph_rows import shown
 from quire.store.views import View
 
@@ -81,6 +81,12 @@ def used(ctx: Context) -> list[RelayAddress]:
         else:
             found.pop(key, None)
     return list(found.values())[:MAX_RELAYS]
+
+
+def to_hand_on(ctx: Context) -> list[RelayAddress]:
+    """The relays to tell newcomers of, at most MAX_TICKET_RELAYS: those first that this device ever read at."""
+    reached = ctx.home.store.relays.reached(ctx.member.account, ctx.member.space)
+    return sorted(used(ctx), key=lambda one: one.key not in reached)[:MAX_TICKET_RELAYS]
 
 
 def is_told_of(ctx: Context) -> bool:

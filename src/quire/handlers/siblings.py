@@ -303,7 +303,7 @@ def _handed(ctx: Context, other: str) -> bytes | None:
         (one, address) for one, address, _ in memberships.addresses(member.account, member.space, SPACES_TOLD)
     ]
     others = [(from_text(one), address) for one, address in dict.fromkeys(places) if one != other]
-    relays = [one.text for one in relay.used(ctx)][:MAX_TICKET_RELAYS]
+    relays = [one.text for one in relay.to_hand_on(ctx)]
     handed = Handed(member.raw_space_id, member.link_key, key, member.name, others[:ADDRESSES_HANDED], relays)
     return HAND + msgspec.msgpack.encode(handed)
 

@@ -82,6 +82,15 @@ class Relays:
             (*use, mailbox, *kept),
         )
 
+    def reached(self, account: int, space: int) -> set[bytes]:
+        """The public keys of the relays at which an identity ever read a mailbox of a space."""
+        rows = self._db.execute(
+            "SELECT DISTINCT r.key FROM relay_mailboxes AS m JOIN relays AS r ON r.n = m.relay"
+            " WHERE m.account = ? AND m.space = ?",
+            (account, space),
+        )
+        return {bytes(key) for (key,) in rows}
+
     def posted(self, use: Use) -> tuple[int, int]:
         """The place of the own log, and the arrival, up to which own and others' events were handed to the relay."""
         row = self._db.one(
