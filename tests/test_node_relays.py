@@ -132,15 +132,18 @@ def test_a_newcomer_comes_in_while_everybody_sleeps(world: World) -> None:
         TICK_MS // 2
     )  # it waits for no tick between its door, its welcome and the mailbox of the key in it
     assert bob.texts() == ["before"]
+    assert bob.space()["unconfirmed"]
     bob.ask("sendMessage", target="general", text="anybody there?")
     world.run(5_000)
     bob.down()
     alone(alice, world)
     assert alice.texts() == ["before", "anybody there?"]
     assert [peer["name"] for peer in alice.ask("getPeers")] == ["alice", "bob"]
+    assert not alice.space()["unconfirmed"]
     alone(bob, world)
     assert bob.joining() == ""
     assert bob.is_in()
+    assert not bob.space()["unconfirmed"]
 
 
 def test_a_newcomer_comes_in_after_what_was_written_before_is_gone_from_the_relay(world: World) -> None:

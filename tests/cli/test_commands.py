@@ -233,7 +233,12 @@ def test_channels_and_blocks_are_told_of_in_words(alice: Quire) -> None:
 def test_relays_of_a_space(alice: Quire) -> None:
     assert "uses no relay" in alice("relay", "list").err
     address = f"wss://relay.example/#{'S' * 42}A"
-    assert "uses the relay relay.example now" in alice("relay", "add", address).out
+    added = alice("relay", "add", address).out
+    assert "uses the relay relay.example now" in added
+    assert "shows once `quire up` runs" in added
+    moved = f"wss://other.example/#{'S' * 42}A"
+    assert f"found at {address} until now" in alice("relay", "add", moved).out
+    assert f"found at {moved} until now" in alice("relay", "add", address).out
     assert address in alice("relay", "list").out
     assert "relay relay.example: offline" in alice("status").out
     assert "does not use the relay relay.example any more" in alice("relay", "remove", "relay.example").out

@@ -16,7 +16,7 @@ STATUS = {
                 {
                     "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
                     "revoked": True, "joining": "not let in: the invite has expired",
-                    "refused": "invite-expired", "locked": 5,
+                    "refused": "invite-expired", "locked": 5, "unconfirmed": True,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9}],
                     "relays": [
@@ -55,6 +55,7 @@ def test_everything_that_is_known_is_told() -> None:
         "revoked: this device was taken away",
         "joining: not let in: the invite has expired",
         "locked: 5 events under a key that has not come yet",
+        "unconfirmed: no member was online since you came",
         "waiting: 30 events, unknown-peer",
         "unsupported: 4 events",
         "fork: D wrote two different events at place 9",

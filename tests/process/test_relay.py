@@ -57,6 +57,28 @@ def test_two_who_are_never_up_together_hold_the_same(lab: Lab, relays: Relays) -
     assert alice.json("messages", "general") == bob.json("messages", "general")
 
 
+@pytest.mark.slow
+def test_who_adds_a_relay_is_told_whether_it_answers_and_who_joins_by_it_that_nobody_was_there(
+    lab: Lab, relays: Relays
+) -> None:
+    relay = relays.relay()
+    alice = lab.founder("alice", "orchard")
+    alice.up()
+    assert "It answers." in alice.cli("relay", "add", relay.address)
+    nobody = relay.address.replace(relay.host, "127.0.0.1:1")
+    assert "It does not answer yet: nothing listens there." in alice.cli("relay", "add", nobody)
+    assert f"found at {nobody} until now" in alice.cli("relay", "add", relay.address)
+    link = alice.cli("invite").strip()
+    in_sync(alice)
+    alice.stop()
+    bob = lab.person("bob")
+    bob.up()
+    assert "as soon as one of them is online" in bob.cli("join", link, "--name", "bob")
+    assert "unconfirmed: no member was online" in bob.cli("status")
+    alice.up(listen=APART)
+    wait_until(lambda: "unconfirmed" not in bob.cli("status"), "bob being let in")
+
+
 def _each_in_turn(lab: Lab, address: str) -> None:
     """Two who are never online together, and a newcomer with an invite who comes while both sleep."""
     alice = founder(lab, "alice", address)

@@ -89,6 +89,8 @@ class SpaceStatus(msgspec.Struct):
     joining: str
     #: The rule by which a member refused to let this identity in; "" when none has.
     refused: str
+    #: Whether a welcome that waited at a relay is all that says so far that this identity is in.
+    unconfirmed: bool
     #: Whether this device was revoked by another one of the identity: it can show what it holds, and nothing more.
     revoked: bool
     peers: list[PeerStatus]
@@ -179,6 +181,7 @@ def _space(
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
         joining=recovering.state(here) or joining.state(here) or joining.outside(here),
         refused=joining.refusal(here),
+        unconfirmed=joining.is_unsure(here) and not joining.is_asking(here),
         peers=[
             msgspec.structs.replace(
                 session, pubkey=owner, name=names.get(owner, ""), standing=_standing(session)

@@ -15,6 +15,7 @@ from quire.cli import show
 from quire.cli.access import MAKES_HOME, Options, perform
 from quire.cli.joining import settled
 from quire.cli.passphrase import ask
+from quire.cli.relay_added import answered
 from quire.runtime import Unlocking
 
 #: Positional texts that may be several words without quotes.
@@ -40,6 +41,8 @@ def command(found: Entry) -> _Made:
         done = perform(options, found.name, params, unlocking)
         if found.name == "joinSpace":
             done = settled(options, done, Unlocking(ask))
+        elif found.name == "addRelay":
+            done = answered(options, done, Unlocking(ask))
         show.outcome(found.name, done, options, params)
         if found.name == "verify" and done.result["damage"]:
             raise typer.Exit(1)

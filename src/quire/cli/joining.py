@@ -36,6 +36,7 @@ def settled(options: Options, done: Outcome, unlocking: Unlocking) -> Outcome:
                 f"You were {space['joining']} (rule `{space['refused']}`). Ask whoever gave you the link for a new one."
             )
         joined = {**joined, "waiting": bool(space["joining"]), "reason": space["joining"]}
+        joined["unconfirmed"] = space["unconfirmed"]
     return Outcome(joined, done.online)
 
 

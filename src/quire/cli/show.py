@@ -110,6 +110,14 @@ def _relays(out: "Console", result: Any, _: Params) -> None:
 
 def _relay_added(out: "Console", result: Any, _: Params) -> None:
     line(out, f"This space uses the relay {clean(result['host'])} now, on all its members' devices.")
+    if result["replaced"]:
+        line(out, f"It is the one that was found at {clean(result['replaced'])} until now, by its key.")
+    if state := result.get("state"):
+        trouble = f": {clean(result['trouble'])}" if result["trouble"] else ""
+        told = {"in-sync": "It answers.", "syncing": "It answers."}
+        line(out, told.get(state, f"It does not answer yet{trouble}. `quire status` tells when it does."))
+    else:
+        line(out, "Whether it answers shows once `quire up` runs, in `quire status`.")
 
 
 def _relay_removed(out: "Console", result: Any, _: Params) -> None:
@@ -125,6 +133,12 @@ def _joined(out: "Console", result: Any, _: Params) -> None:
         line(out, f"{who} is waiting for a member of {where} to let them in: `quire status` tells.")
     else:
         line(out, f"{who} is in the space {where} now.")
+    if result.get("unconfirmed"):
+        line(
+            out,
+            "A relay had the key for whoever has this link. Members let you in, and see what you write, as soon as "
+            "one of them is online: until then you cannot invite, nor write to one of them alone.",
+        )
 
 
 def _granted(out: "Console", result: Any, _: Params) -> None:

@@ -52,6 +52,8 @@ def _space(space: dict[str, Any]) -> Iterator[str]:
         yield "    revoked: this device was taken away by another one of the identity; nobody takes anything from it"
     if space["joining"]:
         yield f"    joining: {clean(space['joining'])}"
+    if space["unconfirmed"]:
+        yield "    unconfirmed: no member was online since you came; one who is lets you in, and sees what you wrote"
     if space["locked"]:
         yield f"    locked: {plural(space['locked'], 'event')} under a key that has not come yet"
     for waiting in space["blocked"]:

@@ -29,10 +29,14 @@ class RelayEvent(Event):
 
 
 class Relay(msgspec.Struct):
-    """A relay that a space uses; `address` is its whole address, to be given to others."""
+    """A relay that a space uses; `address` is its whole address, to be given to others.
+
+    `replaced` is the address that it was found at until now, where that was another one.
+    """
 
     host: str
     address: str
+    replaced: str = ""
 
 
 def project(view: View, batch: Sequence[Opened[RelayEvent]]) -> None:
@@ -111,7 +115,8 @@ def add(ctx: Context, address: str) -> Relay:
                 f"A space uses at most {MAX_RELAYS} relays: take one away first, with `quire relay remove`."
             )
         ctx.append("relay", {"url": relay.url, "key": to_text(relay.key), "used": True})
-    return Relay(relay.host, relay.text)
+    replaced = next((one.text for one in before if one.key == relay.key and one != relay), "")
+    return Relay(relay.host, relay.text, replaced)
 
 
 def list_(ctx: Context) -> list[Relay]:

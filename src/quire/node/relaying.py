@@ -129,7 +129,7 @@ class Relaying:
         for key, (address, users) in wanted.items():
             line = self._lines.setdefault(key, _Line(address))
             if line.address != address:
-                line.address, line.retry_at = address, now
+                self._move(line, address, now)
             if line.client is None and now >= line.retry_at:
                 self._call(line)
             self._serve(line, users, now)
@@ -174,6 +174,8 @@ class Relaying:
         found = []
         for address in relay_places.used(self._context(member, 0)):
             line = self._lines.get(address.key)
+            if line is not None and line.address != address:
+                line = None  # it moved, and is called there at the next tick
             kept = self._home.store.relays
             at = Use(member.account, member.space, kept.number(address.key))
             faults = kept.faults(at)
@@ -221,6 +223,13 @@ class Relaying:
         line.number, line.client = self._last_number, RelayClient(line.address.key)
         self._by_number[line.number] = line
         self._events.append(RelayCall(line.number, line.address.url))
+
+    def _move(self, line: _Line, address: RelayAddress, now: int) -> None:
+        """A relay is found elsewhere from now on: whether it is, shows at once."""
+        if line.client is not None:
+            self._end(line, now)
+            self._events.append(RelayHangUp(line.number))
+        line.address, line.retry_at = address, now
 
     def _serve(self, line: _Line, users: Sequence[Membership], now: int) -> None:
         """Open what its users have to open there, and close what is nobody's any more."""
