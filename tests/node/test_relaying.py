@@ -1,7 +1,13 @@
 """What is told of relays; tests/test_node_relays.py has the rest."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from quire.limits import FORWARD_MS
+from quire.store.relays import Placed, Relays
+from tests.node.relayed import pair
 from tests.node.world import World
 
 
@@ -50,4 +56,30 @@ def test_who_is_in_sync_may_go_to_sleep_and_a_newcomer_comes_in(tmp_path: Path) 
     bob.ask("joinSpace", link=link, name="bob")
     bob.up()
     world.until(lambda: bob.home.store.memberships.all()[0].content != 0)
+    world.close()
+
+
+def test_what_others_wrote_is_looked_for_again_only_once_it_has_had_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.address = world.relay()  # type: ignore[attr-defined]
+    alice, bob = pair(world)
+    world.run(2 * FORWARD_MS)
+    looks: list[int] = []
+    whole = Relays.others
+
+    def others(self: Relays, *asked: Any) -> list[Placed]:
+        found = whole(self, *asked)
+        looks.extend([len(found)] if found else [])
+        return found
+
+    monkeypatch.setattr(Relays, "others", others)
+    for n in range(20):
+        alice.ask("sendMessage", target="general", text=f"message {n}")
+        world.run(100)
+    assert [message["body_text"] for message in bob.ask("getMessages", target="general")][-1] == "message 19"
+    assert len(looks) < 20, "not at each message that comes"
+    world.run(3 * FORWARD_MS)
+    assert 20 in looks, "all were looked through for what the relay lacks"
     world.close()

@@ -80,6 +80,8 @@ class RelayUse:
         self._own, self._others = self._kept.posted(self.use)
         self._batch: _Batch | None = None
         self._rest_until = 0
+        #: When the first of what others wrote will have had its time: until then nobody looks for it.
+        self._others_at = 0
         self._tidied = False
 
     @property
@@ -231,13 +233,18 @@ class RelayUse:
     def _next_batch(self, now: Now, own: bool) -> _Batch | None:
         """What comes next of own events, or of others' that had their time; None when there is nothing to look at."""
         until = 0 if own else self._home.store.blobs.last_cursor()
-        if not own and self._others >= until:
+        if not own and (self._others >= until or now.steady < self._others_at):
             return None
         found = self._next(own, until, POST_EVENTS)
-        rows = _few(found, MAX_INTEGER if own else now.wall - FORWARD_MS - self._jitter)
+        wait = FORWARD_MS + self._jitter
+        rows = _few(found, MAX_INTEGER if own else now.wall - wait)
         if rows and (own or len(rows) < len(found) or len(found) == POST_EVENTS):
             reached = rows[-1].place
-        elif own or (found and not rows):
+        elif own:
+            return None
+        elif found and not rows:
+            # Clocks jump: at most as long as it would be for what comes now.
+            self._others_at = now.steady + min(found[0].received_ts + wait - now.wall, wait)
             return None
         else:
             reached = until
