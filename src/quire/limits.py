@@ -21,6 +21,8 @@ MAX_BLOB_BYTES = MAX_EVENT_BYTES + BLOB_OVERHEAD
 
 # Ingest.
 INGEST_BATCH = 2_000
+#: Events that came one by one and are kept at hand with their bytes, for every peer is sent them: a short burst.
+EVENTS_AT_HAND = 16
 #: How far ahead of our own clock a timestamp may be before the event is held (ms).
 MAX_CLOCK_AHEAD_MS = 5 * 60_000
 #: How far the wall clock may be set back before our own timestamps follow it, out of order (ms).
@@ -306,6 +308,9 @@ MAX_RELAY_LOG_RECORDS = 2**32 - 1
 #: transaction takes of them.
 MAX_RELAY_WAITING_BYTES = 64 * 1024 * 1024
 RELAY_GROUP_RECORDS = 4_096
+#: Acknowledgements that wait to be written (in JetStream too), and how long they wait for others (seconds).
+MAX_WAITING_ACKS = 16_384
+ACK_DELAY_S = 0.2
 #: Its upkeep, step by step: records removed, mailboxes looked at, pages (4 KiB) given back or copied at once.
 RELAY_STEP_RECORDS = 500
 RELAY_STEP_MAILBOXES = 4_096
@@ -329,9 +334,6 @@ REMEMBERED_PAGE_BYTES = 32 * 1024 * 1024
 MAX_PAGE_MARKS = 1_024
 #: Pages asked for at once.
 PAGES_PER_QUESTION = 64
-#: Acknowledgements that wait to be written, and how long they wait for others.
-MAX_WAITING_ACKS = 16_384
-ACK_DELAY_S = 0.2
 #: How long one question to the servers may take, and how long an operation tries: electing a leader takes seconds.
 NATS_REQUEST_S = 2.0
 NATS_PATIENCE_S = 15.0

@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from quire.core.encoding import to_text
+from quire.core.encoding import from_text, to_text
 from quire.events.append import append
+from quire.limits import EVENTS_AT_HAND
 from quire.store.blobs import as_run
 from tests.events.builders import NOW, Author, Space, add_holder, give, make_home, undone
 
@@ -134,4 +135,81 @@ def test_places_of_a_log_with_something_genuine() -> None:
     device = home.store.names.known_device(alice.space, to_text(carol.key.public))
     assert device is not None
     assert home.store.blobs.genuine_at(device, [1, 2, 3, 4, 5]) == {1, 3}
+    home.close()
+
+
+def test_lone_events_are_at_hand_for_whoever_holds_them_and_for_nobody_else() -> None:
+    home = make_home()
+    alice, bob = add_holder(home, SPACE, "alice"), add_holder(home, SPACE, "bob")
+    carol, blobs = Author(SPACE, "carol"), home.store.blobs
+    give(home, alice, carol.introduce())
+    give(home, alice, carol.say("first"))
+    made = carol.say("hello")
+    give(home, alice, made)
+    kept = blobs.at_hand(alice.account, alice.space, made.event_id)
+    assert kept is not None
+    assert kept == blobs.read([kept.n])[0]
+    assert blobs.at_hand(bob.account, bob.space, made.event_id) is None
+    assert blobs.at_hand(alice.account, alice.space + 1, made.event_id) is None
+    index = home.store.index(alice.account, alice.space)
+    closed = home.store.index(alice.account, alice.space, lambda: frozenset([kept.epoch]))
+    raw = from_text(made.event_id)
+    record = home.store.names.key_id(kept.epoch) + kept.sealed
+    assert (index.blobs([raw]), closed.blobs([raw])) == ([record], [])
+    with undone(home.store.db):
+        undone_one = carol.say("never")
+        give(home, alice, undone_one)
+        assert blobs.at_hand(alice.account, alice.space, undone_one.event_id) is not None
+    assert blobs.at_hand(alice.account, alice.space, undone_one.event_id) is None
+    assert index.blobs([raw]) == [record], "read again"
+    home.close()
+
+
+def test_few_events_are_kept_at_hand() -> None:
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce())
+    made = [carol.say(f"message {n}") for n in range(2 * EVENTS_AT_HAND)]
+    for one in made:
+        give(home, alice, one)
+    at_hand = [home.store.blobs.at_hand(alice.account, alice.space, one.event_id) for one in made]
+    assert at_hand[-1] is not None
+    assert 0 < sum(one is not None for one in at_hand) <= EVENTS_AT_HAND
+    home.close()
+
+
+def test_damaged_bytes_are_not_at_hand_any_more() -> None:
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce())
+    made = carol.say("hello")
+    give(home, alice, made)
+    row = home.store.blobs.at_hand(alice.account, alice.space, made.event_id)
+    assert row is not None
+    with home.store.transaction():
+        home.store.blobs.set_aside(alice.account, [row])
+    assert home.store.blobs.at_hand(alice.account, alice.space, made.event_id) is None
+    assert home.store.index(alice.account, alice.space).blobs([from_text(made.event_id)]) == []
+    home.close()
+
+
+def test_the_top_of_a_log_is_the_greatest_place_that_anybody_claims() -> None:
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    blobs = home.store.blobs
+    give(home, alice, carol.introduce())
+    device = home.store.names.device_number(alice.space, carol.id)
+    assert blobs.top(device) == carol.seq
+    give(home, alice, carol.say("alone"))
+    assert blobs.top(device) == carol.seq
+    give(home, alice, *[carol.say(text) for text in "ab"])
+    assert blobs.top(device) == carol.seq
+    forged = Author(SPACE, "carol")
+    forged.seq, forged.prev = 50, "A" * 43
+    give(home, alice, forged.say("unsigned", sign=False))
+    assert blobs.top(device) == 51
+    with undone(home.store.db):
+        give(home, alice, carol.say("never"))
+    assert blobs.top(device) == 51
+    assert blobs.top(device + 100) == 0
     home.close()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
+from quire.limits import EVENTS_AT_HAND, MAX_INTEGER
 from quire.store.database import Database
 
 VALID, BLOCKED, UNSUPPORTED = 0, 1, 2
@@ -53,12 +54,19 @@ class Blobs:
         self._db = db
         self._next: int | None = None
         self._heads: dict[int, tuple[int, str]] = {}
+        self._tops: dict[int, int] = {}
+        #: The last event that was stored by itself; the last few such by account, space and id, where they are held.
+        self._lone: BlobRow | None = None
+        self._at_hand: dict[tuple[int, int, str], BlobRow] = {}
         self._forked: dict[int, set[int]] | None = None
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._next = None
         self._heads.clear()
+        self._tops.clear()
+        self._lone = None
+        self._at_hand.clear()
         self._forked = None
 
     def mark_genuine(self, rows: Sequence[BlobRow]) -> None:
@@ -79,10 +87,18 @@ class Blobs:
 
     def insert(self, rows: Sequence[BlobRow]) -> None:
         """Add blobs whose numbers were taken by `take_numbers`."""
-        for device in {row.device: None for row in rows}:
+        devices = {row.device: None for row in rows}
+        for device in devices:
             self.head(device)  # known from before these rows, or their own places would look taken
         self._db.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self._extend_logs(rows)
+        if len(rows) == 1:
+            self._lone = lone = rows[0]
+            if lone.seq > self._tops.get(lone.device, MAX_INTEGER):
+                self._tops[lone.device] = lone.seq
+        else:
+            for device in devices:
+                self._tops.pop(device, None)
 
     def known(self, account: int, space: int, ids: Sequence[str]) -> dict[str, tuple[int, int | None]]:
         """Event id → (number, state for this account or None where it does not hold it), for known ids."""
@@ -98,6 +114,18 @@ class Blobs:
     def hold(self, rows: Sequence[Held]) -> None:
         """Note that identities hold events, each for the first time."""
         self._db.executemany("INSERT INTO received VALUES (?, ?, ?, ?, ?, ?)", rows)
+        lone = self._lone
+        if lone is not None and len(rows) == 1 and rows[0][3] == lone.n:
+            if len(self._at_hand) >= EVENTS_AT_HAND:
+                self._at_hand.clear()
+            self._at_hand[rows[0][0], lone.space, lone.event_id] = lone
+
+    def at_hand(self, account: int, space: int, event_id: str) -> BlobRow | None:
+        """An event of a space that was stored by itself a moment ago and that an identity holds: every peer is sent it.
+
+        None for others: they are to be read.
+        """
+        return self._at_hand.get((account, space, event_id))
 
     def hold_run(self, account: int, run: range, state: int, now: int) -> None:
         """The same for events of successive numbers, all in one state, received now (ms): no row is made here."""
@@ -108,6 +136,7 @@ class Blobs:
 
     def set_aside(self, account: int, rows: Sequence[BlobRow]) -> None:
         """An identity holds these no more: their bytes are damaged. Their places in the logs stay taken."""
+        self._at_hand.clear()
         self._db.executemany(
             "DELETE FROM received WHERE account = ? AND space = ? AND ts = ? AND event = ?",
             [(account, row.space, row.ts, row.n) for row in rows],
@@ -119,6 +148,7 @@ class Blobs:
 
     def restore(self, number: int, epoch: int, sealed: bytes) -> None:
         """Put sound bytes in the place of damaged ones."""
+        self._at_hand.clear()
         self._db.execute("UPDATE blobs SET epoch = ?, sealed = ? WHERE n = ?", (epoch, sealed, number))
 
     def set_state(self, account: int, state: int, keys: Iterable[tuple[int, int, int]]) -> None:
@@ -158,8 +188,11 @@ class Blobs:
 
     def top(self, device: int) -> int:
         """The greatest seq that any blob claims in a device's log, vouched for or not; 0 when there is none."""
-        row = self._db.one("SELECT max(seq) FROM blobs WHERE device = ?", (device,))
-        return int(row[0] or 0) if row else 0
+        top = self._tops.get(device)
+        if top is None:
+            row = self._db.one("SELECT max(seq) FROM blobs WHERE device = ?", (device,))
+            top = self._tops[device] = int(row[0] or 0) if row else 0
+        return top
 
     def _extend_logs(self, rows: Sequence[BlobRow]) -> None:
         """Move the heads of the logs that stored blobs belong to, and note forks (two events at one seq).

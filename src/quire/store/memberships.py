@@ -76,11 +76,14 @@ class Memberships:
         self._cache: dict[tuple[int, int], Membership] = {}
         self._all: list[Membership] | None = None
         self._doors: list[Membership] | None = None
+        self._accounts: list[int] | None = None
+        self._of_account: dict[int, list[Membership]] = {}
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._cache.clear()
-        self._all = self._doors = None
+        self._of_account.clear()
+        self._all = self._doors = self._accounts = None
 
     def add_account(
         self, account_id: str, key: DeviceKey, chain: str, nonces: bytes, root: bytes | None = None
@@ -260,11 +263,14 @@ class Memberships:
 
     def of_account(self, account: int) -> list[Membership]:
         """An identity's spaces in the order they were joined, its own log left out."""
-        rows = self._db.all(
-            "SELECT space FROM memberships WHERE account = ? AND kind NOT IN (?, ?, ?) ORDER BY space",
-            (account, *_NO_SPACES),
-        )
-        return [self.get(account, space) for (space,) in rows]
+        found = self._of_account.get(account)
+        if found is None:
+            rows = self._db.all(
+                "SELECT space FROM memberships WHERE account = ? AND kind NOT IN (?, ?, ?) ORDER BY space",
+                (account, *_NO_SPACES),
+            )
+            found = self._of_account[account] = [self.get(account, space) for (space,) in rows]
+        return found
 
     def doors(self) -> list[Membership]:
         """Every door that is open and is no space, those of devices without an identity among them."""
@@ -288,8 +294,10 @@ class Memberships:
 
     def accounts(self) -> list[int]:
         """The identities of this home, oldest first."""
-        rows = self._db.all("SELECT account FROM memberships WHERE kind = ? ORDER BY account", (HOME,))
-        return [account for (account,) in rows]
+        if self._accounts is None:
+            rows = self._db.all("SELECT account FROM memberships WHERE kind = ? ORDER BY account", (HOME,))
+            self._accounts = [account for (account,) in rows]
+        return self._accounts
 
     def all(self) -> list[Membership]:
         """Every identity in every space that is synced."""

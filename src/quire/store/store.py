@@ -50,7 +50,7 @@ class Store:
 
     def index(self, account: int, space: int, closed: ClosedEpochs = nothing_closed) -> StoreIndex:
         """What an identity holds in a space, as reconciliation sees it, but for content of `closed` epochs."""
-        return StoreIndex(self.db, self.buckets, account, space, closed)
+        return StoreIndex(self.db, self.blobs, self.names, self.buckets, account, space, closed)
 
     def logs(self, account: int, space: int) -> StoreLogs:
         """The logs that an identity holds in a space."""
