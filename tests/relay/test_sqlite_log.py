@@ -10,15 +10,18 @@ import apsw
 import pytest
 
 from quire.limits import (
+    ACK_DELAY_S,
     MAX_RELAY_LOG_RECORDS,
     MAX_RELAY_RECORD,
     MAX_RELAY_WAITING_BYTES,
+    MAX_WAITING_ACKS,
     RELAY_GROUP_RECORDS,
 )
 from quire.net.relay_wire import Record
-from quire.relay.log_store import Appended, LogStore, StoreUnavailable
+from quire.relay import sqlite_log
+from quire.relay.log_store import Appended, LogStore, Position, StoreUnavailable
 from quire.relay.sqlite_log import SqliteLog
-from tests.relay.conformance import BOX, ONE, OTHER_BOX, Conformance, OpenStore, whole_log
+from tests.relay.conformance import BOX, ONE, OTHER_BOX, TWO, Conformance, OpenStore, whole_log
 from tests.relay.log_model import T0, name, records
 
 
@@ -81,6 +84,61 @@ def test_more_than_the_disk_can_take_is_refused_at_once(tmp_path: Path) -> None:
         assert (await store.append(BOX, ONE, records(1, 1), T0)).tip.length == len(kept) + 1
 
     _run(tmp_path / "relay.db", scenario)
+
+
+def _written(path: Path) -> dict[bytes, int]:
+    """What the file says that each device has acknowledged."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        return dict(db.execute("SELECT device, synced FROM devices WHERE synced > 0").fetchall())
+
+
+def test_acknowledgements_go_with_the_next_append(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+
+    async def scenario(store: SqliteLog) -> None:
+        await store.append(BOX, ONE, records(1, 5), T0)
+        await store.acknowledge(BOX, TWO, 4)
+        assert _written(path) == {}
+        assert (await store.positions(BOX))[TWO] == Position(synced=4)
+        await store.append(OTHER_BOX, ONE, records(1, 1), T0)
+        assert _written(path) == {TWO: 4}
+        assert (await store.positions(BOX))[TWO] == Position(synced=4)
+
+    _run(path, scenario)
+
+
+def test_acknowledgements_are_written_soon_and_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+
+    async def scenario(store: SqliteLog) -> None:
+        await store.append(BOX, ONE, records(1, 5), T0)
+        await store.acknowledge(BOX, TWO, 3)
+        for _ in range(200):
+            if _written(path):
+                break
+            await asyncio.sleep(ACK_DELAY_S / 10)
+        assert _written(path) == {TWO: 3}
+        await store.acknowledge(BOX, TWO, 5)
+
+    _run(path, scenario)
+    assert _written(path) == {TWO: 5}
+
+
+def test_many_acknowledgements_do_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "relay.db"
+    assert MAX_WAITING_ACKS > 3
+    monkeypatch.setattr(sqlite_log, "MAX_WAITING_ACKS", 3)
+    monkeypatch.setattr(sqlite_log, "ACK_DELAY_S", 60)
+
+    async def scenario(store: SqliteLog) -> None:
+        await store.append(BOX, ONE, records(1, 5), T0)
+        for n in range(2):
+            await store.acknowledge(BOX, name(n), 1)
+        assert _written(path) == {}
+        await store.acknowledge(BOX, name(2), 1)
+        assert len(_written(path)) == 3
+
+    _run(path, scenario)
 
 
 def test_a_log_has_as_many_records_as_places_can_count(tmp_path: Path) -> None:

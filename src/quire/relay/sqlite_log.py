@@ -3,16 +3,17 @@
 Owns: which appends share a transaction, and who waits for it. Must not know: SQL, sockets, quotas.
 
 Appends that arrive while the disk is busy are written together when it is free again: with many devices one wait for
-the disk serves all of them.
+the disk serves all of them. Acknowledgements go with the next append, or after a while.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from quire.limits import MAX_RELAY_WAITING_BYTES, RELAY_GROUP_RECORDS
+from quire.limits import ACK_DELAY_S, MAX_RELAY_WAITING_BYTES, MAX_WAITING_ACKS, RELAY_GROUP_RECORDS
 from quire.net.relay_wire import Record
 from quire.relay import sqlite_reads, sqlite_upkeep
 from quire.relay.log_store import (
@@ -26,6 +27,7 @@ from quire.relay.log_store import (
     Tip,
     Usage,
 )
+from quire.relay.sqlite_acks import WaitingAcks
 from quire.relay.sqlite_file import LogFile
 from quire.relay.sqlite_group import Group
 
@@ -56,6 +58,8 @@ class SqliteLog:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._writer: asyncio.Task[None] | None = None
+        self._acks = WaitingAcks()
+        self._acks_soon: asyncio.Task[None] | None = None
         self._watchers: list[Callable[[bytes, Tip], None]] = []
 
     async def append(self, mailbox: bytes, device: bytes, records: Sequence[Record], now: int) -> Appended:
@@ -70,8 +74,16 @@ class SqliteLog:
         )
 
     async def acknowledge(self, mailbox: bytes, device: bytes, seq: int) -> None:
-        """As `LogStore.acknowledge`."""
-        await self._write(lambda group: group.acknowledge(mailbox, device, seq), 1, _RECORD_BYTES)
+        """As `LogStore.acknowledge`. Written with the next append or soon after; by close() at the latest."""
+        with self._file.reading() as db:
+            seq = min(seq, sqlite_reads.length(db, mailbox))
+        if seq <= 0:
+            return
+        self._acks.put(mailbox, device, seq)
+        if len(self._acks) >= MAX_WAITING_ACKS:
+            await self._write_acks()
+        elif self._acks_soon is None or self._acks_soon.done():
+            self._acks_soon = asyncio.create_task(self._write_acks_soon())
 
     async def read(self, mailbox: bytes, after: int, most_records: int, most_bytes: int) -> Part:
         """As `LogStore.read`."""
@@ -86,7 +98,7 @@ class SqliteLog:
     async def positions(self, mailbox: bytes) -> dict[bytes, Position]:
         """As `LogStore.positions`."""
         with self._file.reading() as db:
-            return sqlite_reads.positions(db, mailbox)
+            return self._acks.over(mailbox, sqlite_reads.positions(db, mailbox))
 
     async def news(self, mailbox: bytes, device: bytes, after: int) -> list[tuple[bytes, int]]:
         """As `LogStore.news`."""
@@ -115,10 +127,27 @@ class SqliteLog:
             return Usage(*sqlite_reads.totals(db), self._file.size())
 
     async def close(self) -> None:
-        """Finish what waits and let go of the file."""
-        while self._writer is not None:
-            await self._writer
-        self._file.close()
+        """Finish what waits and let go of the file. Raises StoreUnavailable where that cannot be."""
+        if self._acks_soon is not None:
+            self._acks_soon.cancel()
+        try:
+            if self._acks:
+                await self._write_acks()
+        finally:
+            while self._writer is not None:
+                await self._writer
+            self._file.close()
+
+    async def _write_acks_soon(self) -> None:
+        while self._acks:
+            await asyncio.sleep(ACK_DELAY_S)
+            with suppress(StoreUnavailable):  # they wait on; whoever appends or reads is told
+                if self._acks:
+                    await self._write_acks()
+
+    async def _write_acks(self) -> None:
+        """Every group takes those along that wait: one with nothing else."""
+        await self._write(_nothing, 0, 0)
 
     async def _write(self, work: Callable[[Group], Awaitable[_Result]], records: int, size: int) -> _Result:
         if self._waiting_bytes + size > MAX_RELAY_WAITING_BYTES:
@@ -152,9 +181,12 @@ class SqliteLog:
     async def _write_group(self, taken: list[_Waiting]) -> None:
         try:
             async with self._file.transaction() as db:
-                group = Group(db)
+                group, acks = Group(db), self._acks.all()
                 answers = [await _answer(one, group) for one in taken]
+                for ack in acks:
+                    await group.acknowledge(*ack)
                 grown = group.save()
+            self._acks.written(acks)
         except Exception as error:  # nothing of it was kept, and each of them has to know
             answers, grown = [error] * len(taken), {}
         finally:
@@ -169,6 +201,10 @@ class SqliteLog:
         for mailbox, tip in grown.items():
             for watcher in self._watchers:
                 asyncio.get_running_loop().call_soon(watcher, mailbox, tip)
+
+
+async def _nothing(_: Group) -> None:
+    """No work: see `_write_acks`."""
 
 
 async def _answer(one: _Waiting, group: Group) -> Any:

@@ -64,6 +64,12 @@ def by_sort_key(
     ]
 
 
+def length(db: apsw.Connection, mailbox: bytes) -> int:
+    """How many records a mailbox's log has had."""
+    box = _mailbox(db, mailbox, "length")
+    return 0 if box is None else int(box[0])
+
+
 def standing(db: apsw.Connection, mailbox: bytes, device: bytes) -> tuple[int, Tip, int]:
     """The device's last local number, the mailbox's tip, and the bytes kept in it."""
     box = _mailbox(db, mailbox, "n, length, chain, size")
