@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from quire.limits import RELAY_SMALL_PAGE
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import Entry, Record
 from tests.relay.parties import Client, Owner, Relay, key_of, records, settle
@@ -209,6 +210,58 @@ async def opened(relay: Relay, device: object, **more: object) -> Client:
     if not more.get("frugal"):
         await client.entries()
     return client
+
+
+def test_others_are_given_what_arrives_before_its_author_is_answered() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        relay.store.late = True
+        told: list[tuple[str, type]] = []
+
+        class Noting(Client):
+            async def send(self, data: bytes) -> None:
+                told.append((self.name, type(wire.read_relay(data))))
+                await super().send(data)
+
+        for name, device in (("phone", PHONE), ("laptop", LAPTOP), ("tablet", TABLET)):
+            client = Noting()
+            client.name = name  # type: ignore[attr-defined]
+            client.connection = await relay.service.connect(client.send, client.end)
+            await client.hello(ALICE, device)
+            await client.entries()
+            if name == "phone":
+                phone = client
+        told.clear()
+        await phone.say(wire.Add(1, records(1, 2)))
+        await settle()
+        others = [("laptop", wire.Entries), ("tablet", wire.Entries)]
+        assert told == [*others, ("phone", wire.Added), ("phone", wire.Entries)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("size", "read"), [(10, False), (RELAY_SMALL_PAGE + 1, True)])
+def test_what_arrives_and_is_small_need_not_be_read_for_those_who_wait(size: int, read: bool) -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        relay.store.late = True
+        phone, laptop = await opened(relay, PHONE, frugal=True), await opened(relay, LAPTOP)
+        before = relay.store.reads
+        await phone.say(wire.Add(1, records(1, 3, size=size // 3 + 1)))
+        found = await laptop.entries(ack=False)
+        assert [entry.local for _, entry, _ in found] == [1, 2, 3]
+        assert [place for place, *_ in found] == [1, 2, 3]
+        assert relay.store.reads - before == read
+        # It is at hand for that moment alone, and for as many as were asked for.
+        await phone.say(wire.Add(1, records(4, 6)))
+        await settle()
+        laptop.said.clear()
+        before = relay.store.reads
+        await laptop.say(wire.Read(1, 3, 2))
+        assert [entry.local for entry in laptop.next(wire.Entries).entries] == [4, 5]
+        assert relay.store.reads > before
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("late", [False, True])

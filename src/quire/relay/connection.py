@@ -18,7 +18,7 @@ from quire.net.relay_wire import BadRelayMessage, Reason, Record, Refusal
 from quire.relay.log_store import Kept, StoreUnavailable
 from quire.relay.quota import Held, Pace, exceeded
 from quire.relay.reader import LEAST_ROOM, Reader
-from quire.relay.shared import Mailbox, Shared
+from quire.relay.shared import Mailbox, Shared, appended
 
 
 class Gone(Exception):
@@ -216,6 +216,7 @@ class Connection:
             await self._refuse(refused)
         else:
             await self._say(wire.Added(reader.n, taken, mailbox.head(mailbox.tip)))
+            self._wake(reader)
 
     async def _keep(
         self, reader: Reader, mailbox: Mailbox, records: list[Record], had: int
@@ -231,12 +232,19 @@ class Connection:
         except StoreUnavailable as error:
             return had, self._unavailable(reader.n, error)
         reader.took(done.had, done.taken)
-        mailbox.grown(done.tip)
+        fresh = [record for record in records if record.local > done.had]
+        size = sum(len(record.data) for record in fresh)
+        reader.device_bytes += size
+        counters.kept.inc(len(fresh))
+        counters.kept_bytes.inc(size)
+        live = size <= limits.RELAY_SMALL_PAGE and len(mailbox.readers) > 1
+        mailbox.grown(
+            done.tip, reader, appended(mailbox.tip, reader.device, fresh, done.tip) if live else None
+        )
         mailbox.size = done.size
-        kept = [len(record.data) for record in records if record.local > done.had]
-        reader.device_bytes += sum(kept)
-        counters.kept.inc(len(kept))
-        counters.kept_bytes.inc(sum(kept))
+        # Others wait for the records; this one has them, and only waits for a word that they are kept.
+        await asyncio.sleep(0)
+        mailbox.latest = None
         return done.taken, None
 
     async def _no_room(self, reader: Reader, mailbox: Mailbox, records: list[Record]) -> Refusal | None:

@@ -5,13 +5,13 @@ what is said on a connection, sockets.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from quire.core.keys import DeviceKey
-from quire.net.relay_wire import Head, sign_head
+from quire.net.relay_wire import Head, Record, digest, link, sign_head
 from quire.relay.counters import Counters
-from quire.relay.log_store import LogStore, Part, Tip
+from quire.relay.log_store import Kept, LogStore, Part, Tip
 from quire.relay.quota import Paces, Quotas
 from quire.relay.reader import Reader
 
@@ -31,7 +31,7 @@ class World(NamedTuple):
 class Mailbox:
     """A mailbox that somebody has open here: its readers, and its end as far as is known."""
 
-    __slots__ = ("_head", "_key", "_reading", "first", "id", "readers", "size", "tip")
+    __slots__ = ("_head", "_key", "_reading", "first", "id", "latest", "readers", "size", "tip")
 
     def __init__(self, mailbox: bytes, key: DeviceKey) -> None:
         self.id = mailbox
@@ -39,16 +39,22 @@ class Mailbox:
         self.tip = Tip()
         #: Bytes kept in it, and the first place that retention left, as far as is known.
         self.size, self.first = 0, 1
+        #: What was written last, while those who wait for it are woken: they need not read it.
+        self.latest: Part | None = None
         self._key = key
         self._head: Head | None = None
         self._reading: dict[tuple[int, int, int], asyncio.Future[Part]] = {}
 
-    def grown(self, tip: Tip) -> None:
-        """It is at least as long as this: the store tells so, in an answer or by itself, whichever comes first."""
+    def grown(self, tip: Tip, by: Reader | None = None, latest: Part | None = None) -> None:
+        """It is at least as long as this: the store tells so, in an answer or by itself, whichever comes first.
+
+        Who wrote it (`by`) is not woken. `latest` is what was written, for those who read on at once.
+        """
         if tip.length > self.tip.length:
-            self.tip = tip
+            self.tip, self.latest = tip, latest
             for reader, wake in self.readers.items():
-                wake(reader)
+                if reader is not by:
+                    wake(reader)
 
     def head(self, tip: Tip) -> Head:
         """The signed head for a length: one signature serves all readers."""
@@ -58,6 +64,9 @@ class Mailbox:
 
     async def read(self, store: LogStore, after: int, most_records: int, most_bytes: int) -> Part:
         """Read from the store, once for all readers that ask for the same at the same time. Raises StoreUnavailable."""
+        latest = self.latest
+        if latest is not None and latest.first == after + 1 and len(latest.records) <= most_records:
+            return latest
         if len(self.readers) < 2:
             return await store.read(self.id, after, most_records, most_bytes)
         asked = (after, most_records, most_bytes)
@@ -71,6 +80,16 @@ class Mailbox:
         del self._reading[asked]
         if not reading.cancelled():
             reading.exception()  # who asked is told; nobody may be left by now
+
+
+def appended(before: Tip, device: bytes, records: Sequence[Record], tip: Tip) -> Part | None:
+    """The end of a log that was so long `before` and has these records after it; None where it is not so."""
+    chain, kept = before.chain, []
+    for place, record in enumerate(records, before.length + 1):
+        hashed = digest(device, record)
+        chain = link(chain, (hashed,))
+        kept.append(Kept(place, device, record, hashed))
+    return Part(before.length + 1, before.chain, kept, tip) if chain == tip.chain else None
 
 
 class Shared:
