@@ -8,7 +8,7 @@ import pytest
 
 from quire.errors import HomeError, UserError
 from quire.events.home import Home
-from quire.node import Node, Trouble
+from quire.node import Arrived, Node, Trouble
 from quire.runtime import NodeInfo, run
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import hold, opened_home
@@ -83,6 +83,42 @@ def test_an_error_that_nobody_foresaw_does_not_stop_the_node(
     assert len(turns) >= 4
     assert len(turns) < 400, "without a rest between"
     assert all(isinstance(context["exception"], ValueError) for context in seen)
+    for each in sockets:
+        each.close()
+
+
+def test_who_waits_for_what_came_has_its_turn_before_it_is_answered(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, node, sockets = _start(tmp_path, home)
+    turns: list[str] = []
+
+    async def wait() -> None:
+        await running._host.changed(0)
+        turns.append("told")
+
+    def send(datagrams: list[Any]) -> None:
+        turns.append("sent")
+
+    def take_in(now: int) -> None:
+        turns.append("taken in")
+        if len(turns) == 1:
+            node._events.append(Arrived(1))
+
+    monkeypatch.setattr(node, "take_in", take_in)
+    monkeypatch.setattr(running._udp, "send", send)
+
+    async def body() -> None:
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        running._came()
+        await waiting
+        await asyncio.sleep(0)
+        assert running._timer is not None
+        running._timer.cancel()
+
+    asyncio.run(body())
+    assert turns == ["taken in", "told", "taken in", "sent"]
     for each in sockets:
         each.close()
 

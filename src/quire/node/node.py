@@ -122,9 +122,21 @@ class Node:
         """Take any bytes from the network. They are ingested at the next `datagrams_to_send`."""
         self._guard(partial(self._endpoint.receive_datagram, data, address), now)
 
+    def take_in(self, now: int) -> None:
+        """Act on what sessions tell and ingest what they received; what is answered goes out by `datagrams_to_send`."""
+        came = False
+        while (found := self._endpoint.next_event()) is not None:
+            session_id, notice = found
+            session = self._endpoint.session(session_id)
+            if session is not None:
+                came = True
+                self._guard(partial(self._act, session_id, session, notice), now)
+        if came:
+            self.committed(now)
+
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, HostPort]]:
         """Ingest what has come, and give what may go out now."""
-        self._take_in(now)
+        self.take_in(now)
         out: list[tuple[bytes, Address]] = []
         self._guard(lambda now: out.extend(self._endpoint.datagrams_to_send(now)), now)
         return [(data, cast(HostPort, address)) for data, address in out]
@@ -364,18 +376,6 @@ class Node:
         # Whoever was removed may hold a new invite, and has to be heard to show it.
         may_ask = (account, space) in self._inviting and not graph.ledger.revocations(name) & graph.valid
         return Standing.UNKNOWN if may_ask else Standing.REMOVED
-
-    def _take_in(self, now: int) -> None:
-        """Act on what sessions tell; ingest what they received."""
-        came = False
-        while (found := self._endpoint.next_event()) is not None:
-            session_id, notice = found
-            session = self._endpoint.session(session_id)
-            if session is not None:
-                came = True
-                self._guard(partial(self._act, session_id, session, notice), now)
-        if came:
-            self.committed(now)
 
     def _act(self, session_id: SessionId, session: Session, notice: Notice, now: int) -> None:
         member = self._members[session_id.space_id, session_id.local]

@@ -146,7 +146,7 @@ class _Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         serving = asyncio.create_task(server.serve(sockets=[self._server_socket]))
-        self._udp.start(loop, self._received, self._pump)
+        self._udp.start(loop, self._received, self._came)
         await self._tcp.start(
             Events(self._called, self._stream_received, self._stream_closed, self._stream_to_send)
         )
@@ -191,7 +191,7 @@ class _Run:
 
     def _stream_received(self, number: int, data: bytes) -> None:
         self._node.receive_stream(number, data, steady_ms())
-        self._pump()
+        self._came()
 
     def _stream_closed(self, number: int) -> None:
         self._node.stream_closed(number, steady_ms())
@@ -206,11 +206,21 @@ class _Run:
 
     def _relay_received(self, number: int, data: bytes) -> None:
         self._node.receive_relay(number, data, steady_ms())
-        self._pump()
+        self._came()
 
     def _relay_closed(self, number: int, why: str) -> None:
         self._node.relay_closed(number, why, steady_ms())
         self._pump()
+
+    def _came(self) -> None:
+        """Take in what has come; whoever waits for it has its turn before it is answered."""
+        now = steady_ms()
+        self._node.wall_ahead = wall_ms() - now
+        self._node.take_in(now)
+        if self._tell():
+            asyncio.get_running_loop().call_soon(self._pump)
+        else:
+            self._pump()
 
     def _pump(self) -> None:
         """Let the node act on what has come and what is due, and send what it gives."""
@@ -231,10 +241,16 @@ class _Run:
         self._udp.send(self._node.datagrams_to_send(now))
         self._tcp.pump()
         self._relays.pump()
+        self._tell()
+
+    def _tell(self) -> bool:
+        """Act on what the node tells; whether anything arrived."""
+        arrived = False
         while (event := self._node.next_event()) is not None:
             if isinstance(event, Arrived):
                 self._host.tell(event.cursor)
                 self._spare.changed()
+                arrived = True
             elif isinstance(event, Call):
                 self._tcp.call(event.number, cast(HostPort, event.address))
             elif isinstance(event, HangUp):
@@ -245,3 +261,4 @@ class _Run:
                 self._relays.hang_up(event.number)
             else:
                 _log.warning("quire: %s", event.text)
+        return arrived
