@@ -17,10 +17,8 @@ def scoped(ctx: NodeContext, scope: str, identity: str | None, space: str | None
     if scope == "home":
         return _named(ctx, identity, space)
     account = _account(ctx, identity) if identity or scope != "space" else _account_in(ctx, space)
-    ctx = replace(ctx, account=account)
-    if scope == "identity":
-        return ctx
-    return replace(ctx, chosen=_membership(ctx, account, space))
+    chosen = None if scope == "identity" else _membership(ctx, account, space)
+    return replace(ctx, account=account, chosen=chosen)
 
 
 def _named(ctx: NodeContext, identity: str | None, space: str | None) -> NodeContext:

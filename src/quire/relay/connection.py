@@ -235,8 +235,6 @@ class Connection:
         fresh = [record for record in records if record.local > done.had]
         size = sum(len(record.data) for record in fresh)
         reader.device_bytes += size
-        counters.kept.inc(len(fresh))
-        counters.kept_bytes.inc(size)
         live = size <= limits.RELAY_SMALL_PAGE and len(mailbox.readers) > 1
         mailbox.grown(
             done.tip, reader, appended(mailbox.tip, reader.device, fresh, done.tip) if live else None
@@ -245,6 +243,8 @@ class Connection:
         # Others wait for the records; this one has them, and only waits for a word that they are kept.
         await asyncio.sleep(0)
         mailbox.latest = None
+        counters.kept.inc(len(fresh))
+        counters.kept_bytes.inc(size)
         return done.taken, None
 
     async def _no_room(self, reader: Reader, mailbox: Mailbox, records: list[Record]) -> Refusal | None:
@@ -377,8 +377,8 @@ class Connection:
     # --- what goes
 
     async def _say_counted(self, said: wire.FromRelay, entries: int) -> None:
-        self._shared.counters.given.inc(entries)
         await self._say(said)
+        self._shared.counters.given.inc(entries)
 
     async def _say(self, said: wire.FromRelay) -> None:
         data = wire.encode(said)
