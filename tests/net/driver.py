@@ -82,8 +82,11 @@ class Node:
 class World:
     """Everything deterministic from one seed."""
 
-    def __init__(self, seed: int = 1, conditions: Conditions | None = None) -> None:
+    def __init__(
+        self, seed: int = 1, conditions: Conditions | None = None, endpoints: type[Endpoint] = Endpoint
+    ) -> None:
         self.random = Random(seed)
+        self._endpoints = endpoints
         self.conditions = conditions or Conditions()
         self.now = 1_000
         self.nodes: dict[Address, Node] = {}
@@ -102,7 +105,7 @@ class World:
         """A node at address (name,) that sees others so; `run` tells its restarts apart."""
         entropy = Random(f"{name} {run}").randbytes
         key = DeviceKey(name.encode().ljust(32, b"\0"))
-        node = Node(name, Endpoint(entropy, strategy), key, index or MemoryIndex(), (name,))
+        node = Node(name, self._endpoints(entropy, strategy), key, index or MemoryIndex(), (name,))
         node.others = others
         node.endpoint.add(SPACE, SPACE_KEY, key, lambda _: node.index, node.standing)
         self.nodes[node.address] = node

@@ -5,7 +5,6 @@ import pytest
 
 from quire.core.keys import DeviceKey
 from quire.limits import MAX_SESSIONS, SESSION_IDLE_MS, STRANGERS_PER_SECOND
-from quire.net import endpoint as endpoint_module
 from quire.net import places as places_module
 from quire.net import wire
 from quire.net.endpoint import Endpoint, SessionId
@@ -108,7 +107,8 @@ def test_no_room_beside_sessions_that_are_in_use(monkeypatch: pytest.MonkeyPatch
     assert peers == [device(1).public, device(2).public, device(9).public], (
         "who is there goes before who is not"
     )
-    monkeypatch.setattr(endpoint_module.Session, "connected", True)
+    for _, session in endpoint.sessions():
+        session.connected = True
     endpoint.receive_datagram(hello_from(device(8)), ("a",), 0)
     assert endpoint.dropped == {"sessions": 1}
 

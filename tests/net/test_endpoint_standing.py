@@ -17,12 +17,15 @@ from quire.net.endpoint import Endpoint, SessionId
 from quire.net.link import Link
 from quire.net.notices import LetterReceived
 from quire.net.refusals import REFUSED_DATAGRAM
+from quire.net.session import Session
 from quire.net.standing import Refusal, Standing
 from tests.net.driver import SPACE, SPACE_KEY, Conditions, World
 from tests.net.test_endpoint import DOOR, US, device, hello_from, listening
 from tests.sync.memory import MemoryIndex
 
 UNKNOWN, MEMBER, REMOVED = Standing.UNKNOWN, Standing.MEMBER, Standing.REMOVED
+#: A session's `connected`, whatever the session says.
+ALWAYS = property(lambda _: True, lambda *_: None)
 
 
 def graph(**standings: list[int]) -> Callable[[bytes], Standing]:
@@ -102,7 +105,7 @@ def test_a_flood_of_unknown_devices_has_its_share_and_no_more() -> None:
 
 def test_unknown_devices_that_stay_keep_out_others_only_for_a_term(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = listening(graph())
-    monkeypatch.setattr("quire.net.session.Session.connected", True)
+    monkeypatch.setattr(Session, "connected", ALWAYS, raising=False)
     for number in range(MAX_UNKNOWN_SESSIONS + 3):
         endpoint.receive_datagram(hello_from(device(number)), ("a",), number * 10)
     assert endpoint.dropped == {"sessions": 3}
@@ -126,7 +129,7 @@ def test_members_take_the_places_of_unknown_ones_and_never_the_other_way(
 ) -> None:
     monkeypatch.setattr(places, "MAX_SESSIONS", 4)
     endpoint = listening(graph(MEMBER=[1, 2, 3, 4, 5]))
-    monkeypatch.setattr("quire.net.session.Session.connected", True)
+    monkeypatch.setattr(Session, "connected", ALWAYS, raising=False)
     for number in (11, 12, 13, 14, 15):
         endpoint.receive_datagram(hello_from(device(number)), ("a",), 0)
     assert len(peers(endpoint)) == 4

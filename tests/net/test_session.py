@@ -340,7 +340,7 @@ def no_budget(peer: Peer) -> None:
 
 def silent(peer: Peer) -> None:
     peer.say(wire.events([bytes(60)]))
-    peer.session._connected = False
+    peer.session.connected = False
 
 
 @pytest.mark.parametrize("state", [no_credit, ignored, no_budget, silent])

@@ -13,6 +13,7 @@ from quire.sim import scenario
 from quire.sim.device import Device
 from quire.sim.run import Result, run_scenario, simulate
 from quire.sync import STRATEGIES
+from tests.net.asking_all import AskingAll
 
 
 @cache
@@ -130,6 +131,14 @@ def test_many_devices_come_and_go(tmp_path: Path) -> None:
     result = run_scenario("x", made, 7, tmp_path, ":memory:")
     assert result.faults == []
     assert sum(device.crashes for device in result.devices) > 3
+
+
+def test_sessions_that_are_not_asked_have_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint = finds("crash-and-restart", 7).fingerprint
+    monkeypatch.setattr("quire.node.node.Endpoint", AskingAll)
+    before = AskingAll.asked
+    assert simulate("crash-and-restart", 7).fingerprint == fingerprint
+    assert AskingAll.asked > before + 1_000
 
 
 def test_kept_homes_are_homes(tmp_path: Path) -> None:

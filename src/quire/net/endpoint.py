@@ -6,14 +6,18 @@ Must not know: sockets, what a session says, the store's insides.
 A datagram costs one keyed hash for each door until its header names a device behind one. Whoever lacks the
 link key gets nothing at all. Whoever has it gets a session at the first datagram that proves its device
 key, and what that session gives is up to its standing; a removed device gets a short answer now and then.
+
+Sessions that nothing happens to cost nothing but memory: only those are asked that are due, or were stirred.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from quire.core.keys import DeviceKey
 from quire.core.sealing import NONCE_BYTES
 from quire.limits import SESSION_IDLE_MS, STRANGERS_PER_SECOND
+from quire.net.agenda import Agenda
 from quire.net.link import Door, Link
 from quire.net.notices import Address, Notice
 from quire.net.places import Full, Place, beyond_share, giving_way
@@ -62,6 +66,11 @@ class Endpoint:
         self._sessions: dict[SessionId, Session] = {}
         self._dialled: dict[SessionId, int] = {}
         self._made: dict[SessionId, int] = {}
+        self._agenda: Agenda[SessionId] = Agenda()
+        # Who may have notices to give.
+        self._telling: dict[SessionId, None] = {}
+        # Per space: whom to tell that what is held has changed. The others were told, and have not come to it yet.
+        self._calm: dict[bytes, dict[SessionId, None]] = {}
         # Apart, so that a flood of unknown devices cannot keep members out.
         self._first_contacts = {Standing.MEMBER: Allowance(), Standing.UNKNOWN: Allowance()}
         self._refusals = Refusals()
@@ -148,6 +157,11 @@ class Endpoint:
                 session.push(event_ids, now)
                 session.nudge(now)
 
+    def nudge(self, space_id: bytes, now: int) -> None:
+        """What is held in a space has changed: all who have sessions there compare soon."""
+        for session_id in self._calm.pop(space_id, {}):
+            self._sessions[session_id].nudge(now)
+
     def send_letter(self, session_id: SessionId, data: bytes) -> None:
         """See `Session.send_letter`. Raises KeyError when there is no such session."""
         self._sessions[session_id].send_letter(data)
@@ -182,27 +196,44 @@ class Endpoint:
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
         """What may go out now, of all sessions; ask again while `next_timer() <= now`."""
         out, self._out = self._out, []
-        return out + [item for session in self._sessions.values() for item in session.datagrams_to_send(now)]
+        for session_id in self._agenda.busy(now):
+            session = self._sessions[session_id]
+            out += session.datagrams_to_send(now)
+            self._agenda.plan(session_id, session.next_timer())
+            self._calm.setdefault(session_id.space_id, {})[session_id] = None
+        return out
 
     def next_timer(self) -> int | None:
         """When `handle_timer` should be called next (ms)."""
-        return min((session.next_timer() for session in self._sessions.values()), default=None)
+        timers = [self._sessions[session_id].next_timer() for session_id in self._agenda.stirred]
+        planned = self._agenda.next()
+        return min(timers if planned is None else [planned, *timers], default=None)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due, and close sessions of members who came by themselves and fell silent."""
-        for session_id, session in list(self._sessions.items()):
+        for session_id in self._agenda.busy(now):
+            session = self._sessions[session_id]
             if now >= session.next_timer():
                 session.handle_timer(now)
+                self._stir(session_id)
                 if session_id not in self._dialled and now - self._last_heard(session_id) > SESSION_IDLE_MS:
                     self._close(session_id)
 
     def next_event(self) -> tuple[SessionId, Notice] | None:
         """The next notice of any session, or None."""
-        for session_id, session in self._sessions.items():
-            notice = session.next_event()
+        while self._telling:
+            session_id = next(iter(self._telling))
+            notice = self._sessions[session_id].next_event()
             if notice is not None:
                 return session_id, notice
+            del self._telling[session_id]
         return None
+
+    def _stir(self, session_id: SessionId) -> None:
+        """Ask a session for what it has to send and to tell, unless it is over."""
+        if session_id in self._sessions:
+            self._agenda.stir(session_id)
+            self._telling[session_id] = None
 
     def _addressed(self, header_by: Callable[[Door], tuple[bytes, bytes] | None]) -> SessionId | None:
         """Who means whom by a header that is unmasked door by door, unproven; None where it is nobody behind one."""
@@ -225,6 +256,7 @@ class Endpoint:
         if payload is None:
             self.drop("unopened")
         else:
+            self._stir(session_id)
             session.receive(payload, len(data), address, now)
 
     def _meet(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
@@ -276,10 +308,19 @@ class Endpoint:
         strategy = STRATEGIES[self._strategy](local.door.sync_key(), self._entropy)
         index = local.index_for(session_id.peer)
         session = Session(
-            link, index, self._strategy, strategy, self._entropy, now, standing, streams=self._streams
+            link,
+            index,
+            self._strategy,
+            strategy,
+            self._entropy,
+            now,
+            standing,
+            streams=self._streams,
+            stirred=partial(self._stir, session_id),
         )
         self._sessions[session_id] = session
         self._made[session_id] = now
+        self._stir(session_id)
         return session
 
     def _places(self) -> list[Place[SessionId]]:
@@ -302,6 +343,13 @@ class Endpoint:
     def _close(self, session_id: SessionId) -> None:
         del self._sessions[session_id], self._made[session_id]
         self._dialled.pop(session_id, None)
+        self._agenda.drop(session_id)
+        self._telling.pop(session_id, None)
+        calm = self._calm.get(session_id.space_id)
+        if calm is not None:
+            calm.pop(session_id, None)
+            if not calm:
+                del self._calm[session_id.space_id]
 
     def drop(self, reason: str) -> None:
         """Count what belongs to no session."""

@@ -21,6 +21,8 @@ class Letters:
         self._waiting: deque[bytes] = deque(maxlen=MAX_LETTERS_WAITING)
         self._sending = Allowance(_MINUTE)
         self._taking = Allowance(_MINUTE)
+        #: When those can go that had to stay, the last time that any could go, for there were too many.
+        self.held_until: int | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -43,8 +45,10 @@ class Letters:
     def next(self, room: int, now: int) -> list[bytes]:
         """LETTER frames of at most `room` bytes that may go now."""
         frames: list[bytes] = []
+        self.held_until = None
         while self._waiting and len(self._waiting[0]) <= room:
             if not self._sending.take(LETTERS_PER_MINUTE // 2, now):
+                self.held_until = self._sending.renewed_at
                 break
             frames.append(self._waiting.popleft())
             room -= len(frames[-1])

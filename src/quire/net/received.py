@@ -42,9 +42,13 @@ class Received:
         """Whether so much is unacknowledged that it should not wait for anything."""
         return self._unacked >= ACK_EVERY
 
+    def ack_due(self, now: int) -> bool:
+        """Whether an acknowledgement should go now, by itself if need be."""
+        return self.ack_at is not None and self.ack_at <= now
+
     def postpone_ack(self, now: int, until: int) -> None:
         """What is due now could not go."""
-        if self.ack_at is not None and self.ack_at <= now:
+        if self.ack_due(now):
             self.ack_at = until
 
     def acked(self) -> None:

@@ -14,7 +14,7 @@ heartbeat says again; lost records, addresses and letters are sent again.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from quire.limits import (
     ACTIVE_MS,
@@ -66,7 +66,8 @@ _WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER,
 class Session:
     """See the module. `strategy_name` must be the peer's too; `now` is in ms throughout, from one clock.
 
-    `standing` is MEMBER or UNKNOWN; `streams`: there can be streams with peers, see Distance.
+    `standing` is MEMBER or UNKNOWN; `streams`: there can be streams with peers, see Distance. `stirred` is called when
+    there may be something to send or to tell, but by `receive`, and by `handle_timer` when that is due.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class Session:
         standing: Standing,
         bytes_per_second: int = PEER_BYTES_PER_SECOND,
         streams: bool = False,
+        stirred: Callable[[], None] = lambda: None,
     ) -> None:
         self.link = link
+        self._stirred = stirred
         self._index = index
         self._strategy_name = strategy_name
         self._strategy = strategy
@@ -102,22 +105,13 @@ class Session:
         self._resume: int | None = None
         self._looked = self._ping = False
         self._notices: deque[Notice] = deque()
-        self._connected = False
+        #: Whether the peer proved itself and is not silent; when the last packet of its run was accepted (ms).
+        self.connected = False
+        self.last_heard: int | None = None
         self._in_sync: bool | None = None
         self.distance = Distance(link.goes_first, streams)
-        self._heard: int | None = None
         self._active = now
         self._datagrams_in = self._bytes_in = 0
-
-    @property
-    def connected(self) -> bool:
-        """Whether the peer proved itself and is not silent."""
-        return self._connected
-
-    @property
-    def last_heard(self) -> int | None:
-        """When the last packet of the peer's run was accepted (ms)."""
-        return self._heard
 
     @property
     def restricted(self) -> bool:
@@ -127,14 +121,15 @@ class Session:
     def dial(self, addresses: Sequence[Address], now: int) -> None:
         """Addresses to greet the peer at while it is not connected (at most MAX_ADDRESSES, newest last)."""
         self._route.dial(addresses)
-        if not self._connected:
+        if not self.connected:
             self.nudge(now)
 
     def push(self, event_ids: Sequence[bytes], now: int) -> None:
         """Send these live events ahead of reconciliation; without a connection, reconciliation finds them."""
-        if self._connected and not self.restricted:
+        if self.connected and not self.restricted:
             self._active = now
             self._outbox.push(event_ids)
+            self._stirred()
 
     def peer_holds(self, event_ids: Sequence[bytes], now: int) -> None:
         """These were ingested from this peer: do not send them back."""
@@ -144,6 +139,7 @@ class Session:
         """The local store changed: compare soon."""
         if not self._terms.cut_off:
             self._pulse.nudge(now)
+            self._stirred()
 
     @property
     def refused(self) -> Refusal | None:
@@ -157,6 +153,7 @@ class Session:
         """
         if not self.restricted:
             self._control.share(known)
+            self._stirred()
 
     def send_letter(self, data: bytes) -> None:
         """Give the peer a message of the layers above, at least once, as soon as it is connected.
@@ -165,12 +162,14 @@ class Session:
         Raises ValueError unless it has 1 to MAX_LETTER_BYTES.
         """
         self._control.letters.add(data)
+        self._stirred()
 
     def set_standing(self, standing: Standing, now: int) -> None:
         """The peer is MEMBER or UNKNOWN from now on; whoever becomes a member is reconciled with at once."""
         if not self._terms.change(standing):
             return
         self._dispatch.slow(self.restricted, now)
+        self._stirred()
         if self.restricted:
             self._outbox.clear()
             self._control.drop(wire.ADDRESSES)
@@ -181,7 +180,7 @@ class Session:
     def farewell(self) -> list[tuple[bytes, Address]]:
         """The datagram that tells a connected peer it was removed. The session is over with it."""
         address = self._route.address
-        if self._connected and address is not None and self._route.room(REFUSED_DATAGRAM) >= REFUSED_DATAGRAM:
+        if self.connected and address is not None and self._route.room(REFUSED_DATAGRAM) >= REFUSED_DATAGRAM:
             self._dispatch.emit(*self._pairing.ids(), [wire.refused(Refusal.REMOVED)], address)
         return self._dispatch.take()
 
@@ -194,6 +193,7 @@ class Session:
         """Count something malformed against the peer; too much of it in a minute, and it is ignored."""
         if self._conduct.blame(reason, now):
             self._notices.append(Misbehaved(reason))
+            self._stirred()
 
     # Receiving.
 
@@ -241,15 +241,15 @@ class Session:
         self._lost(self._flight.abandon())
         self._flight = Flight()
         self._route.adopt(address, self._dispatch.counter)
-        self._connected = False
+        self.connected = False
         self._terms.begin()
 
     def _hear(self, counter: int, size: int, address: Address, now: int) -> None:
-        self._heard = now
+        self.last_heard = now
         self._route.heard(address, size, counter == self._received.highest, self._dispatch.counter)
         # Datagrams that were under way when the peer cut us off do not mean that it is there for us.
-        if not self._connected and not self._terms.cut_off:
-            self._connected = True
+        if not self.connected and not self._terms.cut_off:
+            self.connected = True
             self._reconcile(now)
             self._tell()
 
@@ -345,7 +345,7 @@ class Session:
         self._resume = None
         self._outbox.looks = not self.distance.leaves
         address = self._route.address
-        if self._connected and address is not None and not self._conduct.ignored(now):
+        if self.connected and address is not None and not self._conduct.ignored(now):
             for _ in range(SEND_BATCH):
                 if not self._send_next(address, now):
                     break
@@ -365,8 +365,7 @@ class Session:
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         if room < 0:
             return False
-        overdue = self._received.ack_at is not None and self._received.ack_at <= now
-        urgent = self._ping or self._route.probe or overdue
+        urgent = self._ping or self._route.probe or self._received.ack_due(now)
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
@@ -394,7 +393,10 @@ class Session:
         return wire.ack(self._received.highest, self._received.seen())
 
     def _wait_for_more(self, now: int) -> None:
-        if not self._route.open or self._flight.room <= 0 or self.restricted:
+        if not self._route.open or self._flight.room <= 0:
+            return
+        self._resume = self._control.letters.held_until
+        if self.restricted:
             return
         if self._outbox.waiting:
             self._resume = now + LOOK_AGAIN_MS
@@ -409,18 +411,18 @@ class Session:
 
     def _tell(self) -> None:
         """Let a connected peer know that it is not admitted, or that it is now."""
-        if self._connected and self._terms.tell():
+        if self.connected and self._terms.tell():
             self._control.say([wire.refused(self._terms.told)])
 
     def _reconcile(self, now: int) -> None:
-        if self._connected and self._route.address is not None:
+        if self.connected and self._route.address is not None:
             self._notices.append(Connected(self._route.address))
             self._pulse.at_once(now)
 
     def _part(self) -> None:
         self._lost(self._flight.abandon())
-        if self._connected:
-            self._connected = False
+        if self.connected:
+            self.connected = False
             self._notices.append(Disconnected())
 
     # Time.
@@ -435,8 +437,7 @@ class Session:
 
     def handle_timer(self, now: int) -> None:
         """Do what is due; then ask for datagrams and notices."""
-        timer = self._flight.timer()
-        if timer is not None and now >= timer:
+        if (timer := self._flight.timer()) is not None and now >= timer:
             if self._flight.probe(now):
                 self._ping = True
             else:
@@ -446,9 +447,9 @@ class Session:
 
     def _beat(self, now: int) -> None:
         self._inbox.reassembly.expire(now)
-        if self._connected and self._heard is not None and now - self._heard > SILENCE_MS:
+        if self.connected and self.last_heard is not None and now - self.last_heard > SILENCE_MS:
             self._part()
-        if not self._connected:
+        if not self.connected:
             self._dial_all()
         elif self._terms.full or self.distance.streams:
             self._ping = True  # to be heard of, without asking for anything
@@ -457,12 +458,11 @@ class Session:
         # A restricted peer cannot become equal by itself: there is nothing to hurry for.
         differs = self._strategy.in_sync is not True and not self.restricted
         busy = differs or now - self._active < ACTIVE_MS
-        self._pulse.beat(now, reachable=self._connected, busy=busy)
+        self._pulse.beat(now, reachable=self.connected, busy=busy)
 
     def _dial_all(self) -> None:
-        cid, echo = self._pairing.ids()
         if not self._hellos:
-            self._hellos = [(cid, echo, target) for target in self._route.targets]
+            self._hellos = [(*self._pairing.ids(), target) for target in self._route.targets]
 
     # Telling.
 
@@ -478,7 +478,7 @@ class Session:
         held = self._index.whole().count
         lacks = max(0, held - (self._strategy.peer_count or 0)) if self._strategy.in_sync is False else 0
         return Status(
-            connected=self._connected,
+            connected=self.connected,
             address=self._route.address,
             strategy=self._strategy_name,
             in_sync=self._strategy.in_sync,
@@ -492,7 +492,7 @@ class Session:
             bytes_in=self._bytes_in,
             bytes_out=self._dispatch.bytes,
             datagrams_lost=self._flight.lost_count,
-            last_heard=self._heard,
+            last_heard=self.last_heard,
             rejected=dict(self._conduct.rejected),
             restricted=self.restricted,
             refused=self._terms.refused,

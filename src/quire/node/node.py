@@ -407,16 +407,11 @@ class Node:
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
         blame(session, report, now)
         if report.valid or report.blocked:
-            self._nudge_all(session_id.space_id, now)
+            self._endpoint.nudge(session_id.space_id, now)
 
     def _changed(self, space_id: bytes, now: int) -> None:
-        self._nudge_all(space_id, now)
+        self._endpoint.nudge(space_id, now)
         self.committed(now)
-
-    def _nudge_all(self, space_id: bytes, now: int) -> None:
-        for session_id, session in self._endpoint.sessions():
-            if session_id.space_id == space_id:
-                session.nudge(now)
 
     def _expect(self, session_id: SessionId, session: Session) -> None:
         """Where there are many logs to tell of, small differences are for datagrams from the first."""

@@ -21,3 +21,8 @@ class Allowance:
             return False
         self._used += 1
         return True
+
+    @property
+    def renewed_at(self) -> int | None:
+        """When the bound that is being counted down from is renewed (ms); None before anything was used."""
+        return None if self._since is None else self._since + self._period
