@@ -25,8 +25,10 @@ from quire.store.memberships import Membership
 
 #: A time of day at which no event is held for being too far ahead (ms).
 _FAR_FUTURE = 1 << 42
-#: Events taken in at once, at most, in another order; and how many are too many to try more than one.
+#: Events taken in at once, at most, in another order; how many are very many.
 _SMALL_BATCH, _LARGE = 60, 20_000
+#: Other orders than the one in which they came.
+ORDERS = ("backwards", "shuffled", "twice")
 _WHOSE = "JOIN accounts AS a ON a.n = x.account JOIN spaces AS s ON s.n = x.space"
 _VIEWS = (
     "SELECT event_id, channel_id, sender, ts, body_text, account_id, space_id FROM message_index",
@@ -125,6 +127,15 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
+def held_back(home: Home, identity: str, space_id: str) -> list[str]:
+    """Ids of the events that an identity holds in a space, and that are not valid there."""
+    rows = home.store.db.all(
+        "SELECT event_id FROM events WHERE account_id = ? AND space_id = ? AND state <> 'valid'",
+        (identity, space_id),
+    )
+    return [event_id for (event_id,) in rows]
+
+
 def waiting(home: Home) -> dict[str, str]:
     """Event id → device of the events that wait for others."""
     rows = home.store.db.all(
@@ -167,20 +178,29 @@ def rebuilt_views(home: Home) -> Views:
     return views(home)
 
 
-def other_orders(home: Home, member: Membership, random: Random) -> dict[str, Views]:
-    """An identity's views in one space, made by taking in its events backwards, shuffled, and twice."""
+def has_many(home: Home, member: Membership) -> bool:
+    """Whether an identity holds so many events in a space that taking them in again takes long."""
+    where = (member.account, member.space)
+    found = home.store.db.one("SELECT count(*) FROM received WHERE account = ? AND space = ?", where)
+    return found is not None and found[0] > _LARGE
+
+
+def in_another_order(home: Home, member: Membership, order: str, random: Random) -> Views:
+    """An identity's views in one space, made by taking in its events in one of the ORDERS."""
     rows = home.store.db.all(
         "SELECT k.key_id, b.sealed FROM received AS r JOIN blobs AS b ON b.n = r.event"
         " JOIN epochs AS k ON k.n = b.epoch WHERE r.account = ? AND r.space = ? ORDER BY r.event",
         (member.account, member.space),
     )
     sealed = [bytes(key_id) + bytes(blob) for key_id, blob in rows]
-    shuffled = list(sealed)
-    random.shuffle(shuffled)
-    if len(sealed) > _LARGE:
-        return {"shuffled": _take_in(home, member, shuffled, random, INGEST_BATCH)}
-    orders = {"backwards": sealed[::-1], "shuffled": shuffled, "twice": [*shuffled, *sealed]}
-    return {name: _take_in(home, member, order, random, _SMALL_BATCH) for name, order in orders.items()}
+    many = len(sealed) > _LARGE
+    if order == "backwards":
+        sealed.reverse()
+    else:
+        random.shuffle(sealed)
+    if order == "twice" and not many:
+        sealed += sealed[::-1]
+    return _take_in(home, member, sealed, random, INGEST_BATCH if many else _SMALL_BATCH)
 
 
 def _take_in(home: Home, member: Membership, sealed: list[bytes], random: Random, most: int) -> Views:

@@ -24,8 +24,8 @@ from quire.sim.world import World
 
 #: How often it is asked who has settled: to 100 ms of virtual time, or 1 % of the time it has taken.
 _LOOK_MS, _LOOK_SHARE = 100, 100
-#: How often nodes' memory is looked at before that (ms).
-_WATCH_MS = 5_000
+#: How often nodes' memory is looked at before that (ms); of a long plan, so many times.
+_WATCH_MS, _WATCHES = 5_000, 6
 
 
 class DeviceResult(msgspec.Struct):
@@ -134,8 +134,9 @@ class _Run:
     def to_the_end(self) -> list[str]:
         """Carry it out and wait until all have settled, or should have; what is wrong."""
         try:
+            watch_ms = max(_WATCH_MS, self.world.last_step // _WATCHES)
             while self.world.now < self.world.last_step:
-                self.world.run(min(self.world.now + _WATCH_MS, self.world.last_step))
+                self.world.run(min(self.world.now + watch_ms, self.world.last_step))
                 self._checker.watch()
             self._checker.expect()
             self._settle()
