@@ -1,4 +1,7 @@
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +22,30 @@ def test_runs_on_several_cores_are_the_same_as_on_one() -> None:
 
     assert facts(2) == facts(1)
     assert [fact[:3] for fact in facts(1)] == [("two-peers", seed, []) for seed in (1, 2, 3)]
+
+
+def test_what_is_done_is_not_run_again() -> None:
+    outcomes = list(soak(["two-peers"], 1, 2, 60, 1, {("two-peers", 1)}))
+    assert [one.seed for one in outcomes] == [2]
+
+
+@pytest.mark.slow
+def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os\nfrom quire.runtime.soak import soak\n"
+        "if __name__ == '__main__':\n"
+        "    for one in soak(['two-peers'], 1, 0, 60, 1):\n"
+        "        print(one.seed, *[c.pid for c in __import__('multiprocessing').active_children()], flush=True)\n"
+    )
+    script = tmp_path / "soaking.py"
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as soaking:
+        assert soaking.stdout is not None
+        _, *workers = map(int, soaking.stdout.readline().split())
+        soaking.kill()
+        assert workers
+        # What they inherited is closed once they are gone.
+        soaking.stdout.read()
 
 
 @pytest.mark.slow

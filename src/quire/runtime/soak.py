@@ -3,11 +3,13 @@
 Owns: the processes, and the clock that ends it. Must not know: how a run is judged, terminals.
 """
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import count, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 import msgspec
@@ -30,21 +32,29 @@ class Outcome(msgspec.Struct):
     lived_ms: int
 
 
-def soak(scenarios: Sequence[str], first: int, seeds: int, minutes: float, jobs: int) -> Iterator[Outcome]:
+def soak(
+    scenarios: Sequence[str],
+    first: int,
+    seeds: int,
+    minutes: float,
+    jobs: int,
+    done: Container[tuple[str, int]] = (),
+) -> Iterator[Outcome]:
     """Run every scenario with seed after seed, `jobs` at a time, and give each outcome as it comes.
 
     Ends after `seeds` seeds of each, or (0: no such bound) once `minutes` have passed; what has begun then is finished.
+    Those (scenario, seed) that are `done` are left out.
     """
-    wanted = pairs(scenarios, first, seeds)
+    wanted = (pair for pair in pairs(scenarios, first, seeds) if pair not in done)
     end = time.monotonic() + minutes * 60
-    # A forked child would share our open files; each begins afresh instead.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # A forked child would share our open files; each begins afresh instead, once for all its runs.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         running = {pool.submit(_run, *pair) for pair in islice(wanted, jobs)}
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            more = len(done) if time.monotonic() < end else 0
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            more = len(ended) if time.monotonic() < end else 0
             running |= {pool.submit(_run, *pair) for pair in islice(wanted, more)}
-            yield from _in_order(done)
+            yield from _in_order(ended)
 
 
 def pairs(scenarios: Sequence[str], first: int, seeds: int) -> Iterator[tuple[str, int]]:
@@ -70,10 +80,22 @@ def lived(result: Result) -> int:
     return result.virtual_ms * len(result.devices)
 
 
-def _in_order(done: Iterable[Future[Outcome]]) -> list[Outcome]:
-    return sorted((future.result() for future in done), key=lambda one: (one.seed, one.scenario))
+def _in_order(ended: Iterable[Future[Outcome]]) -> list[Outcome]:
+    return sorted((future.result() for future in ended), key=lambda one: (one.seed, one.scenario))
 
 
 def _run(scenario: str, seed: int) -> Outcome:
     result, cpu_ms = timed(lambda: simulate(scenario, seed))
     return Outcome(scenario, seed, result.faults, result.replay, result.settled_ms, cpu_ms, lived(result))
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+
+    def wait_for_it() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=wait_for_it, daemon=True).start()

@@ -1,0 +1,71 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quire.errors import UserError
+from quire.runtime.ledger import Ledger, code_fingerprint
+from quire.runtime.soak import Outcome
+
+WELL = Outcome("two-peers", 1, [], "quire sim run two-peers --seed 1", 400, 30_000, 3_600_000)
+ILL = Outcome("removal", 2, ["ada lacks x"], "quire sim run removal --seed 2", None, 30_000, 0)
+
+
+def note(path: Path, code: str, *outcomes: Outcome) -> None:
+    ledger = Ledger(path, code)
+    for outcome in outcomes:
+        ledger.add(outcome)
+    ledger.close()
+
+
+def read(path: Path, code: str) -> tuple[list[tuple[str, int]], int]:
+    ledger = Ledger(path, code)
+    ledger.close()
+    return list(ledger.outcomes), ledger.of_other_code
+
+
+def test_what_was_noted_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    note(path, "a", WELL)
+    note(path, "a", ILL)
+    assert read(path, "a") == ([("two-peers", 1), ("removal", 2)], 0)
+    ledger = Ledger(path, "a")
+    ledger.close()
+    assert ledger.outcomes["removal", 2].faults == ["ada lacks x"]
+    assert [one.passed for one in ledger.outcomes.values()] == [True, False]
+
+
+def test_what_other_code_did_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    note(path, "a", WELL, ILL)
+    note(path, "b", WELL)
+    assert read(path, "b") == ([("two-peers", 1)], 2)
+
+
+def test_a_line_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    note(path, "a", WELL)
+    whole = path.read_bytes()
+    for length in range(1, len(whole)):
+        path.write_bytes(whole + whole[:length])
+        assert read(path, "a") == ([("two-peers", 1)], 0)
+        assert path.read_bytes() == whole
+    note(path, "a", ILL)
+    assert read(path, "a") == ([("two-peers", 1), ("removal", 2)], 0)
+
+
+@pytest.mark.parametrize("text", ["Dear diary\n", "Dear diary", "{}\n", '{"scenarios'])
+def test_another_file_is_not_taken_for_a_ledger(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "diary"
+    path.write_text(text)
+    with pytest.raises(UserError, match="line 1 cannot be read"):
+        Ledger(path, "a")
+    assert path.read_text() == text
+
+
+def test_the_fingerprint_is_of_the_code_and_of_nothing_else() -> None:
+    program = "from quire.runtime.ledger import code_fingerprint; print(code_fingerprint())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+    assert told.strip() == code_fingerprint()
+    assert len(code_fingerprint()) == 16
