@@ -3,8 +3,12 @@
 import binascii
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
+# What is no character of base64url becomes one that base64 does not know either.
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PAD = (b"", b"===", b"==", b"=")
+# By length: characters that can be the last, those that leave no bits over.
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = (_ALPHABET, b"", _ALPHABET[::16], _ALPHABET[::4])
 
 #: Characters of a 32-byte value (keys, event ids, space ids).
 TEXT_32 = 43
@@ -21,9 +25,10 @@ def from_text(text: str, length: int | None = None) -> bytes:
     Raises ValueError unless `text` is the one spelling of its value, and `length` bytes long if given.
     """
     raw = text.encode("ascii", "strict")
-    value = binascii.a2b_base64(raw.translate(_FROM_URL) + _PAD[len(raw) % 4])
-    if to_text(value) != text:
+    over = len(raw) % 4
+    if raw and raw[-1] not in _LAST[over]:
         raise ValueError("not canonical base64url")
+    value = binascii.a2b_base64(raw.translate(_FROM_URL) + _PAD[over], strict_mode=True)
     if length is not None and len(value) != length:
         raise ValueError(f"{length} bytes wanted, {len(value)} found")
     return value

@@ -30,8 +30,9 @@ _WORDS = (
 )
 _SPACES = ("commons", "workshop")
 _LARGE = 12_000
-#: Messages of the history that are written at once, under one signature.
-_HISTORY_BATCH = 1_000
+#: Messages of the history that are written at once, under one signature; and how much later the next are (ms). All in
+#: one millisecond would be what no community has, and dear to look through.
+_HISTORY_BATCH, _HISTORY_GAP_MS = 1_000, 10
 _MOST_AT_ONCE = 25
 #: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
 _SILENT_MS = 8_000
@@ -99,10 +100,7 @@ class _Workload:
         second = min(self._scenario.people.second_space, len(self._people) - 1)
         guests = self._random.sample(self._people[2:], second - 1) if second > 1 else []
         self._found(_SPACES[0], self._people[0], 0)
-        for first in range(0, self._scenario.writing.history, _HISTORY_BATCH):
-            last = min(first + _HISTORY_BATCH, self._scenario.writing.history)
-            texts = [f"long ago, no. {number}" for number in range(first, last)]
-            self._do(self._members[0][2], self._people[0], "write", _SPACES[0], to="#general", texts=texts)
+        self._write_history()
         for person in self._people[1:]:
             self._join(_SPACES[0], person, guests)
         if guests:
@@ -111,6 +109,16 @@ class _Workload:
             self._found(_SPACES[1], founder, since + 1)
             for person in guests:
                 self._join(_SPACES[1], person, guests)
+
+    def _write_history(self) -> None:
+        """What the founder writes before anybody joins."""
+        space, founder, at = self._members[0]
+        for first in range(0, self._scenario.writing.history, _HISTORY_BATCH):
+            last = min(first + _HISTORY_BATCH, self._scenario.writing.history)
+            texts = [f"long ago, no. {number}" for number in range(first, last)]
+            self._do(at, founder, "write", space, to="#general", texts=texts)
+            at += _HISTORY_GAP_MS
+        self._members[0] = space, founder, at
 
     def _found(self, space: str, person: str, at: int) -> None:
         at = self._faults.when_up(self._device[person], at)
