@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.core.encoding import TEXT_32, from_text, is_key, to_text
+from quire.core.encoding import TEXT_32, from_text, is_key, to_text, to_texts
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -34,6 +34,11 @@ def test_round_trip_agrees_with_the_standard_library(value: bytes) -> None:
     text = to_text(value)
     assert text == base64.urlsafe_b64encode(value).decode().rstrip("=")
     assert from_text(text) == from_text(text, len(value)) == value
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), max_size=5))
+def test_many_values_at_once_are_spelled_alike(values: list[bytes]) -> None:
+    assert to_texts(values) == [to_text(value) for value in values]
 
 
 @given(st.text(ALPHABET + "+/= \n\té\x00", max_size=50) | st.text(max_size=20))

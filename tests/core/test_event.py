@@ -369,5 +369,52 @@ def test_size_is_bounded_before_parsing() -> None:
     assert reason(b"\xff" * (MAX_EVENT_BYTES + 1)) == "too-large"
 
 
+def test_events_of_one_type_are_read_at_once() -> None:
+    given = [signed(body="a\nb"), message(seq=2, prev=ID), message(body="é", pinned=True)]
+    assert event.decode_alike(given, MESSAGE) == [event.decode(data, MESSAGE) for data in given]
+    assert event.event_ids(given) == [event.event_id(data) for data in given]
+    largest = message(body="b" * (MAX_EVENT_BYTES - len(message(body=""))))
+    assert event.decode_alike([largest], MESSAGE) is not None
+    assert event.decode_alike([largest.replace(b'"room":"a"', b'"room":"aa"')], MESSAGE) is None
+    assert event.decode_alike([message()], OPEN) is None  # its fields could be numbers
+
+
+ONE, TWO = message(), message(seq=2, prev=ID)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [b""],
+        [ONE, b""],
+        [ONE, b"null"],
+        [ONE, message(seq=0)],
+        [ONE, message(nothing=1)],
+        [ONE, ONE.replace(b'"room"', b' "room"')],
+        [ONE + b"\n" + TWO],
+        [ONE + b"\n", TWO],
+        [ONE, b"\n" + TWO],
+        [ONE + b"\n" + TWO, b""],
+        [ONE[:10], ONE[10:]],
+        [ONE + b"\n" + TWO[:10], TWO[10:]],
+        [ONE, message(body="\x01").replace(b"\\u0001", b"\xff")],
+        [ONE, b"[" * 100_000],
+    ],
+)
+def test_what_one_event_would_be_refused_for_is_not_read_with_others(given: list[bytes]) -> None:
+    assert event.decode_alike(given, MESSAGE) is None
+    assert any(outcome(data, MESSAGE) != "ok" for data in given)
+
+
+@unhurried
+@given(st.data())
+def test_lines_that_are_cut_anywhere_are_read_as_each_alone_or_not_at_all(draw: st.DataObject) -> None:
+    whole = b"\n".join(draw.draw(st.lists(st.sampled_from([ONE, TWO, b"", b"{}"]), min_size=1, max_size=4)))
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(whole)), max_size=3)))
+    given = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    alone = [outcome(data, MESSAGE) == "ok" for data in given]
+    assert (event.decode_alike(given, MESSAGE) is not None) == all(alone)
+
+
 def test_ids_are_43_characters_of_32_bytes() -> None:
     assert from_text(event.event_id(b""), 32) == sha256(b"").digest()

@@ -12,6 +12,7 @@ from quire.core.sealing import (
     blob_context,
     key_id,
     open_blob,
+    open_blobs,
     open_sealed,
     seal,
 )
@@ -73,6 +74,25 @@ def test_one_changed_bit_is_refused(bit: int) -> None:
 @pytest.mark.parametrize("length", range(len(BLOB)))
 def test_a_shortened_blob_is_refused(length: int) -> None:
     assert open_reason(KEY, BLOB[:length], CONTEXT) == "cannot-open"
+
+
+def test_many_blobs_are_opened_as_each_alone() -> None:
+    longest = b"x" * MAX_EVENT_BYTES
+    other = b"o" * 32
+    given = [
+        (KEY, BLOB, CONTEXT),
+        (other, BLOB, CONTEXT),
+        (KEY, BLOB, CONTEXT + b"!"),
+        (KEY, BLOB[:-1], CONTEXT),
+        (KEY, b"", CONTEXT),
+        (KEY[1:], BLOB, CONTEXT),
+        (KEY, seal(KEY, NONCE, b"", CONTEXT), CONTEXT),
+        (other, seal(other, NONCE, longest, b""), b""),
+        (KEY, seal(KEY, NONCE, longest + b"x", CONTEXT), CONTEXT),
+        (KEY, BLOB, CONTEXT),
+    ]
+    assert open_blobs(given) == [DATA, None, None, None, None, None, b"", longest, None, DATA]
+    assert open_blobs([]) == []
 
 
 def test_a_lengthened_blob_is_refused() -> None:

@@ -4,6 +4,7 @@ Owns: the header every event type shares, its bytes, id and signature.
 Must not know: which types exist, or what their fields mean.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType, inspect
 
 from quire.core import canonical
-from quire.core.encoding import TEXT_32, from_text, to_text
+from quire.core.encoding import TEXT_32, from_text, to_text, to_texts
 from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, verify
 from quire.errors import BadEvent
 from quire.limits import MAX_EVENT_BYTES, MAX_INTEGER
@@ -85,6 +86,11 @@ def event_id(data: bytes) -> str:
     return to_text(sha256(data).digest())
 
 
+def event_ids(data: Iterable[bytes]) -> list[str]:
+    """`event_id` of each of many."""
+    return to_texts([sha256(each).digest() for each in data])
+
+
 def sign(event: EventType, space_id: bytes, key: DeviceKey) -> EventType:
     """Fill in `sig`: the signature covers domain tag, space id and the canonical bytes without `sig`."""
     event.sig = UNSET
@@ -131,6 +137,30 @@ def decode(data: bytes, decoder: "msgspec.json.Decoder[EventType]") -> EventType
         raise BadEvent("not-canonical")
     check_header(event)
     return event
+
+
+def decode_alike(data: Sequence[bytes], decoder: "msgspec.json.Decoder[EventType]") -> list[EventType] | None:
+    """What `decode` gives for each of many events of one type; None unless it takes all of them.
+
+    They are read and written as lines: canonical bytes hold no line feed, so that as many events as there were
+    lines, which are written as the same lines, are each what its own line says.
+    """
+    if max(map(len, data)) > MAX_EVENT_BYTES:
+        return None
+    lines = b"\n".join(data) + b"\n"
+    try:
+        events = decoder.decode_lines(lines)
+        if (
+            len(events) != len(data)
+            or not _is_plain(type(events[0]))
+            or _encoder.encode_lines(events) != lines
+        ):
+            return None
+        for event in events:
+            check_header(event)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadEvent):
+        return None
+    return events
 
 
 def decode_unknown(data: bytes) -> UnknownEvent:

@@ -3,12 +3,14 @@
 Owns: how event bytes are sealed for a space, and what is bound to them. Must not know: stores, peers.
 """
 
+from collections.abc import Iterable
+
 from nacl import _sodium
 from nacl.exceptions import CryptoError
 
 from quire.core.keys import derive
 from quire.errors import BadEvent
-from quire.limits import BLOB_OVERHEAD, MAX_BLOB_BYTES
+from quire.limits import BLOB_OVERHEAD, MAX_BLOB_BYTES, MAX_EVENT_BYTES
 
 NONCE_BYTES = 24
 TAG_BYTES = 16
@@ -20,6 +22,7 @@ _lib = _sodium.lib
 _ffi = _sodium.ffi
 _NULL = _ffi.NULL
 _BYTES = _ffi.typeof("unsigned char[]")
+_scratch = _ffi.new_allocator(should_clear_after_alloc=False)
 
 
 def key_id(key: bytes) -> bytes:
@@ -59,6 +62,27 @@ def open_sealed(key: bytes, blob: bytes, context: bytes) -> bytes:
         raise CryptoError("wrong key or altered bytes")
     data: bytes = _ffi.buffer(out, size)[:]
     return data
+
+
+def open_blobs(sealed: Iterable[tuple[bytes, bytes, bytes]]) -> list[bytes | None]:
+    """The event bytes in blobs of at most MAX_BLOB_BYTES, given as (key, blob, context); None for what does not open.
+
+    They share one buffer, which a call for each would spend a third of its time on.
+    """
+    out = _scratch(_BYTES, MAX_EVENT_BYTES)
+    written = _ffi.buffer(out)
+    found: list[bytes | None] = []
+    for key, blob, context in sealed:
+        size = len(blob) - BLOB_OVERHEAD
+        if not 0 <= size <= MAX_EVENT_BYTES or len(key) != 32:
+            found.append(None)
+            continue
+        body = blob[NONCE_BYTES:]  # and the nonce is what the blob begins with
+        wrong = _lib.crypto_aead_xchacha20poly1305_ietf_decrypt(
+            out, _NULL, _NULL, body, len(body), context, len(context), blob, key
+        )
+        found.append(None if wrong else written[:size])
+    return found
 
 
 def open_blob(key: bytes, blob: bytes, context: bytes) -> bytes:

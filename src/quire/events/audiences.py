@@ -5,7 +5,6 @@ body is signed, stored and passed on like any other; who cannot open it shows it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -72,7 +71,7 @@ def open_bodies(
                     continue  # whoever is outside may have come by a key, or made one of their own
                 event = _opened(opened.event, handler, member.raw_space_id, key)
                 if event is not None:
-                    found.append((replace(opened, event=event, audience=audience), handler))
+                    found.append((msgspec.structs.replace(opened, event=event, audience=audience), handler))
             if not keys and _is_key_name(name):
                 waits.append((name, opened.number))
     if waits:

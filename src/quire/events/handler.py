@@ -43,8 +43,7 @@ class Audience:
     fixed: bool
 
 
-@dataclass(slots=True, eq=False)
-class Opened(Generic[EventT]):
+class Opened(msgspec.Struct, Generic[EventT], gc=False, eq=False):
     """An event as one identity received it: its envelope, and the opened event itself."""
 
     account: int

@@ -10,25 +10,25 @@ as `prev`: a run of one log needs one signature check, at its head, and a hash w
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from quire.core import event as core_event
 from quire.core.encoding import is_key
 from quire.core.event import Event
-from quire.core.sealing import KEY_ID_BYTES, open_blob
+from quire.core.sealing import KEY_ID_BYTES, open_blobs
 from quire.errors import BadEvent
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
-from quire.events.opening import decode, open_stored
+from quire.events.opening import decode_all, open_stored
 from quire.events.settle import VOUCH, Report, clear_doubts, project, reconsider, reopen, write
 from quire.limits import BLOB_OVERHEAD, INGEST_BATCH, MAX_BLOB_BYTES, MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, gc=False, eq=False):
     """An opened event that is not yet known to be genuine."""
 
     event_id: str
@@ -38,6 +38,9 @@ class Candidate(NamedTuple):
     epoch: int
     blob: bytes
 
+
+#: An epoch, its key, and what is bound to its blobs.
+_Under = tuple[int, bytes, bytes]
 
 #: Unsigned events at the end of a batch, whose signed successor comes with the next one.
 Tail = list[Candidate]
@@ -134,31 +137,47 @@ def _open(
     home: Home, member: Membership, sealed: Sequence[bytes], carried: Sequence[Candidate], report: Report
 ) -> tuple[list[Candidate], list[bytes]]:
     """Opened events, those that were opened before first, and the blobs whose key is not held."""
+    known, locked = _by_key(home, member, sealed, report)
+    opened = open_blobs([(key, blob, context) for (_, key, context), blob in known])
+    data = [each for each in opened if each is not None]
+    if len(data) < len(known):
+        report.reject("cannot-open", len(known) - len(data))
+        known = [found for found, each in zip(known, opened, strict=True) if each is not None]
     candidates = {candidate.event_id: candidate for candidate in carried}
-    locked: list[bytes] = []
-    keys = {home.store.names.key_id(epoch): (epoch, *secret) for epoch, secret in member.epochs.items()}
-    for item in sealed:
-        try:
-            found = keys.get(item[:KEY_ID_BYTES])
-            if found is None:
-                if not BLOB_OVERHEAD <= len(item) - KEY_ID_BYTES <= MAX_BLOB_BYTES:
-                    raise BadEvent("too-large" if len(item) > MAX_BLOB_BYTES else "cannot-open")
-                locked.append(item)
-                continue
-            epoch, key, context = found
-            blob = item[KEY_ID_BYTES:]
-            data = open_blob(key, blob, context)
-            event, handler = decode(home, data)
-            if handler is not None and handler.change is not None and epoch in member.contents:
-                # Not everybody can open it, nor anything that builds on it. In any space: this must not hang on
-                # whether we have heard yet that newcomers do not get what was there before.
-                raise BadEvent("wrong-key")
-        except BadEvent as error:
-            report.reject(error.reason)
+    for ((epoch, _, _), blob), each, event_id, decoded in zip(
+        known, data, core_event.event_ids(data), decode_all(home, data), strict=True
+    ):
+        if isinstance(decoded, BadEvent):
+            report.reject(decoded.reason)
             continue
-        event_id = core_event.event_id(data)
-        candidates[event_id] = Candidate(event_id, event, handler, data, epoch, blob)
+        event, handler = decoded
+        if handler is not None and handler.change is not None and epoch in member.contents:
+            # Not everybody can open it, nor anything that builds on it. In any space: this must not hang on
+            # whether we have heard yet that newcomers do not get what was there before.
+            report.reject("wrong-key")
+            continue
+        candidates[event_id] = Candidate(event_id, event, handler, each, epoch, blob)
     return list(candidates.values()), locked
+
+
+def _by_key(
+    home: Home, member: Membership, sealed: Sequence[bytes], report: Report
+) -> tuple[list[tuple[_Under, bytes]], list[bytes]]:
+    """Blobs with what they are sealed under; and those whose key is not held."""
+    keys = {home.store.names.key_id(epoch): (epoch, *secret) for epoch, secret in member.epochs.items()}
+    known: list[tuple[_Under, bytes]] = []
+    locked: list[bytes] = []
+    for item in sealed:
+        found = keys.get(item[:KEY_ID_BYTES])
+        if len(item) - KEY_ID_BYTES > MAX_BLOB_BYTES:
+            report.reject("too-large")
+        elif found is not None:
+            known.append((found, item[KEY_ID_BYTES:]))
+        elif len(item) - KEY_ID_BYTES < BLOB_OVERHEAD:
+            report.reject("cannot-open")
+        else:
+            locked.append(item)
+    return known, locked
 
 
 def _unknown(
@@ -177,45 +196,65 @@ def _unknown(
 def _within_logs(home: Home, member: Membership, candidates: list[Candidate]) -> list[str]:
     """The ids of those at places that the logs reach here: what lies beyond is not held, and not looked up."""
     tops: dict[str, int] = {}
-    found: list[str] = []
-    for event_id, event, *_ in candidates:
-        top = tops.get(event.author)
-        if top is None:
-            device = home.store.names.known_device(member.space, event.author)
-            top = tops[event.author] = 0 if device is None else home.store.blobs.top(device)
-        if event.seq <= top:
-            found.append(event_id)
-    return found
+    for author in {candidate.event.author: None for candidate in candidates}:
+        device = home.store.names.known_device(member.space, author)
+        tops[author] = 0 if device is None else home.store.blobs.top(device)
+    return [c.event_id for c in candidates if c.event.seq <= tops[c.event.author]]
 
 
 def _genuine(
     home: Home, member: Membership, candidates: list[Candidate], report: Report
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """The genuine ones in the order given, and the unsigned ones that nobody has vouched for yet."""
-    cited: dict[str, tuple[str, int]] = {}
+    """The genuine ones in the order given, and the unsigned ones that nobody has vouched for yet.
+
+    In a run each cites the one before, so that all before a genuine one are. Whatever cites an event of another run
+    from outside begins a run of its own, at a later place than that one begins: so the later ones are looked at first.
+    """
+    cited: set[tuple[str, str, int]] = set()
     cited_at = cache(partial(_cited_at, home, member))  # many may claim one place
     followed = cache(partial(_followed, home, member, candidates))
-    genuine: set[str] = set()
+    names_a_key = cache(is_key)
+    runs = _runs(candidates)
+    sound = dict.fromkeys(range(len(runs)), 0)
     unvouched: list[Candidate] = []
-    raw_space = member.raw_space_id
-    for candidate in sorted(candidates, key=lambda c: c.event.seq, reverse=True):
-        event = candidate.event
-        if cited.get(candidate.event_id) != (event.author, event.seq):
+    for place, run in sorted(enumerate(runs), key=lambda run: run[1][0].event.seq, reverse=True):
+        for length in range(len(run), 0, -1):
+            candidate = run[length - 1]
+            event = candidate.event
             unsigned = event.sig is msgspec.UNSET
-            proven = not unsigned and core_event.signature_holds(candidate.data, raw_space)
-            held = not proven and event.seq in followed(event.author)
-            if not proven and not (held and candidate.event_id in cited_at(event.author, event.seq)):
-                if unsigned and is_key(event.author):
-                    unvouched.append(candidate)
-                elif unsigned:
-                    report.reject("bad-fields")
-                else:
-                    report.reject("bad-signature")
-                continue
-        genuine.add(candidate.event_id)
-        if event.prev is not None:
-            cited[event.prev] = (event.author, event.seq - 1)
-    return [c for c in candidates if c.event_id in genuine], unvouched
+            if (
+                (candidate.event_id, event.author, event.seq) in cited
+                or (not unsigned and core_event.signature_holds(candidate.data, member.raw_space_id))
+                or (
+                    event.seq in followed(event.author)
+                    and candidate.event_id in cited_at(event.author, event.seq)
+                )
+            ):
+                sound[place] = length
+                break
+            if unsigned and names_a_key(event.author):
+                unvouched.append(candidate)
+            else:
+                report.reject("bad-fields" if unsigned else "bad-signature")
+        first = run[0].event
+        if sound[place] and first.prev is not None:
+            cited.add((first.prev, first.author, first.seq - 1))
+    unvouched.reverse()
+    return [c for place, run in enumerate(runs) for c in run[: sound[place]]], unvouched
+
+
+def _runs(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The candidates, in order, in runs in which each cites the one before."""
+    runs: list[list[Candidate]] = []
+    author, last, seq = "", "", 0
+    for candidate in candidates:
+        event = candidate.event
+        if event.prev != last or event.seq != seq + 1 or event.author != author:
+            runs.append([])
+            author = event.author
+        runs[-1].append(candidate)
+        last, seq = candidate.event_id, event.seq
+    return runs
 
 
 def _followed(home: Home, member: Membership, candidates: list[Candidate], author: str) -> set[int]:
@@ -279,22 +318,21 @@ def _number(
     proven: set[int] = set()
     devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
-    for place, (event_id, event, _, _, epoch, blob) in enumerate(candidates):
+    space, account, account_id = member.space, member.account, member.account_id
+    for place, candidate in enumerate(candidates):
+        event, event_id = candidate.event, candidate.event_id
         is_genuine = place < len(genuine)
         device = devices.get(event.author)
         if device is None:
-            device = devices[event.author] = names.device_number(member.space, event.author)
+            device = devices[event.author] = names.device_number(space, event.author)
         number = numbers.get(event_id)
         if number is None:
             number = next(new_numbers)
-            rows.append(
-                BlobRow(number, event_id, member.space, epoch, device, event.seq, event.ts, is_genuine, blob)
-            )
+            at = (number, event_id, space, candidate.epoch, device, event.seq, event.ts)
+            rows.append(BlobRow(*at, is_genuine, candidate.blob))
         elif is_genuine:
             proven.add(number)
-        opened.append(
-            Opened(member.account, member.space, member.account_id, number, device, event_id, event)
-        )
+        opened.append(Opened(account, space, account_id, number, device, event_id, event))
     home.store.blobs.insert(rows)
     if numbers:
         again = {numbers[c.event_id]: c for c in candidates if c.event_id in numbers}
@@ -316,17 +354,20 @@ def _project_passing(
     home: Home, member: Membership, candidates: Sequence[Candidate], now: int, report: Report
 ) -> None:
     """Project events that are requests, not facts: checked like others, never stored."""
-    for event_id, event, handler, data, _, _ in candidates:
+    for candidate in candidates:
+        event, handler = candidate.event, candidate.handler
         if handler is None or handler.project is None:
             continue
-        if not core_event.signature_holds(data, member.raw_space_id):
+        if not core_event.signature_holds(candidate.data, member.raw_space_id):
             report.reject("bad-signature")
         elif event.ts > now + MAX_CLOCK_AHEAD_MS:
             report.reject("clock-ahead")
         else:
             # Strangers have no log here yet, and get none for asking: 0 is nobody's number.
             device = home.store.names.known_device(member.space, event.author) or 0
-            opened = Opened(member.account, member.space, member.account_id, 0, device, event_id, event)
+            opened = Opened(
+                member.account, member.space, member.account_id, 0, device, candidate.event_id, event
+            )
             if all(home.store.waiting.is_met(member.account, member.space, n) for n in handler.needs(opened)):
                 handler.project(home.views[handler.type], [opened])
                 report.valid += 1
