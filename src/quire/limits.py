@@ -53,6 +53,9 @@ MAX_VERDICTS_REMEMBERED = 20_000
 #: How often removals are weighed anew because somebody found no seat; after that seats go by date alone.
 MAX_SEAT_ROUNDS = 4
 
+#: Events whose ids are not sorted into their index yet, before that is done within the batch that brings more.
+IDS_BEHIND = 65_536
+
 # Reads.
 DEFAULT_PAGE = 50
 MAX_PAGE = 1_000

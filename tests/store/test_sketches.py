@@ -79,9 +79,19 @@ def test_a_rebuild_and_a_home_of_before_make_them_anew(there: Space, tmp_path: P
     assert is_true(home, alice)
     # As it is after an update, for homes that were there before.
     home.store.db.execute("DROP TABLE sketches")
-    for table in ("frontiers", "relays", "relay_mailboxes", "relay_posts", "relayed", "relay_faults"):
+    home.store.db.execute("CREATE INDEX blobs_by_id ON blobs (substr(event_id, 1, 11))")
+    for table in (
+        "ids",
+        "ids_behind",
+        "frontiers",
+        "relays",
+        "relay_mailboxes",
+        "relay_posts",
+        "relayed",
+        "relay_faults",
+    ):
         home.store.db.execute(f"DROP TABLE {table}")
-    home.store.db.execute("DELETE FROM migrations WHERE name IN ('sketches', 'frontiers', 'relays')")
+    home.store.db.execute("DELETE FROM migrations WHERE name IN ('sketches', 'frontiers', 'relays', 'ids')")
     home.close()
     home = make_home(tmp_path / "quire.db")
     assert is_true(home, alice)

@@ -24,7 +24,7 @@ from quire.events.home import Home
 from quire.events.opening import decode_all, open_stored
 from quire.events.settle import VOUCH, Report, clear_doubts, project, reconsider, reopen, write
 from quire.limits import BLOB_OVERHEAD, INGEST_BATCH, MAX_BLOB_BYTES, MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
-from quire.store.blobs import BlobRow
+from quire.store.blobs import NewBlob
 from quire.store.memberships import Membership
 
 
@@ -314,7 +314,7 @@ def _number(
     names = home.store.names
     candidates = genuine + unvouched
     new_numbers = iter(home.store.blobs.take_numbers(sum(c.event_id not in numbers for c in candidates)))
-    rows: list[BlobRow] = []
+    rows: list[NewBlob] = []
     proven: set[int] = set()
     devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
@@ -328,8 +328,8 @@ def _number(
         number = numbers.get(event_id)
         if number is None:
             number = next(new_numbers)
-            at = (number, event_id, space, candidate.epoch, device, event.seq, event.ts)
-            rows.append(BlobRow(*at, is_genuine, candidate.blob))
+            place_of = (number, event_id, space, candidate.epoch, device, event.seq, event.ts)
+            rows.append((*place_of, is_genuine, candidate.blob))
         elif is_genuine:
             proven.add(number)
         opened.append(Opened(account, space, account_id, number, device, event_id, event))

@@ -61,6 +61,7 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
                 progress(done)
             reopen(home, member)
         home.store.buckets.recount_all()
+        home.store.ids.make_anew()
     home.stale_views = False
     return Rebuilt(done, set_aside)
 

@@ -170,6 +170,9 @@ def _check_holdings(home: Home, found: Verification) -> Iterator[None]:
     ):
         found.add("log", "", f"identity {home.store.names.account_name(account)} lacks event number {event}")
         yield
+    lost = home.store.ids.missing()
+    if lost:
+        found.add("database", "", f"{lost:,} events are not found by their ids; `quire rebuild` mends that")
     home.store.buckets.count_arrivals()
     for account, space in home.store.db.all("SELECT account, space FROM memberships"):
         counted = recount(home.store.db, account, space, home.store.memberships.apart(account, space))

@@ -62,7 +62,7 @@ class SpareTime:
         """Whether there was something to do. Raises HomeError, apsw.Error."""
         store = self._home.store
         with store.db.plain_errors():
-            if store.buckets.step() or self._home.search.step() > 0:
+            if store.ids.catch_up() or store.buckets.step() or self._home.search.step() > 0:
                 return True
             # Not for every message: for as many as would keep a stream waiting.
             if store.blobs.last_cursor() - self._measured >= SYNC_PAGE:

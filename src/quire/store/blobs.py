@@ -4,14 +4,16 @@ Owns: `blobs`, `forks`, `received`, `arrivals`. Must not know: keys, or what is 
 All writes take whole batches; callers hold the transaction.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from operator import eq
+from operator import eq, itemgetter
 from typing import NamedTuple
 
 import orjson
 
 from quire.limits import EVENTS_AT_HAND, MAX_INTEGER
 from quire.store.database import Database
+from quire.store.ids import Ids
 
 VALID, BLOCKED, UNSUPPORTED = 0, 1, 2
 
@@ -29,6 +31,9 @@ class BlobRow(NamedTuple):
     genuine: int
     sealed: bytes
 
+
+#: A row of `blobs` to insert, in the order of BlobRow. A bare tuple: one is made for every event.
+NewBlob = tuple[int, str, int, int, int, int, int, int, bytes]
 
 #: A row of `received`: account, space, ts, event, state, received_ts. A bare tuple: one is made for every event.
 Held = tuple[int, int, int, int, int, int]
@@ -50,8 +55,9 @@ def as_run(numbers: Sequence[int]) -> range | None:
 class Blobs:
     """The tables of the event log."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, ids: Ids) -> None:
         self._db = db
+        self._ids = ids
         self._next: int | None = None
         self._heads: dict[int, tuple[int, str]] = {}
         self._tops: dict[int, int] = {}
@@ -85,15 +91,16 @@ class Blobs:
         self._next += count
         return range(first, first + count)
 
-    def insert(self, rows: Sequence[BlobRow]) -> None:
+    def insert(self, rows: Sequence[NewBlob]) -> None:
         """Add blobs whose numbers were taken by `take_numbers`."""
-        devices = {row.device: None for row in rows}
+        devices = {row[4]: None for row in rows}
         for device in devices:
             self.head(device)  # known from before these rows, or their own places would look taken
         self._db.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._ids.add(rows)
         self._extend_logs(rows)
         if len(rows) == 1:
-            self._lone = lone = rows[0]
+            self._lone = lone = BlobRow(*rows[0])
             if lone.seq > self._tops.get(lone.device, MAX_INTEGER):
                 self._tops[lone.device] = lone.seq
         else:
@@ -102,10 +109,11 @@ class Blobs:
 
     def known(self, account: int, space: int, ids: Sequence[str]) -> dict[str, tuple[int, int | None]]:
         """Event id → (number, state for this account or None where it does not hold it), for known ids."""
+        self._ids.catch_up()
         rows = self._db.execute(
             "SELECT b.event_id, b.n, r.state FROM json_each(?) AS j"
-            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
-            " AND b.space = ?"
+            " CROSS JOIN ids AS i ON i.short = substr(j.value, 1, 11)"
+            " CROSS JOIN blobs AS b ON b.n = i.event AND b.event_id = j.value AND b.space = ?"
             " LEFT JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n",
             (orjson.dumps(ids).decode(), space, account),
         )
@@ -194,29 +202,27 @@ class Blobs:
             top = self._tops[device] = int(row[0] or 0) if row else 0
         return top
 
-    def _extend_logs(self, rows: Sequence[BlobRow]) -> None:
+    def _extend_logs(self, rows: Sequence[NewBlob]) -> None:
         """Move the heads of the logs that stored blobs belong to, and note forks (two events at one seq).
 
         Only genuine blobs count: whatever else claims a place in a log moves nothing.
         """
-        rows = [row for row in rows if row.genuine]
-        tops: dict[int, BlobRow] = {}
-        for row in rows:
-            top = tops.get(row.device)
-            if top is None or row.seq > top.seq:
-                tops[row.device] = row
-        old_heads = {device: self._heads.get(device, (0, ""))[0] for device in tops}
-        seen: set[tuple[int, int]] = set()
-        taken: list[tuple[int, int]] = []
-        for row in rows:
-            place = (row.device, row.seq)
-            if row.seq <= old_heads[row.device] or place in seen:
-                taken.append(place)
-            seen.add(place)
-        self._note_forks(taken)
-        for device, row in tops.items():
-            if row.seq > old_heads[device]:
-                self._heads[device] = (row.seq, row.event_id)
+        logs: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for _, event_id, _, _, device, seq, _, genuine, _ in rows:
+            if genuine:
+                logs[device].append((seq, event_id))
+        for device, log in logs.items():
+            head = self._heads.get(device, (0, ""))[0]
+            seen: set[int] = set()
+            taken: list[tuple[int, int]] = []
+            for seq, _ in log:
+                if seq <= head or seq in seen:
+                    taken.append((device, seq))
+                seen.add(seq)
+            self._note_forks(taken)
+            top = max(log, key=itemgetter(0))
+            if top[0] > head:
+                self._heads[device] = top
 
     def _note_forks(self, places: Sequence[tuple[int, int]]) -> None:
         if places:

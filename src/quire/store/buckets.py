@@ -19,13 +19,14 @@ from quire.errors import Damaged
 from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.blobs import Blobs
 from quire.store.database import Database
+from quire.store.ids import Ids
 from quire.store.names import Names
 from quire.store.sketches import Sketches
 
 _MODULUS = 1 << 256
 #: Bits of an id below its short name.
 _BELOW_NAME = 256 - 8 * NAME_BYTES
-#: Characters of an id that `blobs_by_id` finds it by; the last one says some bits more than a short name does.
+#: Characters of an id that `ids` finds it by; the last one says some bits more than a short name does.
 _FOUND_BY = 11
 _NOTHING = Summary(0, 0)
 
@@ -152,6 +153,7 @@ class StoreIndex:
         self,
         db: Database,
         blobs: Blobs,
+        ids: Ids,
         names: Names,
         buckets: Buckets,
         account: int,
@@ -160,6 +162,7 @@ class StoreIndex:
     ) -> None:
         self._db = db
         self._blobs = blobs
+        self._ids = ids
         self._names = names
         self._buckets = buckets
         self._account = account
@@ -302,9 +305,10 @@ class StoreIndex:
 
     def called(self, names: Sequence[int]) -> list[Position]:
         """Positions held whose ids have these short names, ascending."""
+        self._ids.catch_up()
         rows = self._db.execute(
             "SELECT r.ts, b.event_id FROM json_each(?) AS j"
-            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = j.value AND b.space = ?"
+            " CROSS JOIN ids AS i ON i.short = j.value CROSS JOIN blobs AS b ON b.n = i.event AND b.space = ?"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n",
             (
                 orjson.dumps([first for name in names for first in _beginnings(name)]).decode(),
@@ -321,9 +325,11 @@ class StoreIndex:
         lone = self._blobs.at_hand(self._account, self._space, names[0]) if len(names) == 1 else None
         if lone is not None:
             return [] if lone.epoch in closed else [self._names.key_id(lone.epoch) + lone.sealed]
+        self._ids.catch_up()
         rows = self._db.execute(
             "SELECT e.key_id, b.sealed, b.epoch FROM json_each(?) AS j"
-            " CROSS JOIN blobs AS b ON substr(b.event_id, 1, 11) = substr(j.value, 1, 11) AND b.event_id = j.value"
+            " CROSS JOIN ids AS i ON i.short = substr(j.value, 1, 11)"
+            " CROSS JOIN blobs AS b ON b.n = i.event AND b.event_id = j.value"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = ? AND r.ts = b.ts AND r.event = b.n"
             " CROSS JOIN epochs AS e ON e.n = b.epoch ORDER BY j.key",
             (orjson.dumps(names).decode(), self._account, self._space),
@@ -332,7 +338,7 @@ class StoreIndex:
 
 
 def _beginnings(name: int) -> list[str]:
-    """What the texts of ids with a short name begin with, as far as `blobs_by_id` knows them: two bits more."""
+    """What the texts of ids with a short name begin with, as far as `ids` knows them: two bits more."""
     raw = name.to_bytes(NAME_BYTES, "big")
     return [to_text(raw + bytes((more << 6,)))[:_FOUND_BY] for more in range(4)]
 

@@ -12,6 +12,7 @@ from quire.store.blobs import Blobs
 from quire.store.buckets import Buckets, ClosedEpochs, StoreIndex, nothing_closed
 from quire.store.database import Database
 from quire.store.graph_rows import GraphRows
+from quire.store.ids import Ids
 from quire.store.locked import Locked
 from quire.store.logs import StoreLogs
 from quire.store.memberships import Memberships
@@ -33,7 +34,8 @@ class Store:
         with self.db.plain_errors(), self.db.closed_unless_done():
             migrate(self.db, MIGRATIONS)
         self.names = Names(self.db)
-        self.blobs = Blobs(self.db)
+        self.ids = Ids(self.db)
+        self.blobs = Blobs(self.db, self.ids)
         self.waiting = Waiting(self.db)
         self.memberships = Memberships(self.db, self.names, vault)
         self.sketches = Sketches(self.db, self.memberships.sketch_key)
@@ -50,7 +52,7 @@ class Store:
 
     def index(self, account: int, space: int, closed: ClosedEpochs = nothing_closed) -> StoreIndex:
         """What an identity holds in a space, as reconciliation sees it, but for content of `closed` epochs."""
-        return StoreIndex(self.db, self.blobs, self.names, self.buckets, account, space, closed)
+        return StoreIndex(self.db, self.blobs, self.ids, self.names, self.buckets, account, space, closed)
 
     def logs(self, account: int, space: int) -> StoreLogs:
         """The logs that an identity holds in a space."""
