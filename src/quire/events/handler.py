@@ -81,7 +81,8 @@ class Operation:
 NEVER, OPTIONAL, ALWAYS = "never", "optional", "always"
 
 
-def _none(_: Opened[Any]) -> Sequence[str]:
+def nothing(_: Opened[Any]) -> Sequence[str]:
+    """What an event needs, or provides, where its handler says nothing of it."""
     return ()
 
 
@@ -98,8 +99,8 @@ class Handler:
     schema: str = ""
     project: Callable[[View, Sequence[Opened[Any]]], None] | None = None
     #: What must have been provided before the event counts, and what it provides once it does.
-    needs: Callable[[Opened[Any]], Sequence[str]] = _none
-    provides: Callable[[Opened[Any]], Sequence[str]] = _none
+    needs: Callable[[Opened[Any]], Sequence[str]] = nothing
+    provides: Callable[[Opened[Any]], Sequence[str]] = nothing
     #: For events of the membership graph (GraphEvent): what one says, its proofs checked for a space (32 bytes).
     change: Callable[[Opened[Any], bytes], AnyChange] | None = None
     #: Sealed as the membership graph is: newcomers read it also where they do not get what was written before.

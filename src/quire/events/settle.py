@@ -4,17 +4,18 @@ Owns: needs, projection, and the general blocked/unblock mechanism. Callers hold
 Must not know: any event type, where events come from.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from quire.core.event import SealedEvent
 from quire.events.audiences import needs, open_bodies, provides
-from quire.events.handler import Handler, Opened
+from quire.events.handler import Handler, Opened, nothing
 from quire.events.home import Home
 from quire.events.keyring import read_early
 from quire.events.opening import envelope, open_stored
-from quire.events.standing import graph_of, note_forks, take_in
+from quire.events.standing import author_known, graph_of, note_forks, take_in
 from quire.limits import INGEST_BATCH, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held, as_run
 from quire.store.memberships import Membership
@@ -148,14 +149,17 @@ def _decide(
     """Those whose needs are met (by what is held, or by one earlier in the batch), and the others' first need."""
     waiting = home.store.waiting
     latest = now + MAX_CLOCK_AHEAD_MS
-    met: set[str] = set()  # asked once for each need of the batch, not for each event
+    # Asked once for each need of the batch, and once for each author where that is all, not for each event.
+    met: set[str] = set()
+    known: set[str] = set()
     ready: list[tuple[Opened[Any], Handler | None]] = []
     waits: list[tuple[str, Opened[Any]]] = []
     for item, handler in zip(opened, handlers, strict=True):
-        if item.event.ts > latest and item.event.author != member.device:
+        author = item.event.author
+        if item.event.ts > latest and author != member.device:
             waits.append((TIME, item))
             continue
-        if handler is not None:
+        if handler is not None and not (handler.needs is author_known and author in known):
             unmet = None
             for need in needs(handler, item):
                 if need not in met:
@@ -166,8 +170,10 @@ def _decide(
             if unmet is not None:
                 waits.append((unmet, item))
                 continue
-            if provided := provides(handler, item):
-                waiting.provide(member.account, member.space, provided)
+            if handler.needs is author_known:
+                known.add(author)
+        if handler is not None and handler.provides is not nothing:
+            waiting.provide(member.account, member.space, provides(handler, item))
         ready.append((item, handler))
     return ready, waits
 
@@ -213,15 +219,15 @@ def project(
 
 def _show(home: Home, member: Membership, known: Sequence[tuple[Opened[Any], Handler]]) -> None:
     """Run the projectors over events, and over what opens of those that are sealed."""
-    by_handler: dict[str, list[Opened[Any]]] = {}
+    by_handler: dict[str, list[Opened[Any]]] = defaultdict(list)
     sealed: list[tuple[Opened[Any], Handler]] = []
     for opened, handler in known:
         if type(opened.event) is SealedEvent:
             sealed.append((opened, handler))
         else:
-            by_handler.setdefault(handler.type, []).append(opened)
+            by_handler[handler.type].append(opened)
     for opened, handler in open_bodies(home, member, sealed) if sealed else ():
-        by_handler.setdefault(handler.type, []).append(opened)
+        by_handler[handler.type].append(opened)
     for type_, batch in by_handler.items():
         projector = home.registry.get(type_).project
         if projector is not None:

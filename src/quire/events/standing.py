@@ -35,6 +35,11 @@ def device_need(device: str) -> str:
     return f"device {device}"
 
 
+def author_known(opened: Opened[Any]) -> Sequence[str]:
+    """What most events need: that their author's device is known as a member's."""
+    return (device_need(opened.event.author),)
+
+
 def graph_of(home: Home, member: Membership) -> Graph:
     """The graph of a space, read from the store when first asked for."""
     key = (member.account, member.space)

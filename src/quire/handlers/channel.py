@@ -15,7 +15,7 @@ from quire.core.text import is_name
 from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import OPTIONAL, Handler, Opened, Operation
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.handlers import audience, audience_member, peer
 from quire.handlers.peer import Peer
 from quire.limits import MAX_NAME_CHARS
@@ -191,7 +191,7 @@ CREATE TABLE channel_names (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     sealed=OPTIONAL,
     operations=(
         Operation("createChannel", create, ("channel", "create"), ("name",), writes=True),

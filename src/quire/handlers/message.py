@@ -14,7 +14,7 @@ from quire.core.event import Event
 from quire.errors import UserError
 from quire.events.context import Context
 from quire.events.handler import OPTIONAL, Handler, Opened, Operation
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.handlers import audience, channel, graph_events, outgoing, peer
 from quire.handlers.channel import is_channel
 from quire.limits import (
@@ -378,7 +378,7 @@ JOIN spaces AS s ON s.n = m.space
 WHERE 1{_SHOWN};
 """,
     project=project,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     operations=(
         Operation("sendMessage", create, ("send",), ("target", "text"), writes=True),
         Operation("sendMessages", create_many, writes=True),

@@ -13,7 +13,7 @@ from quire.core.event import Event
 from quire.errors import NotFound
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.graph.roles import Role
 from quire.handlers import graph_events
 from quire.limits import MAX_NAME_CHARS
@@ -146,5 +146,5 @@ CREATE TABLE peer_rows (
 """,
     project=project,
     for_newcomers=True,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
 )

@@ -13,7 +13,7 @@ from quire.core.event import Event
 from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import ALWAYS, Handler, Opened, Operation
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.handlers import audience, message, peer
 from quire.handlers.peer import Peer
 from quire.limits import MAX_NAME_CHARS
@@ -148,7 +148,7 @@ CREATE TABLE blocked_members (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     sealed=ALWAYS,
     operations=(
         Operation("markRead", mark_read, ("read",), ("target",), writes=True),

@@ -14,7 +14,7 @@ from quire.core.relay_address import RelayAddress, parse_relay
 from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.limits import MAX_RELAY_URL_CHARS, MAX_RELAYS, MAX_TICKET_RELAYS
 from quire.store.graph_rows import shown
 from quire.store.views import View
@@ -150,7 +150,7 @@ CREATE TABLE relay_rows (
 """,
     project=project,
     for_newcomers=True,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     operations=(
         Operation("addRelay", add, ("relay", "add"), ("address",), writes=True),
         Operation("listRelays", list_, ("relay", "list")),

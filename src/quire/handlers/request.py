@@ -11,7 +11,7 @@ from quire.core.event import Event
 from quire.errors import NotFound
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened, Operation
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.graph.roles import Role
 from quire.handlers import admit, invite, key
 from quire.handlers.admit import Request
@@ -124,7 +124,7 @@ CREATE TABLE request_rows (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     operations=(
         Operation("listRequests", list_, ("member", "requests")),
         Operation("approveRequest", approve, ("member", "approve"), ("name",), writes=True),

@@ -14,7 +14,7 @@ from quire.events.append import make_passing
 from quire.events.context import Context
 from quire.events.handler import Handler, Opened
 from quire.events.history import index_for
-from quire.events.standing import device_need
+from quire.events.standing import author_known
 from quire.handlers import outgoing
 from quire.limits import INGEST_BATCH
 from quire.store.memberships import JOINING
@@ -119,6 +119,6 @@ CREATE TABLE sync_answers (
 ) STRICT, WITHOUT ROWID;
 """,
     project=project,
-    needs=lambda o: (device_need(o.event.author),),
+    needs=author_known,
     jobs=(_ask, _answer),
 )
