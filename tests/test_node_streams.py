@@ -8,6 +8,7 @@ import pytest
 from quire.limits import (
     FAR_EVENTS,
     FEW_LOGS,
+    INGEST_BATCH,
     MAX_GREETING_STREAMS,
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
@@ -76,6 +77,34 @@ def test_what_is_far_apart_comes_over_a_stream(world: World, couple: tuple[Stati
     world.run(2_000)
     assert not world.pipes.ends("alice"), "the stream is over when nothing more is to be asked"
     assert status(bob).bytes_in > MANY * 100
+
+
+def test_what_came_is_counted_in_steps_before_it_is_compared(
+    world: World, couple: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count all of it at once would stop a node for seconds."""
+
+    def number(station: Station, sql: str) -> int:
+        row = station.home.store.db.one(sql)
+        assert row is not None
+        return int(row[0])
+
+    def watched(now: int) -> None:
+        before = number(bob, "SELECT cursor FROM bucket_cursor")
+        handle(now)
+        moved.append(number(bob, "SELECT cursor FROM bucket_cursor") - before)
+
+    alice, bob = couple
+    bob.up(streams=True)
+    moved: list[int] = []
+    handle = bob.running.handle_timer
+    monkeypatch.setattr(bob.running, "handle_timer", watched)
+    everything = "SELECT count(*) FROM received"
+    world.until(lambda: number(bob, everything) == number(alice, everything), 5_000)
+    world.run(1_000)
+    assert sum(moved) > MANY
+    assert max(moved) <= INGEST_BATCH
+    assert status(bob).in_sync, "and then they found out that they hold the same"
 
 
 def test_whoever_has_more_calls_when_it_is_not_called(world: World, couple: tuple[Station, Station]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.core.encoding import TEXT_32, from_text, is_key, to_text, to_texts
+from quire.core.encoding import TEXT_32, from_text, from_texts, is_key, to_text, to_texts
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -39,6 +39,25 @@ def test_round_trip_agrees_with_the_standard_library(value: bytes) -> None:
 @given(st.lists(st.binary(min_size=32, max_size=32), max_size=5))
 def test_many_values_at_once_are_spelled_alike(values: list[bytes]) -> None:
     assert to_texts(values) == [to_text(value) for value in values]
+    assert from_texts(to_texts(values)) == values
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["A" * 42],
+        ["A" * 44],
+        ["A" * 42 + "B"],
+        ["A" * 42, "A" * 44],
+        ["A" * 43, ""],
+        ["A" * 43, "A" * 42 + "+"],
+        ["A" * 43, "A" * 42 + "é"],
+        ["A" * 43 + "\n"],
+    ],
+)
+def test_values_are_read_at_once_only_where_each_is_spelled_as_it_must_be(texts: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_texts(texts)
 
 
 @given(st.text(ALPHABET + "+/= \n\té\x00", max_size=50) | st.text(max_size=20))

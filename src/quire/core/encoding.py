@@ -46,6 +46,16 @@ def from_text(text: str, length: int | None = None) -> bytes:
     return value
 
 
+def from_texts(texts: Sequence[str]) -> list[bytes]:
+    """`from_text` of each of many values of 32 bytes. Raises ValueError unless all of them are such."""
+    text = "".join([each + "A" for each in texts])
+    data = binascii.a2b_base64(text.encode("ascii", "strict").translate(_FROM_URL))
+    values = [data[at : at + 32] for at in range(0, len(data), 33)]
+    if to_texts(values) != list(texts):
+        raise ValueError("not canonical base64url of 32 bytes each")
+    return values
+
+
 def is_key(text: str) -> bool:
     """Whether `text` spells a 32-byte value."""
     if len(text) != TEXT_32:

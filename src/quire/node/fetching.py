@@ -41,6 +41,8 @@ class Fetching:
         self._wall = wall
         self._committed = committed
         self._tails: dict[tuple[int, int], Tail] = {}
+        #: Those whose stream is over, and whose session compares again once what came is counted.
+        self._over: dict[SessionId, None] = {}
 
     def logs_for(self, session_id: SessionId) -> Logs | None:
         """The logs that one of our identities shows to a peer: to members, where all of them may have the same."""
@@ -78,7 +80,29 @@ class Fetching:
             self._endpoint.drop(reason)
 
     def carried(self, session_id: SessionId, streams: bool, now: int) -> None:
-        """A stream brings what a session would have to, or does so no more."""
+        """A stream brings what a session would have to, or does so no more.
+
+        A session compares sums of all that is held: those of a million events take seconds, so they are worked out in
+        steps before it may.
+        """
+        self._over.pop(session_id, None)
+        if not streams and self._home.store.buckets.far_behind():
+            self._over[session_id] = None
+        else:
+            self._set(session_id, streams, now)
+
+    def next_timer(self) -> int | None:
+        """When `handle_timer` should be called: at once, while there is something to count."""
+        return 0 if self._over else None
+
+    def handle_timer(self, now: int) -> None:
+        """Count a step's worth of what streams brought."""
+        if self._over and not self._home.store.buckets.step():
+            for session_id in list(self._over):
+                self._set(session_id, False, now)
+            self._over.clear()
+
+    def _set(self, session_id: SessionId, streams: bool, now: int) -> None:
         session = self._endpoint.session(session_id)
         if session is not None:
             session.set_streams(streams, now)

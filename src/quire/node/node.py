@@ -106,9 +106,9 @@ class Node:
         self._own_noted = False
         self._rest_until = now
         self._events: deque[NodeEvent] = deque()
-        fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
+        self._fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
         self._has_streams = streams
-        self._streams = Streams(self._endpoint, home.entropy, fetching)
+        self._streams = Streams(self._endpoint, home.entropy, self._fetching)
         #: The relays that the identities here use.
         self.relaying = Relaying(home, self.wall, self._changed, frugal)
         self._join_spaces()
@@ -143,13 +143,15 @@ class Node:
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms)."""
-        timers = [t for t in (self._endpoint.next_timer(), self._streams.next_timer()) if t is not None]
+        parts = (self._endpoint, self._streams, self._fetching)
+        timers = [due for part in parts if (due := part.next_timer()) is not None]
         return max(min([self._next_tick, *timers]), self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
         self._guard(self._endpoint.handle_timer, now)
         self._guard(self._streams.handle_timer, now)
+        self._guard(self._fetching.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
             self._guard(self._tick, now)

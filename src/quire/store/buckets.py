@@ -8,12 +8,13 @@ Where not every member can open the same content, each epoch of it is counted ap
 with a peer can leave out what it cannot open. Everything else is counted under epoch 0.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
 from quire.core.cells import NAME_BYTES, Sketch, name_of
-from quire.core.encoding import from_text, to_text
+from quire.core.encoding import from_text, from_texts, to_text
 from quire.core.summary import COARSE, FINE, Position, Summary
 from quire.errors import Damaged
 from quire.limits import INGEST_BATCH, MAX_BATCH
@@ -63,20 +64,21 @@ class Buckets:
     def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
         """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
         apart = self.apart(account, space)
-        sums: dict[tuple[int, int, int], list[int]] = {}
-        names: list[int] = []
-        for ts, event_id, epoch in events:
-            number = int.from_bytes(_raw(event_id), "big")
-            names.append(number >> _BELOW_NAME)
-            label = epoch if epoch in apart else 0
-            for level in (COARSE, FINE):
-                cell = sums.setdefault((level, ts >> level, label), [0, 0])
-                cell[0] += 1
-                cell[1] += number
-        for cell_id, (count, total) in sums.items():
-            self._add_cell(account, space, cell_id, Summary(count, total))
-        if names and not apart:
-            self.sketches.add(account, space, names)
+        numbers = [int.from_bytes(raw, "big") for raw in _raws([event_id for _, event_id, _ in events])]
+        fine: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for (ts, _, epoch), number in zip(events, numbers, strict=True):
+            fine[ts >> FINE, epoch if epoch in apart else 0].append(number)
+        sums: Cells = {}
+        for (bucket, label), held in fine.items():
+            more = Summary(len(held), sum(held))
+            sums[FINE, bucket, label] = more
+            coarse = (COARSE, bucket >> (COARSE - FINE), label)
+            old = sums.get(coarse, _NOTHING)
+            sums[coarse] = Summary(old.count + more.count, old.total + more.total)
+        for cell_id, summary in sums.items():
+            self._add_cell(account, space, cell_id, summary)
+        if numbers and not apart:
+            self.sketches.add(account, space, [number >> _BELOW_NAME for number in numbers])
 
     def _add_cell(self, account: int, space: int, cell_id: tuple[int, int, int], more: Summary) -> None:
         count, total = more
@@ -120,6 +122,13 @@ class Buckets:
                 for account, space in self._db.all("DELETE FROM recounts RETURNING account, space"):
                     self._recount(account, space)
             self._recounts = False
+
+    def far_behind(self) -> bool:
+        """Whether to count all that has arrived takes more than one step."""
+        row = self._db.one(
+            "SELECT max(cursor) > (SELECT cursor FROM bucket_cursor) + ? FROM arrivals", (INGEST_BATCH,)
+        )
+        return row is not None and bool(row[0])
 
     def step(self) -> bool:
         """Count up to INGEST_BATCH arrivals in one transaction; whether there were any."""
@@ -345,6 +354,13 @@ def _beginnings(name: int) -> list[str]:
 
 def _in_order(rows: Sequence[tuple[int, str]]) -> list[Position]:
     return sorted((ts, _raw(event_id)) for ts, event_id in rows)
+
+
+def _raws(event_ids: Sequence[str]) -> list[bytes]:
+    try:
+        return from_texts(event_ids)
+    except (ValueError, TypeError, AttributeError):
+        return [_raw(event_id) for event_id in event_ids]  # says which one is damaged
 
 
 def _raw(event_id: str) -> bytes:
