@@ -79,6 +79,31 @@ def test_what_is_far_apart_comes_over_a_stream(world: World, couple: tuple[Stati
     assert status(bob).bytes_in > MANY * 100
 
 
+def test_the_other_side_can_be_answered_before_what_came_is_taken_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    for station in (alice, bob):
+        station.down()
+        write(station, 300, station.name)
+        station.up(streams=True)
+    changes, receive = bob.home.store.db.connection.total_changes, bob.running.receive_stream
+    written: list[int] = []
+
+    def watched(number: int, data: bytes, now: int) -> None:
+        before = changes()
+        receive(number, data, now)
+        written.append(changes() - before)
+
+    monkeypatch.setattr(bob.running, "receive_stream", watched)
+    world.until(lambda: held(bob) == held(alice), 5_000)
+    assert bob.texts() == alice.texts()
+    assert len(written) >= 3, "greeting, heights, a run"
+    assert set(written) == {0}
+    assert min(world.streamed.values()) > 300 * 100, "each gave what it had"
+
+
 def test_what_came_is_counted_in_steps_before_it_is_compared(
     world: World, couple: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,8 @@ class Streams:
         #: Bytes that streams with a peer carried, in and out.
         self._bytes: dict[SessionId, tuple[int, int]] = {}
         self._last = 0
+        #: Streams on which something came that is still to be seen to.
+        self._came: dict[int, None] = {}
         self._events: deque[Call | HangUp] = deque()
 
     @property
@@ -146,7 +148,7 @@ class Streams:
         return self._add(_Stream(False, now))
 
     def receive(self, number: int, data: bytes, now: int) -> None:
-        """Take bytes of a stream."""
+        """Take bytes of a stream; `act` sees to what they bring."""
         stream = self._streams.get(number)
         if stream is None:
             return
@@ -154,7 +156,16 @@ class Streams:
             data = self._meet(number, stream, data, now)
         if stream.bulk is not None and data:
             stream.bulk.receive(data, now)
-            self._act(number, stream, stream.bulk, now)
+            self._came[number] = None
+
+    def act(self, now: int) -> None:
+        """See to what came: until then the other side can be answered, and need not wait for it."""
+        while self._came:
+            number = next(iter(self._came))
+            del self._came[number]
+            stream = self._streams.get(number)
+            if stream is not None and stream.bulk is not None:
+                self._act(number, stream, stream.bulk, now)
 
     def to_send(self, number: int) -> bytes:
         """What to write next; call again while it gives something and there is room."""
@@ -162,7 +173,8 @@ class Streams:
         return b"" if stream is None or stream.bulk is None else stream.bulk.bytes_to_send()
 
     def closed(self, number: int, now: int) -> None:
-        """A stream is gone, or could not be opened."""
+        """A stream is gone, or could not be opened; what came on it counts."""
+        self.act(now)
         if number in self._streams:
             self._end(number, now)
 

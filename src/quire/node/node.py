@@ -123,7 +123,10 @@ class Node:
         self._guard(partial(self._endpoint.receive_datagram, data, address), now)
 
     def take_in(self, now: int) -> None:
-        """Act on what sessions tell and ingest what they received; what is answered goes out by `datagrams_to_send`."""
+        """Act on what sessions and streams tell and ingest what they received; what is answered to sessions goes out by
+        `datagrams_to_send`.
+        """
+        self._guard(self._streams.act, now)
         came = False
         while (found := self._endpoint.next_event()) is not None:
             session_id, notice = found
@@ -167,7 +170,7 @@ class Node:
         return self._streams.accept(now) if self._has_streams else None
 
     def receive_stream(self, number: int, data: bytes, now: int) -> None:
-        """Take any bytes of a stream, and ingest what they bring."""
+        """Take any bytes of a stream. What they bring is ingested at the next `datagrams_to_send`: answer first."""
         self._guard(partial(self._streams.receive, number, data), now)
 
     def stream_to_send(self, number: int, now: int) -> bytes:

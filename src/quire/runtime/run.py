@@ -21,6 +21,7 @@ from quire.api.host import Host
 from quire.api.server import make_app
 from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import HomeError, UserError
+from quire.net.stream_link import prepare
 from quire.net.streams import Call, HangUp
 from quire.node import Arrived, Node
 from quire.node.relaying import RelayCall, RelayHangUp
@@ -77,6 +78,9 @@ def run_node(
             with home.store.db.plain_errors():
                 own = reachable_at(sockets.udp.address)
                 node = Node(home, strategy, now, wall_ms() - now, own, streams=True, frugal=frugal)
+                # What whoever is met first would wait for.
+                home.store.buckets.step()
+                prepare()
             asyncio.run(_Run(folder, node, sockets, server_socket).run(ready, mirror))
 
 
@@ -191,6 +195,7 @@ class _Run:
 
     def _stream_received(self, number: int, data: bytes) -> None:
         self._node.receive_stream(number, data, steady_ms())
+        self._tcp.pump()  # the answer first: the other side works on it while we do on what came
         self._came()
 
     def _stream_closed(self, number: int) -> None:
