@@ -170,6 +170,7 @@ def test_what_was_recorded_on_a_stream_gets_nothing(
     assert number is not None
     real(number, b"".join(heard), world.now)
     assert len(mallory.running.stream_to_send(number, world.now)) <= 50
+    mallory.running.datagrams_to_send(world.now)
     assert logs.gave == gave
     assert mallory.running.dropped()["unopened"] == 1
 

@@ -213,11 +213,11 @@ def _genuine(
     cited: set[tuple[str, str, int]] = set()
     cited_at = cache(partial(_cited_at, home, member))  # many may claim one place
     followed = cache(partial(_followed, home, member, candidates))
-    names_a_key = cache(is_key)
     runs = _runs(candidates)
     sound = dict.fromkeys(range(len(runs)), 0)
     unvouched: list[Candidate] = []
     for place, run in sorted(enumerate(runs), key=lambda run: run[1][0].event.seq, reverse=True):
+        by_a_key: bool | None = None
         for length in range(len(run), 0, -1):
             candidate = run[length - 1]
             event = candidate.event
@@ -232,7 +232,9 @@ def _genuine(
             ):
                 sound[place] = length
                 break
-            if unsigned and names_a_key(event.author):
+            if by_a_key is None:
+                by_a_key = is_key(event.author)
+            if unsigned and by_a_key:
                 unvouched.append(candidate)
             else:
                 report.reject("bad-fields" if unsigned else "bad-signature")

@@ -30,6 +30,9 @@ class _Head(msgspec.Struct, gc=False):
 #: quotes cannot stand inside a text, where quotes are escaped.
 _TYPE, _SEALED = b',"type":', b'"sealed":'
 
+#: So few events are read faster one by one.
+_FEW = 4
+
 _head_decoder = msgspec.json.Decoder(_Head)
 _sealed_decoder = msgspec.json.Decoder(SealedEvent)
 
@@ -60,7 +63,9 @@ Decoded = tuple[Event, Handler | None] | BadEvent
 
 
 def decode_all(home: Home, data: Sequence[bytes]) -> list[Decoded]:
-    """`decode` of each of many: those of one type are read all at once, in half the time."""
+    """`decode` of each: of many, those of one type are read all at once, in half the time."""
+    if len(data) < _FEW:
+        return [_decode_one(home, each) for each in data]
     places: dict[bytes, list[int]] = defaultdict(list)
     for place, each in enumerate(data):
         places[each[each.rfind(_TYPE) :]].append(place)
