@@ -6,7 +6,7 @@ from quire.core import canonical
 from quire.core.certificate import invite_key
 from quire.errors import BadEvent
 from quire.handlers import role
-from quire.limits import MAX_EVENT_DEPTH
+from quire.limits import MAX_EVENT_DEPTH, MAX_INTEGER
 from tests.threats.attacker import ABSENT, Attacker
 from tests.threats.community import DAY, Community, Person, agreed
 
@@ -171,3 +171,18 @@ def test_events_dated_ahead_wait_and_push_no_clock() -> None:
     c.carl.run_jobs()
     assert sorted(c.ann.texts()) == sorted(c.carl.texts()) == ["ann today", "carl today", "from tomorrow"]
     assert invite.event_id in agreed(c, c.ann, c.carl)["valid"]
+
+
+def test_a_gap_of_any_size_is_walked_over_at_once() -> None:
+    """Where a log goes on after a gap, and forks before it, its ends are still found from event to event."""
+    c = Community("ann", "bob", "carl")
+    liar = Attacker(c.bob)
+    start = liar.seq
+    true, false = liar.say("true"), liar.say("false", seq=start + 1)
+    liar.seq = MAX_INTEGER - 1
+    end = liar.say("far away")
+    c.ann.take([true.sealed, false.sealed, end.sealed])
+    role.remove(c.ann.ctx, "bob")
+    view = agreed(c, c.ann, c.carl, sealed=[false.sealed])
+    assert sorted(row[4] for row in view["shown"]) == ["far away", "true"]
+    assert view["forks"] == [(c.bob.device, start + 1)]

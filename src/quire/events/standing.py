@@ -173,17 +173,19 @@ def _off_history(
     home: Home, member: Membership, device: int, end: tuple[int, str], places: set[int]
 ) -> set[int]:
     """The events at some places of a log that do not lead to its end."""
-    found: set[int] = set()
-    last = min(end[0], home.store.blobs.head(device)[0])
-    expected: str | None = end[1] if last == end[0] else None
-    for place in range(last, min(places) - 1, -1):
-        rows = home.store.blobs.at(member.account, device, place)
-        on = [row for row in rows if row.event_id == expected]
-        if place in places:
-            found |= {row.n for row in rows if row not in on}
-        opened = open_stored(home, member, on[0]) if on else None
+    blobs = home.store.blobs
+    path: set[int] = set()
+    expected: str | None = end[1]
+    while expected is not None:  # from event to event, not from place to place: there may be gaps of any size
+        number, state = blobs.known(member.account, member.space, [expected]).get(expected, (0, None))
+        row = blobs.read([number])[0] if state is not None else None
+        if row is None or not row.genuine or row.device != device or row.seq < min(places):
+            break
+        path.add(row.n)
+        opened = open_stored(home, member, row)
         expected = opened[0].prev if opened is not None else None
-    return found
+    rows = [row for place in sorted(places) for row in blobs.at(member.account, device, place)]
+    return {row.n for row in rows if row.n not in path}
 
 
 def _note_audiences(home: Home, member: Membership, graph: Graph, nodes: Iterable[Node]) -> None:
