@@ -7,6 +7,8 @@ Owns: sizes (bytes), counts and times (ms). Must not know: anything else.
 MAX_EVENT_BYTES = 65_536
 MAX_EVENT_DEPTH = 16
 MAX_INTEGER = 2**53 - 1
+#: Places in each part of a log: who may have lost the end of its own goes on in the next part.
+LOG_PART = 2**32
 MAX_NAME_CHARS = 80
 MAX_BODY_CHARS = 16_000
 #: Audiences that one body is sealed to, and the bytes that a shorter one is padded to.
@@ -226,8 +228,10 @@ STREAM_IDLE_MS = 10_000
 #: The largest frame, and what is written at once while the other side keeps up.
 MAX_STREAM_FRAME = 1024 * 1024
 STREAM_WRITE = 256 * 1024
-#: Logs whose heights one side tells, and those in one frame.
+#: Parts of logs whose heights one side tells, and those in one frame.
 MAX_HEIGHTS = 20_000
+#: Parts of one log that are told of; what is in more comes in other ways.
+MAX_LOG_PARTS = 64
 HEIGHTS_PER_FRAME = 1_000
 #: Events that one question asks for, questions to one peer that are under way, and events that they ask for.
 RUN_EVENTS = 2_000

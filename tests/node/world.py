@@ -1,6 +1,7 @@
 """Whole nodes with real homes, on a network in memory, in virtual time; everything follows from the names."""
 
 import heapq
+import shutil
 from hashlib import shake_256
 from pathlib import Path
 from random import Random
@@ -41,7 +42,7 @@ class Station:
         self.clock_off = 0
         self.told: list[Arrived | Trouble] = []
         self._count = 0
-        self._runs = 0
+        self._runs = self._boots = 0
         self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
         self.node: Node | None = None
 
@@ -59,19 +60,26 @@ class Station:
     def up(self, strategy: str = "sketch", streams: bool = False, frugal: bool = False) -> None:
         """Start a node: a new run, on the same home; `streams`: it can be called, and calls."""
         self._runs += 1
+        self.home.store.power.begin(f"boot {self._boots}")
         ahead = MORNING + self.clock_off
         own = (format_address(*self.address),)
         self.node = Node(self.home, strategy, self.world.now, ahead, own, streams, frugal)
         self.world.stations[self.address] = self
 
-    def down(self) -> None:
-        """Stop it and open the home anew, as a new process would."""
+    def down(self, kept: Path | None = None) -> None:
+        """Stop it and open the home anew, as a new process would; after a power cut that left the files in `kept`."""
         self.world.stations.pop(self.address, None)
         self.world.pipes.drop(self.name, self.world.now)
         self.world.leave_relays(self.name)
         self.node = None
         self.home.close()
+        if kept is not None:
+            for file in self.path.parent.glob(f"{self.path.name}*"):
+                file.unlink()
+            shutil.copytree(kept, self.path.parent, dirs_exist_ok=True)
+            self._boots += 1
         self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
+        self.home.store.power.came_back(f"boot {self._boots}")
 
     def move(self, address: HostPort) -> None:
         """Be at another address from now on, without knowing it."""

@@ -70,3 +70,20 @@ def test_a_checkpoint_that_fails_is_tried_again(path: Path, monkeypatch: pytest.
     time.sleep(0.05)
     assert len(tried) == count, "it ends when it is left"
     db.close()
+
+
+def test_what_was_committed_is_synced_soon_and_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    db = Database(path)
+    monkeypatch.setattr(checkpoints, "SYNC_S", 0.01)
+    monkeypatch.setattr(db, "sync", lambda: synced.append(int((path.parent / "some.db-wal").stat().st_size)))
+    with Checkpoints(db):
+        db.execute("CREATE TABLE t (x)").fetchall()
+        _until(lambda: bool(synced))
+        first = len(synced)
+        time.sleep(0.1)
+        assert len(synced) <= first + 1, "nothing was written since"
+        db.execute("INSERT INTO t VALUES (1)").fetchall()
+        size = (path.parent / "some.db-wal").stat().st_size
+        _until(lambda: synced[-1] == size)
+    db.close()

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -7,7 +8,17 @@ import pytest
 
 from quire.api.operations import call
 from quire.errors import HomeError
-from quire.runtime.folder import NodeInfo, hold, home_folder, open_offline, running_node, token_of
+from quire.limits import LOG_PART
+from quire.runtime import folder as real_folder
+from quire.runtime.folder import (
+    NodeInfo,
+    hold,
+    home_folder,
+    open_offline,
+    opened_home,
+    running_node,
+    token_of,
+)
 from quire.runtime.private_file import write_private
 
 
@@ -120,3 +131,26 @@ def test_an_offline_home_keeps_what_is_written_and_is_private(tmp_path: Path) ->
     assert set(modes.values()) == {0o600}, modes
     with open_offline(home) as host:
         assert [i["name"] for i in msgspec.to_builtins(call(host, "listIdentities", {}))] == ["alice"]
+
+
+def test_after_a_run_that_was_cut_off_with_the_system_logs_go_on_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after one that was stopped, or killed alone; commands without a node look at it too, and hand nothing out."""
+    monkeypatch.setattr(real_folder, "boot_id", lambda: "first")
+    with opened_home(tmp_path, sharing=True):
+        pass
+    with opened_home(tmp_path) as home:
+        assert home.store.power.floor == 0
+        shutil.copytree(tmp_path, tmp_path / "tidy")
+    with opened_home(tmp_path, sharing=True):
+        shutil.copytree(tmp_path, tmp_path / "cut off", ignore=shutil.ignore_patterns("tidy"))
+    for name, boot, floor in (
+        ("tidy", "second", 0),
+        ("cut off", "first", 0),
+        ("cut off", "second", LOG_PART),
+        ("cut off", "third", LOG_PART),
+    ):
+        monkeypatch.setattr(real_folder, "boot_id", lambda boot=boot: boot)
+        with opened_home(tmp_path / name) as home:
+            assert (home.store.power.floor, name) == (floor, name)

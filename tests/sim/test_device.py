@@ -11,11 +11,12 @@ from quire.events.context import Context
 from quire.events.home import Home
 from quire.events.standing import graph_of
 from quire.handlers import channel, identity, message, space
+from quire.limits import LOG_PART
 from quire.sim.device import EPOCH_MS, Crashed, Device
 
 
-def device(folder: Path, bad_disk: bool = False) -> Device:
-    made = Device("d", folder / "d", "10.0.0.1", 1, "bloom", bad_disk)
+def device(folder: Path, bad_disk: bool = False, power: bool = True, seed: int = 1) -> Device:
+    made = Device("d", folder / "d", "10.0.0.1", seed, "bloom", bad_disk, power=power)
     made.start(0)
     identity.create(Context(made.home, made.wall(0)), "ada")
     space.create(Context(made.home, made.wall(0), 1), "commons")
@@ -167,3 +168,26 @@ def test_time_of_day_is_off_by_what_the_clock_is_ahead(tmp_path: Path) -> None:
     assert on.wall(1_000) == EPOCH_MS - 89_000
     assert on.due > 1_000
     on.stop()
+
+
+def test_a_power_cut_takes_messages_and_no_membership(tmp_path: Path) -> None:
+    """What it had waited for the disk for is there, whatever else is lost; and the log goes on where nothing was."""
+    lost = 0
+    for turn in range(8):
+        on = device(tmp_path / str(turn), power=False, seed=turn)
+        write(on, "one")
+        on.lose_power_after(0)
+        with suppress(Crashed):
+            write(on, "two")
+        on.crash()
+        on.start(10)
+        lost += texts(on) == []
+        assert [member.name for member in on.home.store.memberships.of_account(1)] == ["commons"]
+        assert on.home.store.power.floor == LOG_PART
+        write(on, "three")
+        assert texts(on)[-1] == "three"
+        on.crash()
+        on.start(20)
+        assert on.home.store.power.floor == LOG_PART, "that was a crash of the program alone"
+        on.stop()
+    assert lost

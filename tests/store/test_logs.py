@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.events.home import Home
+from quire.limits import LOG_PART, MAX_LOG_PARTS
 from quire.store.logs import LogHeight
 from quire.store.memberships import Membership
 from tests.events.builders import Author, Made, Space, add_holder, give, make_home, undone
@@ -86,6 +87,40 @@ def test_what_is_set_aside_is_held_no_more() -> None:
     with home.store.transaction():
         home.store.blobs.set_aside(alice.account, home.store.blobs.at(alice.account, device, 3))
     assert [at.seq for at in heights(home, alice, carol)] == [2]
+    home.close()
+
+
+def test_parts_of_a_log_are_told_of_each_for_itself() -> None:
+    """As a log is left by two power cuts; what was lost of a part may come back to it later."""
+    home, there = make_home(), Space()
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    log = written(home, [alice], carol, 4)
+    carol.seq = LOG_PART
+    second = [carol.say("a"), carol.say("b")]
+    carol.seq = 3 * LOG_PART
+    third = carol.say("c")
+    give(home, alice, *log[:2], log[3], second[1], third)
+    assert [at.seq for at in heights(home, alice, carol)] == [2, 3 * LOG_PART + 1]
+    give(home, alice, *second, log[2])
+    assert heights(home, alice, carol) == [
+        LogHeight(carol.id, 4, log[3].event_id, born(log[0])),
+        LogHeight(carol.id, LOG_PART + 2, second[1].event_id, born(second[0])),
+        LogHeight(carol.id, 3 * LOG_PART + 1, third.event_id, born(third)),
+    ]
+    logs = home.store.logs(alice.account, alice.space)
+    assert logs.part(carol.id, LOG_PART, LOG_PART + 2_000, 10**6)[1] == LOG_PART + 2
+    home.close()
+
+
+def test_so_many_parts_are_told_of() -> None:
+    home, there = make_home(), Space()
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    log = written(home, [alice], carol, 1)
+    for part in range(1, MAX_LOG_PARTS + 3):
+        carol.seq = part * LOG_PART
+        log.append(carol.say(str(part)))
+    give(home, alice, *log)
+    assert [at.seq for at in heights(home, alice, carol)] == [n * LOG_PART + 1 for n in range(MAX_LOG_PARTS)]
     home.close()
 
 

@@ -89,9 +89,11 @@ def test_a_rebuild_and_a_home_of_before_make_them_anew(there: Space, tmp_path: P
         "relay_posts",
         "relayed",
         "relay_faults",
+        "power",
     ):
         home.store.db.execute(f"DROP TABLE {table}")
-    home.store.db.execute("DELETE FROM migrations WHERE name IN ('sketches', 'frontiers', 'relays', 'ids')")
+    names = "'sketches', 'frontiers', 'relays', 'ids', 'power'"
+    home.store.db.execute(f"DELETE FROM migrations WHERE name IN ({names})")
     home.close()
     home = make_home(tmp_path / "quire.db")
     assert is_true(home, alice)

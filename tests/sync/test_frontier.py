@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quire.limits import MAX_WANTS, RUN_EVENTS, WANTED_EVENTS
+from quire.limits import LOG_PART, MAX_WANTS, RUN_EVENTS, WANTED_EVENTS
 from quire.sync.frontier import NO_MARK, Fetch, Height, Want
 
 
@@ -34,6 +34,29 @@ def test_what_lies_above_our_own_height_is_asked_for() -> None:
     fetch.heard(7, [height(1, 12, born=2), height(2, 3, born=1)])
     assert fetch.wants(7) == [Want(device(2), 0, 3, NO_MARK), Want(device(1), 10, 12, b"m" * 8)]
     assert fetch.wants(7) == []
+
+
+def test_parts_of_a_log_are_asked_for_each_for_itself() -> None:
+    far = 5 * LOG_PART
+    fetch = Fetch([height(1, 10), height(1, far + 3)])
+    fetch.heard(7, [height(1, 12), height(1, LOG_PART + 2, born=1), height(1, far + 4, born=2)])
+    asked = fetch.wants(7)
+    assert asked == [
+        Want(device(1), 10, 12, b"m" * 8),
+        Want(device(1), LOG_PART, LOG_PART + 2, NO_MARK),
+        Want(device(1), far + 3, far + 4, b"m" * 8),
+    ]
+    fetch.answered(7, asked[1], LOG_PART)
+    fetch.answered(7, asked[0], 12)
+    assert not fetch.over
+    fetch.answered(7, asked[2], far + 4)
+    assert fetch.over
+
+
+def test_a_part_of_nothing_is_not_asked_for() -> None:
+    fetch = Fetch([])
+    fetch.heard(7, [height(1, LOG_PART)])
+    assert fetch.over
 
 
 def test_so_much_is_asked_for_at_once() -> None:

@@ -16,7 +16,7 @@ from quire.core import canonical
 from quire.core.encoding import TEXT_32, from_text, to_text, to_texts
 from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, verify
 from quire.errors import BadEvent
-from quire.limits import MAX_EVENT_BYTES, MAX_INTEGER
+from quire.limits import LOG_PART, MAX_EVENT_BYTES, MAX_INTEGER
 
 _SIGNATURE_DOMAIN = b"quire event 1\0"
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -180,7 +180,8 @@ def decode_unknown(data: bytes) -> UnknownEvent:
 def check_header(event: Event) -> None:
     """Raises BadEvent `bad-fields` unless the header's values are in range."""
     prev = event.prev
-    linked = event.seq == 1 if prev is None else event.seq > 1 and len(prev) == TEXT_32
+    # A part of a log begins with nothing before it where all of the parts before was lost.
+    linked = event.seq % LOG_PART == 1 if prev is None else event.seq > 1 and len(prev) == TEXT_32
     in_range = 0 <= event.v <= MAX_INTEGER and 0 <= event.ts <= MAX_INTEGER and event.seq <= MAX_INTEGER
     if not linked or not in_range or len(event.author) != TEXT_32:
         raise BadEvent("bad-fields")

@@ -48,6 +48,7 @@ def append(
         home.store.blobs.insert(rows)
         write(home, member, opened, [handler] * len(opened), now, Report())
         if handler.change is not None:
+            home.store.db.keep()  # nobody is to act on a membership, or under a key, that its author forgets
             home.clock(member.account).observe(opened[-1].event.ts)  # what builds on it is later
     return opened
 
@@ -63,7 +64,7 @@ def _make_run(
 ) -> tuple[list[Opened[Any]], list[BlobRow]]:
     account, space, author = member.account, member.space, member.device
     device = home.store.names.device_number(space, author)
-    seq, prev = home.store.blobs.head(device)
+    seq, prev = home.store.log_end(device)
     if epoch not in member.epochs:
         raise NotIn(NO_KEY)
     key, context = member.epochs[epoch]

@@ -105,7 +105,7 @@ class Context:
         handler = home.registry.get(type_)
         assert handler.change is not None
         device = home.store.names.device_number(member.space, member.device)
-        seq = home.store.blobs.head(device)[0] + 1
+        seq = home.store.log_end(device)[0] + 1
         ts = home.clock(member.account).tick(self.now)
         event = make_event(handler, ts, member.device, seq, None, body)
         draft = Opened(member.account, member.space, member.account_id, 0, device, _DRAFT, event)

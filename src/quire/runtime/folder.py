@@ -7,9 +7,10 @@ Must not know: how the key of the home is kept.
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import apsw
 import msgspec
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
@@ -18,6 +19,7 @@ from quire.errors import Damaged, HomeError, NotFound
 from quire.events.home import Home
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
+from quire.runtime.boot import boot_id
 from quire.runtime.checkpoints import Checkpoints
 from quire.runtime.clock import wall_ms
 from quire.runtime.home_key import UNATTENDED, Protection, Unlocking, make_vault, open_vault, protect
@@ -128,14 +130,29 @@ def _is_held(folder: Path) -> bool:
 
 
 @contextmanager
-def opened_home(folder: Path, unlocking: Unlocking = UNATTENDED) -> Iterator[Home]:
-    """The database of a home that this process holds, made if there is none, with checkpoints beside it."""
+def opened_home(folder: Path, unlocking: Unlocking = UNATTENDED, sharing: bool = False) -> Iterator[Home]:
+    """The database of a home that this process holds, made if there is none, with checkpoints beside it.
+
+    `sharing`: what is written is handed out to others before it is closed.
+    """
     home = _open(folder, unlocking)
     try:
-        with Checkpoints(home.store.db):
+        with Checkpoints(home.store.db), _sharing(home) if sharing else nullcontext():
             yield home
     finally:
         home.close()
+
+
+@contextmanager
+def _sharing(home: Home) -> Iterator[None]:
+    home.store.power.begin(boot_id())
+    try:
+        yield
+    finally:
+        with suppress(
+            HomeError, apsw.Error
+        ):  # then it is taken for untidy once the system has been started anew
+            home.store.power.end()
 
 
 def _open(folder: Path, unlocking: Unlocking) -> Home:
@@ -152,6 +169,7 @@ def _open(folder: Path, unlocking: Unlocking) -> Home:
         with home.store.db.plain_errors():
             for account in home.store.memberships.accounts():  # a key that is another home's is told now
                 home.store.memberships.device_key(account)
+        home.store.power.came_back(boot_id())
         if home.stale_views:
             rebuild(home, wall_ms())
     except BaseException:

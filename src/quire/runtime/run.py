@@ -69,7 +69,7 @@ def run_node(
     with hold(folder, "quire up"):
         last = last_ports(folder)
         with (
-            opened_home(folder, unlocking) as home,
+            opened_home(folder, unlocking, sharing=True) as home,
             closing(bind_again(listen_at, last.listen, Sockets)) as sockets,
             closing(bind_again(api_at, last.api, bind_tcp)) as server_socket,
         ):

@@ -12,6 +12,7 @@ from quire.limits import FRAGMENT_BYTES, MAX_BLOB_BYTES, MAX_FRAGMENTED, MAX_UNK
 from quire.net.wire import MAX_INLINE
 from quire.node import Node
 from quire.sim.device import Device
+from quire.sim.disk import Disk
 from quire.sim.entitled import Truth
 
 #: Bytes of memory: of any node, for each peer in each space, for each device of nobody's that knocks, and for each
@@ -24,7 +25,7 @@ _GREETINGS, _PER_SECOND, _PER_PIECE = 60, 3, 2
 #: The same in bytes; the last for each byte of all events.
 _FIRST_BYTES, _BYTES_PER_SECOND, _PER_BYTE = 20_000, 600, 2
 #: What does not belong to a node, though it can be reached from it.
-_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, Disk)
 
 
 def memory(node: Node) -> int:

@@ -32,6 +32,8 @@ EPOCH_MS = 1_767_225_600_000
 _FILES = ("quire.db", "quire.db-wal")
 #: Pages that a device with a bad disk keeps in memory: else it would hardly ever read.
 _FEW_PAGES = 16
+#: A device that can lose power moves its log into the database, which is a sync, at one arrival of so many.
+_CHECKPOINT_EVERY = 40
 
 
 def home_key(seed: int, name: str) -> bytes:
@@ -46,8 +48,8 @@ class Crashed(BaseException):
 class Device:
     """`now` is virtual time (ms) throughout; the node sees its own steady clock and its own time of day.
 
-    `disk` is there for those whose disk can go bad; the others' is the system's. Those that are `lying` are made
-    to by `lie`.
+    `disk` is there for those whose disk can go bad, or that can lose power; the others' is the system's. Those that are
+    `lying` are made to by `lie`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Device:
         bad_disk: bool = False,
         lying: bool = False,
         streams: bool = False,
+        power: bool = True,
     ) -> None:
         self.name = name
         self.host = host
@@ -68,10 +71,12 @@ class Device:
         #: The newest arrival that the node has told of.
         self.cursor = 0
         self.troubles: list[str] = []
-        self.crashes = 0
+        self.crashes = self._boots = 0
         #: How long it has been there (ms), and what it has sent.
         self.lived_ms = self.datagrams_sent = self.bytes_sent = 0
-        self.disk = Disk(f"disk of {folder}", Random(f"{seed} disk {name}")) if bad_disk else None
+        random = Random(f"{seed} disk {name}")
+        self.bad_disk = bad_disk
+        self.disk = Disk(f"disk of {folder}", random, not power) if bad_disk or not power else None
         self._lying = lying
         self._folder = folder
         self._seed = seed
@@ -84,6 +89,7 @@ class Device:
         self._node: Node | None = None
         self._steady = 0
         self._statements_left = 0
+        self._losing = False
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -124,6 +130,8 @@ class Device:
         self._home = Home(self._folder / "quire.db", REGISTRY, entropy, self._vault, vfs)
         try:
             with self._home.store.db.plain_errors():
+                self._home.store.power.came_back(f"boot {self._boots}")
+                self._home.store.power.begin(f"boot {self._boots}")
                 self._run_node(self._home, now)
         except HomeError:
             self._end()
@@ -131,7 +139,7 @@ class Device:
         self.due = now
 
     def _run_node(self, home: Home, now: int) -> None:
-        if self.disk is not None:
+        if self.bad_disk:
             home.store.db.execute(f"PRAGMA cache_size = {_FEW_PAGES}").fetchall()
         steady = now + self._steady
         how = home, self.strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
@@ -202,7 +210,7 @@ class Device:
         """What a node does in spare time; what fails is tried again."""
         with suppress(HomeError), home.store.db.plain_errors():
             home.search.step()
-            if self.disk is not None:
+            if self.bad_disk or (self.disk is not None and self.cursor % _CHECKPOINT_EVERY == 0):
                 home.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @contextmanager
@@ -236,19 +244,30 @@ class Device:
         self._statements_left = statements
         self.home.store.db.connection.exec_trace = self._count
 
+    def lose_power_after(self, statements: int) -> None:
+        """As `crash_after`, and lose what the disk had not yet."""
+        self._losing = True
+        self.crash_after(statements)
+
     def crash(self) -> None:
         """Lose everything but the database files as they stand now."""
         self._keep_files()
         self._end()
         self.crashes += 1
+        self._boots += self._losing
+        self._losing = False
         for name in _FILES:
             (self._folder / name).unlink(missing_ok=True)
             if (self._folder / f"left-{name}").exists():
                 (self._folder / f"left-{name}").rename(self._folder / name)
+        if self.disk is not None:
+            self.disk.forget()
 
     def stop(self) -> None:
         """End the run cleanly."""
-        if self.running:
+        if self._home is not None:
+            with self._sound_disk():
+                self._home.store.power.end()
             self._end()
 
     def _end(self) -> None:
@@ -273,3 +292,5 @@ class Device:
             for name in _FILES:
                 if (self._folder / name).exists():
                     shutil.copyfile(self._folder / name, self._folder / f"left-{name}")
+                    if self._losing and self.disk is not None:
+                        self.disk.lose_power(self._folder / name, self._folder / f"left-{name}")

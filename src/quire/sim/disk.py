@@ -1,12 +1,15 @@
-"""A device's disk: SQLite's files pass through it, and it can be full, fail, or die in the midst of a write.
+"""A device's disk: SQLite's files pass through it, and it can be full, fail, die in the midst of a write, or forget.
 
 Owns: what becomes of each read and write of the files. Must not know: what is in them, why a disk goes bad.
 
-Bytes that were written stay written; what a failing or dying write leaves is a part of it.
+Bytes that were written stay written; what a failing or dying write leaves is a part of it. Only a power cut takes back
+writes, of each file from the last one on: none from before the file was last synced.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from typing import NoReturn
 
@@ -18,11 +21,15 @@ _READ, _WRITE, _SYNC = apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_WRITE, apsw.SQL
 
 
 class Disk(apsw.VFS):
-    """A VFS of SQLite (sqlite.org/vfs.html) called `name`, sound at first; `random` decides what fails."""
+    """A VFS of SQLite (sqlite.org/vfs.html) called `name`, sound at first; `random` decides what fails.
 
-    def __init__(self, name: str, random: Random) -> None:
+    One that `forgets` can lose power.
+    """
+
+    def __init__(self, name: str, random: Random, forgets: bool = False) -> None:
         super().__init__(name, _BASE)
         self.name = name
+        self.forgets = forgets
         #: No file grows while it is full. The share of reads, writes and syncs that fail.
         self.full = False
         self.failing = 0.0
@@ -31,6 +38,8 @@ class Disk(apsw.VFS):
         self._random = random
         self._writes_left = -1
         self._die: Callable[[], NoReturn] | None = None
+        #: By file: what undoes each write since the last sync, the latest last, as (offset, bytes before, size before).
+        self._unsynced: dict[str, list[tuple[int, bytes, int]]] = {}
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_File":
         """What SQLite opens a file by."""
@@ -43,6 +52,31 @@ class Disk(apsw.VFS):
     def spare(self) -> None:
         """Nobody is to die any more."""
         self._writes_left = -1
+
+    def wrote(self, path: str, offset: int, before: bytes, size: int) -> None:
+        """A file of `size` bytes was written to at an offset, where there were these bytes before."""
+        self._unsynced.setdefault(path, []).append((offset, before, size))
+
+    def synced(self, path: str) -> None:
+        """What was written to a file outlasts a power cut."""
+        self._unsynced.pop(path, None)
+
+    def lose_power(self, path: Path, left: Path, most: bool = False) -> None:
+        """Make of a copy of a file, `left`, what a power cut leaves of it.
+
+        Some of the writes since the last sync are undone; with `most`, all of them.
+        """
+        undo = self._unsynced.get(os.path.realpath(path), [])
+        kept = 0 if most else self._random.choice((0, self._random.randrange(len(undo) + 1)))
+        with left.open("r+b") as file:
+            for offset, before, size in reversed(undo[kept:]):
+                file.seek(offset)
+                file.write(before)
+                file.truncate(size)
+
+    def forget(self) -> None:
+        """The files were put in order by whoever keeps them: they are on the disk as they stand."""
+        self._unsynced.clear()
 
     @contextmanager
     def sound(self) -> Iterator[None]:
@@ -83,6 +117,7 @@ class _File(apsw.VFSFile):
         super().__init__(_BASE, name, flags)
         self._disk = disk
         self._is_log = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
+        self._path = os.path.realpath(name.filename() if isinstance(name, apsw.URIFilename) else str(name))
 
     def xRead(self, amount: int, offset: int) -> bytes:
         """As SQLite asks for it."""
@@ -96,6 +131,8 @@ class _File(apsw.VFSFile):
         if disk.full and offset + len(data) > self.xFileSize():
             disk.refused += 1
             raise apsw.FullError("the disk is full")
+        if disk.forgets:
+            self._note(len(data), offset)
         if disk.fails():
             super().xWrite(disk.part(data), offset)
             raise _io_error(_WRITE)
@@ -109,6 +146,12 @@ class _File(apsw.VFSFile):
         if self._disk.fails():
             raise _io_error(_SYNC)
         super().xSync(flags)
+        self._disk.synced(self._path)
+
+    def _note(self, length: int, offset: int) -> None:
+        size = self.xFileSize()
+        there = max(0, min(length, size - offset))
+        self._disk.wrote(self._path, offset, super().xRead(there, offset) if there else b"", size)
 
 
 def _io_error(code: int) -> Exception:

@@ -3,6 +3,7 @@
 Owns: how the database file is opened, committed and rolled back. Must not know: which tables are in it.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ class Database:
         )
         self._transaction = _Transaction(self)
         self._on_rollback: list[Callable[[], None]] = []
+        self._keeping = False
         with self.plain_errors():
             self.connection = apsw.Connection(self.path, flags=flags, vfs=vfs)
             with self.closed_unless_done():
@@ -76,7 +78,7 @@ class Database:
 
     def _prepare(self) -> None:
         # WAL with synchronous=NORMAL: a commit survives kill -9 of the process; only a power cut can
-        # take the last commits, and it never leaves a broken file (sqlite.org/wal.html).
+        # take those since the last `sync`, and it never leaves a broken file (sqlite.org/wal.html).
         for pragma in (
             "journal_mode = WAL",
             "synchronous = NORMAL",
@@ -117,6 +119,35 @@ class Database:
         """Everything inside commits together, or not at all; inner uses join the outermost one."""
         return self._transaction
 
+    def keep(self) -> None:
+        """What the open transaction commits is to outlast a power cut at once: its commit waits for the disk."""
+        self._keeping = True
+
+    def committed(self) -> None:
+        """After a commit."""
+        if self._keeping:
+            self._keeping = False
+            # It is committed, whatever the disk does now: nobody is to be told that it failed.
+            with suppress(HomeError, Damaged):
+                self.sync()
+
+    def sync(self) -> None:
+        """Wait until the disk has all that is committed; of any thread. Raises HomeError when it fails at it."""
+        log = f"{self.path}-wal"
+        if not os.path.exists(
+            log
+        ):  # nothing was committed since it was moved into the database, or all is in memory
+            return
+        with self.plain_errors():
+            # Below the ciphers, if there are any: what is synced is the file.
+            file = apsw.VFSFile(
+                self._vfs or "unix", log, [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0]
+            )
+            try:
+                file.xSync(apsw.SQLITE_SYNC_NORMAL)
+            finally:
+                file.xClose()
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Inside a transaction: an exception undoes what was done in here, and nothing else."""
@@ -134,6 +165,7 @@ class Database:
 
     def roll_back(self) -> None:
         """Undo the open transaction, and what is remembered of it."""
+        self._keeping = False
         if self.connection.in_transaction:  # SQLite has already rolled back by itself when a disk is full
             self.execute("ROLLBACK")
         for forget in self._on_rollback:
@@ -187,6 +219,7 @@ class _Transaction:
         if error is None:
             try:
                 self._db.execute("COMMIT")
+                self._db.committed()
                 return
             except apsw.Error as failed:
                 error = failed

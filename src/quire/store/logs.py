@@ -1,6 +1,9 @@
 """The logs that an identity holds in a space: how far without a gap, and the blobs of a part of one.
 
 Owns: `frontiers`, brought up to date when it is asked for. Must not know: what is inside a blob, who asks.
+
+A log that may have lost its end in a power cut goes on in another part of its places (LOG_PART): each part is told of
+as a log of its own.
 """
 
 from collections.abc import Iterable
@@ -8,12 +11,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from quire.limits import INGEST_BATCH
+from quire.limits import INGEST_BATCH, LOG_PART, MAX_LOG_PARTS
 from quire.store.database import Database
 
 
 class LogHeight(NamedTuple):
-    """`seq` is the last place of a device's log that is held without a gap, `born` the timestamp of the first (ms)."""
+    """`seq` is the last place of a part of a device's log that is held without a gap, `born` the timestamp of the first
+    (ms).
+    """
 
     device: str
     seq: int
@@ -37,7 +42,7 @@ class StoreLogs:
         self._space = space
 
     def heights(self) -> list[LogHeight]:
-        """Of every log held from its beginning, but for those of which two histories are known.
+        """Of every part of a log held from its beginning, but for logs of which two histories are known.
 
         Reads what has come since the last time.
         """
@@ -53,31 +58,46 @@ class StoreLogs:
     def catch_up(self) -> None:
         """Note how far the logs are held by now: reads what has come since the last time, once."""
         with self._db.transaction():
-            for device, seq in self._db.all(
-                "SELECT d.n, coalesce(f.seq, 0) FROM devices AS d LEFT JOIN frontiers AS f"
-                " ON f.account = ? AND f.device = d.n WHERE d.space = ?",
+            rows = self._db.all(
+                "SELECT f.device, f.part, f.seq FROM frontiers AS f JOIN devices AS d ON d.n = f.device"
+                " WHERE f.account = ? AND d.space = ?",
                 (self._account, self._space),
-            ):
-                self._advance(device, seq)
+            )
+            held = {(device, part): seq for device, part, seq in rows}
+            for (device,) in self._db.all("SELECT n FROM devices WHERE space = ?", (self._space,)):
+                self._advance_parts(device, held)
 
-    def _advance(self, device: int, seq: int) -> None:
-        """Note how far a log is held now that was held up to `seq`."""
+    def _advance_parts(self, device: int, held: dict[tuple[int, int], int]) -> None:
+        part = 0
+        for _ in range(MAX_LOG_PARTS):
+            if not self._advance(device, part, held.get((device, part), part * LOG_PART)):
+                return
+            beyond = self._db.one(
+                "SELECT seq FROM blobs WHERE device = ? AND seq > ? ORDER BY seq LIMIT 1",
+                (device, (part + 1) * LOG_PART),
+            )
+            if beyond is None:
+                return
+            part = beyond[0] // LOG_PART
+
+    def _advance(self, device: int, part: int, seq: int) -> bool:
+        """Note how far a part is held now that was held up to `seq`; whether anything is held beyond."""
         before, last, born = seq, "", 0
-        while rows := self._held(device, seq, INGEST_BATCH):
+        gap = False
+        while not gap and (rows := self._held(device, seq, INGEST_BATCH)):
             for place, event_id, ts in rows:
                 if place != seq + 1:
+                    gap = True
                     break
                 born = born or ts
                 seq, last = place, event_id
-            else:
-                continue
-            break
         if seq > before:
             self._db.execute(
-                "INSERT INTO frontiers VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                "INSERT INTO frontiers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
                 " SET seq = excluded.seq, event_id = excluded.event_id",
-                (self._account, device, seq, last, born),
+                (self._account, device, part, seq, last, born),
             )
+        return gap
 
     def _held(self, device: int, after: int, limit: int) -> list[tuple[int, str, int]]:
         rows = self._db.execute(

@@ -85,6 +85,10 @@ class Memberships:
         self._of_account.clear()
         self._all = self._doors = self._accounts = None
 
+    def _changed(self) -> None:
+        self._db.keep()  # what is forgotten of these no peer can bring back
+        self._forget()
+
     def add_account(
         self, account_id: str, key: DeviceKey, chain: str, nonces: bytes, root: bytes | None = None
     ) -> int:
@@ -98,7 +102,7 @@ class Memberships:
         self._db.execute(
             "INSERT INTO device_keys VALUES (?, ?, ?, ?, ?)", (account, key.text, seed, sealed, chain)
         )
-        self._forget()
+        self._changed()
         return account
 
     def add(self, account: int, space_id: str, link_key: bytes, name: str, kind: str) -> Membership:
@@ -108,23 +112,25 @@ class Memberships:
             "INSERT INTO memberships (account, space, name, kind, link_key) VALUES (?, ?, ?, ?, ?)",
             (account, space, name, kind, link_key),
         )
-        self._forget()
+        self._changed()
         return self.get(account, space)
 
     def become(self, account: int, account_id: str) -> None:
         """An identity turns out to be another: a device that had none, or one whose first root key is known now."""
         self._names.rename_account(account, account_id)
-        self._forget()
+        self._changed()
 
     def set_chain(self, account: int, chain: str) -> None:
         """Keep other certificates of an identity's device, as JSON."""
         self._db.execute("UPDATE device_keys SET chain = ? WHERE account = ?", (chain, account))
+        self._changed()
 
     def set_root(self, account: int, root: bytes, nonce: bytes) -> None:
         """Keep another entropy of an identity's root (32 bytes), sealed with 24 fresh random bytes."""
         public = from_text(str(self._kept(account, "device")), 32)
         sealed = self._vault.seal(nonce, root, b"root" + public)
         self._db.execute("UPDATE device_keys SET root = ? WHERE account = ?", (sealed, account))
+        self._changed()
 
     def remove(self, member: Membership) -> None:
         """Forget a door, and an identity that had no more than this."""
@@ -134,7 +140,7 @@ class Memberships:
         if self._db.one("SELECT 1 FROM memberships WHERE account = ?", key[:1]) is None:
             self._db.execute("DELETE FROM device_keys WHERE account = ?", key[:1])
             self._names.remove_account(member.account)
-        self._forget()
+        self._changed()
 
     def add_key(self, member: Membership, key: bytes, name: str) -> int:
         """Keep a key for an identity, if it is new, and the name of the content key it belongs to; its epoch."""
@@ -142,7 +148,7 @@ class Memberships:
         self._db.execute(
             "INSERT OR IGNORE INTO space_keys VALUES (?, ?, ?, ?)", (member.account, epoch, key, name)
         )
-        self._forget()
+        self._changed()
         return epoch
 
     def key_name(self, member: Membership, epoch: int) -> str:
@@ -167,7 +173,7 @@ class Memberships:
             "UPDATE memberships SET content = ?, control = ? WHERE account = ? AND space = ?",
             (content, control, member.account, member.space),
         )
-        self._forget()
+        self._changed()
         return self.get(member.account, member.space)
 
     def set_kind(self, member: Membership, kind: str, name: str) -> Membership:
@@ -176,7 +182,7 @@ class Memberships:
             "UPDATE memberships SET kind = ?, name = ? WHERE account = ? AND space = ?",
             (kind, name, member.account, member.space),
         )
-        self._forget()
+        self._changed()
         return self.get(member.account, member.space)
 
     def set_from_join(self, member: Membership) -> Membership:
@@ -185,7 +191,7 @@ class Memberships:
             "UPDATE memberships SET from_join = 1 WHERE account = ? AND space = ?",
             (member.account, member.space),
         )
-        self._forget()
+        self._changed()
         return self.get(member.account, member.space)
 
     def apart(self, account: int, space: int) -> frozenset[int]:

@@ -217,6 +217,19 @@ INSERT INTO ids SELECT substr(event_id, 1, 11) AS short, n FROM blobs ORDER BY s
 DROP INDEX blobs_by_id;
 """
 
+POWER = """
+-- Whether the last run of the system in which something was handed out (`boot`) was ended tidily, and how often it may
+-- have ended with a loss: see `store.power`.
+CREATE TABLE power (boot TEXT NOT NULL, tidy INTEGER NOT NULL, cuts INTEGER NOT NULL) STRICT;
+INSERT INTO power VALUES ('', 1, 0);
+-- How far each part of a log is held: see LOG_PART.
+DROP TABLE frontiers;
+CREATE TABLE frontiers (
+    account INTEGER NOT NULL, device INTEGER NOT NULL, part INTEGER NOT NULL, seq INTEGER NOT NULL,
+    event_id TEXT NOT NULL, born INTEGER NOT NULL, PRIMARY KEY (account, device, part)
+) STRICT, WITHOUT ROWID;
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("members", FIRST),
@@ -224,4 +237,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("frontiers", FRONTIERS),
     ("relays", RELAYS),
     ("ids", IDS),
+    ("power", POWER),
 )

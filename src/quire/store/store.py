@@ -18,6 +18,7 @@ from quire.store.logs import StoreLogs
 from quire.store.memberships import Memberships
 from quire.store.migrations import migrate
 from quire.store.names import Names
+from quire.store.power import Power
 from quire.store.rejections import Rejections
 from quire.store.relays import Relays
 from quire.store.schema import MIGRATIONS
@@ -43,12 +44,18 @@ class Store:
         self.rejections = Rejections(self.db)
         self.locked = Locked(self.db)
         self.relays = Relays(self.db)
+        self.power = Power(self.db)
         self.graph = GraphRows(self.db, self.names)
         self.audiences = AudienceRows(self.db, self.names)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Everything inside commits together, or not at all."""
         return self.db.transaction()
+
+    def log_end(self, device: int) -> tuple[int, str | None]:
+        """After which place a log of this home's goes on, and the event that is cited there: see `Power`."""
+        seq, last = self.blobs.head(device)
+        return max(seq, self.power.floor), last
 
     def index(self, account: int, space: int, closed: ClosedEpochs = nothing_closed) -> StoreIndex:
         """What an identity holds in a space, as reconciliation sees it, but for content of `closed` epochs."""

@@ -5,17 +5,22 @@ Owns: heights, and which runs to ask of whom. Must not know: streams, blobs, how
 A height is the last place up to which a log is held without a gap. Whoever holds less asks for the places above its
 own height; several who hold more are asked for different runs, and what one of them leaves unanswered is asked of
 another. Logs of which there are two histories are not told of: `sketch` and `bloom` compare events, not places.
+Each part of a log (LOG_PART: it goes on in another one after a power cut) is asked for as a log of its own.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from quire.limits import MAX_WANTS, RUN_EVENTS, WANTED_EVENTS
+from quire.limits import LOG_PART, MAX_WANTS, RUN_EVENTS, WANTED_EVENTS
 
 MARK_BYTES = 8
 #: The mark of a place whose event is not held (yet).
 NO_MARK = bytes(MARK_BYTES)
+
+
+#: A device and the number of a part of its log.
+_Part = tuple[bytes, int]
 
 
 class Height(NamedTuple):
@@ -58,6 +63,10 @@ class Logs(Protocol):
         ...
 
 
+def _part(device: bytes, seq: int) -> _Part:
+    return device, seq // LOG_PART
+
+
 @dataclass
 class _Log:
     """`next` is the place after which nobody was asked yet; `again` are ranges that somebody left unanswered."""
@@ -77,8 +86,8 @@ class Fetch:
     """What one identity asks of several sources at once. A source is a number that the caller gives."""
 
     def __init__(self, own: Sequence[Height]) -> None:
-        self._own = {height.device: height for height in own}
-        self._logs: dict[bytes, _Log] = {}
+        self._own = {_part(height.device, height.seq): height for height in own}
+        self._logs: dict[_Part, _Log] = {}
         self._asked: dict[int, dict[Want, None]] = {}
 
     @property
@@ -94,13 +103,15 @@ class Fetch:
         """A source tells how far it holds the logs."""
         self._asked.setdefault(source, {})
         for height in heights:
-            own = self._own.get(height.device)
-            log = self._logs.get(height.device)
+            part = _part(height.device, height.seq)
+            first = part[1] * LOG_PART
+            own = self._own.get(part)
+            log = self._logs.get(part)
             if log is None:
-                if own is not None and own.seq >= height.seq:
+                if height.seq <= (own.seq if own is not None else first):
                     continue
-                log = _Log(height.born, own.seq, own.mark) if own else _Log(height.born, 0, NO_MARK)
-                self._logs[height.device] = log
+                log = _Log(height.born, own.seq, own.mark) if own else _Log(height.born, first, NO_MARK)
+                self._logs[part] = log
             log.tops[source] = height.seq
         self._logs = dict(sorted(self._logs.items(), key=lambda item: (item[1].born, item[0])))
 
@@ -109,7 +120,7 @@ class Fetch:
         asked = self._asked[source]
         room = WANTED_EVENTS - sum(want.until - want.after for want in asked)
         found: list[Want] = []
-        for device, log in self._logs.items():
+        for (device, _), log in self._logs.items():
             while room > 0 and len(asked) < MAX_WANTS and (want := self._next(device, log, source)):
                 asked[want] = None
                 found.append(want)
@@ -125,7 +136,7 @@ class Fetch:
         if reached < want.until:
             log.tops[source] = min(log.tops.get(source, 0), reached)
             log.again.append((max(want.after, reached), want.until))
-        self._settle(want.device)
+        self._settle(_part(want.device, want.until))
 
     def distrust(self, source: int, want: Want) -> None:
         """What a source gave for a question was not what it asked for: ask another, and it for nothing of that log."""
@@ -136,9 +147,9 @@ class Fetch:
         for want in list(self._asked.get(source, ())):
             self._end(source, want).again.append((want.after, want.until))
         self._asked.pop(source, None)
-        for device, log in list(self._logs.items()):
+        for part, log in list(self._logs.items()):
             log.tops.pop(source, None)
-            self._settle(device)
+            self._settle(part)
 
     def _next(self, device: bytes, log: _Log, source: int) -> Want | None:
         top = log.tops.get(source, 0)
@@ -154,20 +165,20 @@ class Fetch:
         return self._want(device, log, after, log.next)
 
     def _want(self, device: bytes, log: _Log, after: int, until: int) -> Want:
-        own = self._own.get(device)
+        own = self._own.get(_part(device, until))
         held = own is not None and own.seq == after
         return Want(device, after, until, log.mark if held else NO_MARK)
 
     def _end(self, source: int, want: Want) -> _Log:
         del self._asked[source][want]
-        log = self._logs[want.device]
+        log = self._logs[_part(want.device, want.until)]
         log.under_way -= 1
         return log
 
-    def _settle(self, device: bytes) -> None:
+    def _settle(self, part: "_Part") -> None:
         """Forget a log that is done with, or that nobody left can give more of."""
-        log = self._logs[device]
+        log = self._logs[part]
         top = max(log.tops.values(), default=0)
         log.again = [(after, min(until, top)) for after, until in log.again if after < top]
         if log.over():
-            del self._logs[device]
+            del self._logs[part]
