@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from quire.sim import scenario
-from quire.sim.faults import FaultPlan
+from quire.sim.faults import DEATHS, FaultPlan
 from quire.sim.ground import GroundTruth, SimEvent
 from quire.sim.workload import write_plan
 
@@ -21,7 +21,7 @@ def downtimes(events: list[SimEvent]) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
     began: dict[str, int] = {}
     for event in events:
-        if event.action in ("crash", "tear"):
+        if event.action in DEATHS:
             assert event.actor not in began, "crashed twice"
             began[event.actor] = event.at_ms
         elif event.action == "restart":

@@ -101,11 +101,23 @@ class Checker:
         return [device for name, device in self._devices.items() if name not in self._truth.lying]
 
     def _happened(self, write: Write) -> bool:
-        """Whether a write took place; one that a crash interrupted did when its writer's store has any of it."""
-        if write.happened is not None:
+        """Whether a write took place; one that a crash interrupted did when its writer's store has any of it.
+
+        What a device may have lost with its power did when it is somewhere, all of it.
+        """
+        gone = self._truth.may_be_gone(write)
+        if write.happened is not None and not gone:
             return write.happened
-        own = evidence.messages(self._devices[write.device].home, write.writer)
-        return any(shown in own for shown in write.shown_to(write.writer))
+        if write.event_ids:
+            held = [evidence.ids_held(device.home) for device in self._honest()]
+            return set().union(*held).issuperset(write.event_ids)
+        homes = {who: self._devices[self._truth.devices[who]].home for who in write.seen_by}
+        return any(
+            shown in evidence.messages(home, who)
+            for who, home in homes.items()
+            if gone or who == write.writer
+            for shown in write.shown_to(who)
+        )
 
 
 class _Case(NamedTuple):
@@ -145,6 +157,8 @@ def _acknowledged_lost(truth: Truth, devices: Sequence[Device]) -> list[str]:
         held = evidence.held(device.home, identity)
         ids = {event_id for events in held.values() for event_id, _ in events}
         for write in truth.writes:
+            if truth.may_be_gone(write):
+                continue  # where it is held, all hold the same
             if write.writer == identity and not ids.issuperset(write.event_ids):
                 faults.append(
                     f"{who} lost what was acknowledged at {write.at_ms / 1000:.1f} s: {write.texts[0][:40]!r}"
@@ -204,7 +218,8 @@ def _by_liars(truth: Truth, home: Home, identity: str, space: str) -> Counter[Sh
 def _holds_other_events(case: _Case) -> Iterator[str]:
     """Members of a space that hold another set of events than its founder, or events not yet valid.
 
-    What somebody wrote when the others ceased to listen may wait for what reached nobody, such as the end of its run.
+    What somebody wrote when the others ceased to listen, or before losing power, may wait for what reached nobody, such
+    as the end of its run.
     """
     held = {
         who: case.notes.of(device, evidence.held, who)
@@ -223,10 +238,20 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
             cut_off = {
                 event_id
                 for event_id, author in (evidence.waiting(device.home) if held_back else {}).items()
-                if case.truth.owners.get(author) in case.truth.removed
+                if (owner := case.truth.owners.get(author)) in case.truth.removed
+                or case.truth.devices.get(owner or "") in case.truth.cuts
             }
             if waiting := [one for one in held_back if one not in case.truth.lies and one not in cut_off]:
                 yield f"{who} holds {len(waiting)} events that are not valid"
+
+
+def _forked(case: _Case) -> Iterator[str]:
+    """Identities that know of two histories of the log of somebody honest."""
+    for device, identity, who in _identities(case.truth, case.devices):
+        for space in case.truth.spaces_of(identity):
+            for author, place in evidence.forks(device.home, identity, space):
+                if case.truth.owners.get(author) not in case.truth.liars:
+                    yield f"{who} knows of two events at place {place} of one log, of {case.truth.owners.get(author)}"
 
 
 def _out_of_sync(case: _Case) -> Iterator[str]:
@@ -266,7 +291,7 @@ def _writes_torn(case: _Case) -> Iterator[str]:
 def _wrongly_refused(case: _Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
-    bad_disks = {device.name for device in case.everyone if device.disk is not None}
+    bad_disks = {device.name for device in case.everyone if device.bad_disk}
     for write in case.truth.writes:
         if write.writer in case.truth.liars:
             continue
@@ -302,7 +327,7 @@ def _honest_refused(case: _Case) -> Iterator[str]:
             if reason not in _HONEST_REASONS and case.truth.owners.get(source) not in case.truth.liars:
                 yield f"{device.name} refused {count} honest events: {reason}"
         for text in device.troubles:
-            if device.disk is None or "is damaged" in text:  # no disk here gives other bytes than it took
+            if not device.bad_disk or "is damaged" in text:  # no disk here gives other bytes than it took
                 yield f"{device.name} was in trouble: {text}"
         if found := evidence.damage(device.home):
             yield f"{device.name} has a damaged database: {found}"
@@ -335,7 +360,8 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
         if seen := later & evidence.shown_ids(device.home, identity):
             yield f"{who} was removed and sees {len(seen)} messages under later keys"
         for write in case.truth.writes:
-            if write.writer == gone.by and write.at_ms > gone.at_ms and not later.issuperset(write.event_ids):
+            kept = under.keys() & write.event_ids if case.truth.may_be_gone(write) else set(write.event_ids)
+            if write.writer == gone.by and write.at_ms > gone.at_ms and not later.issuperset(kept):
                 yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
 
 
@@ -378,6 +404,7 @@ _CHECKS: tuple[_Check, ...] = (
     _differs,
     _liars_disagreed_on,
     _holds_other_events,
+    _forked,
     _out_of_sync,
     _writes_torn,
     _wrongly_refused,

@@ -73,12 +73,18 @@ class Truth:
     lies: set[str] = field(default_factory=set)
     forged: set[str] = field(default_factory=set)
     writes: list[Write] = field(default_factory=list)
+    #: By device: when it lost power.
+    cuts: dict[str, list[int]] = field(default_factory=dict)
     #: People who could not found, invite, join or remove, and why.
     shut_out: list[str] = field(default_factory=list)
 
     def spaces_of(self, identity: str) -> list[str]:
         """The spaces that an identity is in."""
         return [space for space, members in self.members.items() if identity in members]
+
+    def may_be_gone(self, write: Write) -> bool:
+        """Whether a write may be lost, though its device has acknowledged it: if nobody else had received it."""
+        return any(at_ms >= write.at_ms for at_ms in self.cuts.get(write.device, ()))
 
 
 def work_out(ground: GroundTruth) -> Truth:
@@ -107,6 +113,9 @@ def work_out(ground: GroundTruth) -> Truth:
             truth.names[key], truth.devices[key] = event.actor, event.detail["device"]
             truth.owners[outcome.detail["device_key"]] = key
             truth.members.setdefault(space, []).append(key)
+    for event in plan:
+        if event.action == "power" and event.n in outcomes:
+            truth.cuts.setdefault(event.actor, []).append(outcomes[event.n].at_ms)
     _work_out_lies(truth, plan, outcomes)
     for event in plan:
         if event.action == "write" and event.actor in keys and event.detail["space"] in spaces:

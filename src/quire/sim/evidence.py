@@ -136,6 +136,11 @@ def held_back(home: Home, identity: str, space_id: str) -> list[str]:
     return [event_id for (event_id,) in rows]
 
 
+def ids_held(home: Home) -> set[str]:
+    """The ids of all events that anybody of a home holds."""
+    return {event_id for (event_id,) in home.store.db.all("SELECT event_id FROM events")}
+
+
 def waiting(home: Home) -> dict[str, str]:
     """Event id → device of the events that wait for others."""
     rows = home.store.db.all(

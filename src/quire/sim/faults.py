@@ -12,6 +12,8 @@ from quire.sim.scenario import Faults
 #: Virtual time (ms) before which nothing goes wrong, so that there is something to go wrong.
 FIRST_FAULT_MS = 1_000
 _LONGEST_MS = 20_000
+#: What a device dies of; it lasts until its `restart`.
+DEATHS = ("crash", "tear", "power")
 #: A crash comes before one of so many next SQL statements: in the midst of whatever the node does then.
 _MOST_STATEMENTS = 400
 #: A tear is in one of so many next writes to the log; one read or write of so many fails on a failing disk.
@@ -39,13 +41,14 @@ class FaultPlan:
         self._end = end
         self._random = random
         self.bad_disks = random.sample(list(hosts), min(faults.bad_disks, len(hosts)))
-        self._crashes(faults)
+        self._crashes(faults, "crash", faults.crashes)
         self._tears(faults)
         self._disks(faults)
         self._absences(faults)
         self._partitions(faults)
         self._clogs(faults)
         self._clocks(faults)
+        self._crashes(faults, "power", faults.power_cuts)
 
     def is_up(self, device: str, at: int) -> bool:
         """Whether a device runs at this time."""
@@ -64,16 +67,16 @@ class FaultPlan:
             if step.actor == device and step.action == "restart":
                 step.detail["host"] = self._hosts[device]
 
-    def _crashes(self, faults: Faults) -> None:
+    def _crashes(self, faults: Faults, how: str, times: int) -> None:
         devices = list(self._hosts)
-        for number in range(faults.crashes):
+        for number in range(times):
             device = self._random.choice(devices)
             after = self._random.choice(
                 (0, self._random.randrange(20), self._random.randrange(_MOST_STATEMENTS))
             )
             moves = faults.moves and self._random.random() < 0.5
             host = f"10.0.{number + 1}.{devices.index(device) + 1}" if moves else self._hosts[device]
-            self._die(device, "crash", {"after_statements": after}, host)
+            self._die(device, how, {"after_statements": after}, host)
 
     def _tears(self, faults: Faults) -> None:
         for _ in range(faults.tears if self.bad_disks else 0):

@@ -8,14 +8,14 @@ from itertools import groupby
 
 import msgspec
 
+from quire.sim.faults import DEATHS
 from quire.sim.ground import CRASHED, DONE, REFUSED, SimEvent
 from quire.sim.witness import Held, Witness
 
 #: Actions of a device that last until another one, and what they are called meanwhile.
 _LASTING = {
     "offline": ("online", "offline"),
-    "crash": ("restart", "down"),
-    "tear": ("restart", "down"),
+    **dict.fromkeys(DEATHS, ("restart", "down")),
     "disk": ("disk", "bad disk"),
 }
 #: Actions of the network that last until it heals, or until something else takes their place.

@@ -73,6 +73,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Times that a device has no network.
     absences: _Count = 0
     crashes: _Count = 0
+    #: Times that a device loses power, and with it some of what its disk was not told to keep.
+    power_cuts: _Count = 0
     #: Whether a device can come back at another address.
     moves: bool = False
     #: Devices whose disks are full, or fail, for a while; how often, and times that one dies in the midst of a write.

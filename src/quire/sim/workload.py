@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from quire.sim.faults import FaultPlan, Step
+from quire.sim.faults import DEATHS, FaultPlan, Step
 from quire.sim.ground import GroundTruth
 from quire.sim.scenario import Scenario
 
@@ -85,7 +85,12 @@ class _Workload:
         self.steps.sort(key=lambda step: step.at)
 
     def _boot(self, name: str, host: str) -> dict[str, object]:
-        return {"host": host, "bad_disk": name in self._faults.bad_disks, "lying": name in self._liars}
+        return {
+            "host": host,
+            "bad_disk": name in self._faults.bad_disks,
+            "lying": name in self._liars,
+            "power": not self._scenario.faults.power_cuts,
+        }
 
     def _lie(self) -> None:
         """Liars begin when all should be in: who withholds could keep others out, which is no fault of theirs."""
@@ -172,7 +177,7 @@ class _Workload:
         """One write; some come just as the device is about to crash."""
         random = self._random
         at = 1 + random.randrange(self._end - 1)
-        crashes = [step for step in self._faults.steps if step.action in ("crash", "tear")]
+        crashes = [step for step in self._faults.steps if step.action in DEATHS]
         doomed = ""
         if crashes and random.random() < 0.15:
             crash = random.choice(crashes)

@@ -15,6 +15,7 @@ from quire.errors import HomeError, NotFound, NotIn, QuireError
 from quire.sim import people
 from quire.sim.calls import Calls
 from quire.sim.device import Crashed, Device
+from quire.sim.faults import DEATHS
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
 from quire.sim.network import Network
 from quire.sim.scenario import Conditions
@@ -198,7 +199,7 @@ class World:
         if event.action == "clock":
             device.ahead = event.detail["ahead_ms"]
             device.due = self.now
-        elif event.action in ("crash", "tear"):
+        elif event.action in DEATHS:
             self._doom(device, event)
         elif event.action == "lie":
             self._lie(device, event)
@@ -213,7 +214,8 @@ class World:
 
     def _boot(self, event: SimEvent) -> None:
         host = event.detail["host"]
-        kind = event.detail.get("bad_disk", False), event.detail.get("lying", False), self._streams
+        told = event.detail
+        kind = told.get("bad_disk", False), told.get("lying", False), self._streams, told.get("power", True)
         device = Device(event.actor, self._folder / event.actor, host, self._seed, self._strategy, *kind)
         self.devices[device.name] = device
         self.network.place(device.name, device.address)
@@ -235,6 +237,8 @@ class World:
         self._crash_of[device.name] = event.n
         if event.action == "crash":
             device.crash_after(event.detail["after_statements"])
+        elif event.action == "power":
+            device.lose_power_after(event.detail["after_statements"])
         else:
             device.tear_after(event.detail["after_writes"])
 
