@@ -259,6 +259,10 @@ MAX_STREAM_RETRY_MS = 60_000
 #: One message, the records in it, and one record: a bundle of sealed events, or one event of the largest size.
 MAX_RELAY_MESSAGE = 2 * 1024 * 1024
 RECORDS_PER_MESSAGE = 4_096
+#: What a relay takes of a connection that has proven no key yet: one message, and the request before it. Devices put
+#: no more into a Hello.
+MAX_RELAY_HELLO = 64 * 1024
+MAX_RELAY_REQUEST = 16 * 1024
 MAX_RELAY_RECORD = 128 * 1024
 #: What goes into one page of a log, and what is sent to one reader that it has not acknowledged.
 RELAY_PAGE_BYTES = 512 * 1024
@@ -289,6 +293,9 @@ ANSWER_MS = 1_500
 ANSWER_RANKS = 8
 #: Events looked at, and bytes of them posted, before the relay has answered.
 POST_EVENTS = 2_000
+#: The same with a greeting, before a key is proven: events, about, and at most the records that they become.
+HELLO_EVENT_BYTES = 32 * 1024
+HELLO_RECORD_BYTES = 56 * 1024
 POST_BYTES = 512 * 1024
 #: Messages of one connection that are malformed or forbidden before it is closed.
 MAX_RELAY_MISTAKES = 32
@@ -298,6 +305,11 @@ RELAY_SMALL_PAGE = 32 * 1024
 #: Seconds' worth of a pace that may come at once, and devices whose pace is remembered.
 RELAY_BURST_S = 4
 MAX_RELAY_RATES = 10_000
+#: Of one network address: seconds' worth of mailboxes that it may open at once, and addresses remembered beside those
+#: that have connections. With so many times the connections that are allowed it is told nothing any more.
+RELAY_HELLO_BURST_S = 10
+MAX_RELAY_ORIGINS = 10_000
+RELAY_CROWDED_TIMES = 2
 #: How long a connection that goes too fast is not listened to, at most.
 RELAY_PAUSE_MS = 1_000
 #: Records read at once for a range, and characters of one of its ends.

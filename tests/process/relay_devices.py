@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from quire.core.keys import DeviceKey
-from quire.limits import MAX_RELAY_MESSAGE
+from quire.limits import HELLO_RECORD_BYTES, MAX_RELAY_MESSAGE
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import FromRelay, Record
 from tests.process import harness
@@ -105,7 +105,7 @@ def relay_process(folder: Path, *words: str, store: str = "") -> Iterator[RelayP
 
 
 @asynccontextmanager
-async def line(relay: RelayProcess, **more: int) -> AsyncIterator[ClientConnection]:
+async def line(relay: RelayProcess, **more: object) -> AsyncIterator[ClientConnection]:
     """A connection, as plain as can be."""
     options = {"max_size": MAX_RELAY_MESSAGE, "ping_interval": None, "close_timeout": 0.2, "open_timeout": 60}
     async with connect(relay.address, compression=None, proxy=None, **(options | more)) as socket:  # type: ignore[arg-type]
@@ -162,6 +162,8 @@ class Device:
 
     async def _talk(self, socket: ClientConnection, batch: int, until: int) -> None:
         waiting = self.records(self.acknowledged + 1, self.added)
+        if sum(len(one.data) for one in waiting) > HELLO_RECORD_BYTES:
+            waiting = []  # they are added once the key is proven
         seq, local = self.cursor, self.acknowledged
         greeting = await opened(socket, self._owner, self.key, seq=seq, local=local, records=waiting)
         assert greeting.taken >= self.acknowledged, "what was acknowledged is there"

@@ -9,6 +9,7 @@ from quire.core.keys import DeviceKey
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import Challenge, FromClient, FromRelay, Hello, MailboxKeys, Record, Scope
 from quire.relay.connection import Connection, Gone
+from quire.relay.origins import Origin
 from quire.relay.service import RelayService
 from quire.relay.settings import Settings
 from quire.relay.shared import World
@@ -95,9 +96,9 @@ class Relay:
         self.key = key_of("relay")
         self.service = RelayService(self.store, self.key, settings or Settings(), self.clock.world())
 
-    async def client(self) -> "Client":
+    async def client(self, origin: Origin | None = None) -> "Client":
         client = Client()
-        client.connection = await self.service.connect(client.send, client.end)
+        client.connection = await self.service.connect(client.send, client.end, origin)
         return client
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from quire.limits import RELAY_SMALL_PAGE
+from quire.limits import HELLO_RECORD_BYTES, RELAY_SMALL_PAGE
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import Entry, Record
 from tests.relay.parties import Client, Owner, Relay, key_of, records, settle
@@ -16,7 +16,11 @@ PHONE, LAPTOP, TABLET = key_of("phone"), key_of("laptop"), key_of("tablet")
 async def adds(relay: Relay, device: object, first: int, last: int, **more: object) -> None:
     """Somebody adds records and leaves."""
     client = await relay.client()
-    await client.hello(ALICE, device, local=first - 1, records=records(first, last, **more))  # type: ignore[arg-type]
+    added = records(first, last, **more)  # type: ignore[arg-type]
+    small = sum(len(one.data) for one in added) < HELLO_RECORD_BYTES
+    await client.hello(ALICE, device, local=first - 1, records=added if small else [])  # type: ignore[arg-type]
+    if not small:
+        await client.say(wire.Add(1, added))
     assert client.connection is not None
     await relay.service.gone(client.connection)
 

@@ -174,6 +174,42 @@ def test_a_flood_is_refused_and_heard_slowly_and_what_reads_is_only_slowed() -> 
     asyncio.run(scenario())
 
 
+def test_one_address_opens_so_many_mailboxes_a_second_on_however_many_connections() -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(origin_hellos=2))
+        origin = relay.service.origins.enter("192.0.2.1", relay.clock.ms)
+        for n in range(2 * limits.RELAY_HELLO_BURST_S):
+            await (await relay.client(origin)).hello(Owner(f"owner {n}"), PHONE)
+        late = await relay.client(origin)
+        await late.say(ALICE.hello(late.challenge, PHONE))
+        refusal = late.next(wire.Refusal)
+        assert (refusal.n, refusal.reason, refusal.retry_ms) == (1, "rate", 500)
+        assert relay.clock.slept == [0.5]
+        elsewhere = relay.service.origins.enter("192.0.2.2", relay.clock.ms)
+        await (await relay.client(elsewhere)).hello(ALICE, LAPTOP)
+        await late.hello(ALICE, PHONE)  # after the time that it was told
+
+    asyncio.run(scenario())
+
+
+def test_before_a_key_is_proven_a_message_is_small() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        client = await relay.client()
+        much = records(1, 1, size=limits.MAX_RELAY_HELLO)
+        await client.say(ALICE.hello(client.challenge, PHONE, records=much))
+        refusal = client.next(wire.Refusal)
+        assert (refusal.n, refusal.reason) == (0, "too-large")
+        assert client.ended
+        client = await relay.client()
+        await client.hello(ALICE, PHONE)
+        await client.entries()
+        await client.say(wire.Add(1, much))
+        assert client.next(wire.Added).taken == 1
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "quotas",
     [Quotas(mailbox_bytes=1_000), Quotas(mailbox_records=9), Quotas(device_bytes=1_000)],

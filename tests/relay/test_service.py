@@ -30,6 +30,25 @@ def test_so_many_connections_and_no_more() -> None:
     asyncio.run(scenario())
 
 
+def test_of_one_address_so_many_and_no_more() -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(origin_connections=2))
+        origins = relay.service.origins
+        near, far = (origins.enter(name, 0) for name in ("192.0.2.1", "192.0.2.2"))
+        for _ in range(2):
+            origins.enter("192.0.2.1", 0)
+        third = await relay.client(near)
+        refusal = third.next(wire.Refusal)
+        assert (refusal.n, refusal.reason, refusal.retry_ms) == (0, "rate", limits.RELAY_UNAVAILABLE_MS)
+        assert "from your network" in refusal.text
+        assert third.ended
+        assert (await relay.client(far)).connection is not None
+        origins.leave(near)
+        assert (await relay.client(near)).connection is not None
+
+    asyncio.run(scenario())
+
+
 def test_draining_answers_what_is_under_way_tells_all_and_closes_the_store() -> None:
     async def scenario() -> None:
         relay = Relay()

@@ -17,7 +17,16 @@ from quire.errors import BadEvent
 from quire.events.home import Home
 from quire.events.ingest import Tail
 from quire.handlers import incoming
-from quire.limits import FORWARD_MS, FRUGAL_MS, MAX_INTEGER, POST_BYTES, POST_EVENTS, RELAY_RETRY_MS
+from quire.limits import (
+    FORWARD_MS,
+    FRUGAL_MS,
+    HELLO_EVENT_BYTES,
+    HELLO_RECORD_BYTES,
+    MAX_INTEGER,
+    POST_BYTES,
+    POST_EVENTS,
+    RELAY_RETRY_MS,
+)
 from quire.net.mailbox import Access, bundles
 from quire.net.relay_client import Came, Mark, Posted, RelayClient, Unposted
 from quire.net.relay_wire import Head, Scope
@@ -110,8 +119,11 @@ class RelayUse:
         fresh = [epoch for epoch in member.epochs if epoch not in self._by_epoch]
         if now.steady < self._rest_until:
             return
-        batch = self._next_batch(now, own=True) if fresh and not self._by_epoch else None
+        first = bool(fresh) and not self._by_epoch
+        batch = self._next_batch(now, own=True, most=HELLO_EVENT_BYTES) if first else None
         sealed = {} if batch is None else self._sealed(batch.rows, self._accesses(member, fresh))
+        if any(sum(map(len, data)) > HELLO_RECORD_BYTES for data in sealed.values()):
+            batch, sealed = None, {}  # one large event: posted once the relay has greeted
         for epoch, access in self._accesses(member, fresh).items():
             data = sealed.get(epoch, [])
             n = self._client.open(access, self._mark(access.id), data, now.wall, self._frugal)
@@ -230,14 +242,16 @@ class RelayUse:
             self._kept.keep_mailbox(self.use, self._boxes[n].id, MailboxRow(*mark[:3], *mark.head))
         self._marks.clear()
 
-    def _next_batch(self, now: Now, own: bool) -> _Batch | None:
-        """What comes next of own events, or of others' that had their time; None when there is nothing to look at."""
+    def _next_batch(self, now: Now, own: bool, most: int = POST_BYTES) -> _Batch | None:
+        """What comes next of own events, or of others' that had their time, about `most` bytes of it; None when there
+        is nothing to look at.
+        """
         until = 0 if own else self._home.store.blobs.last_cursor()
         if not own and (self._others >= until or now.steady < self._others_at):
             return None
         found = self._next(own, until, POST_EVENTS)
         wait = FORWARD_MS + self._jitter
-        rows = _few(found, MAX_INTEGER if own else now.wall - wait)
+        rows = _few(found, MAX_INTEGER if own else now.wall - wait, most)
         if rows and (own or len(rows) < len(found) or len(found) == POST_EVENTS):
             reached = rows[-1].place
         elif own:
@@ -308,11 +322,11 @@ def _scope(member: Membership, epoch: int) -> Scope:
     return "space" if epoch in member.contents else "friend"
 
 
-def _few(found: Sequence[Placed], received_until: int) -> list[Placed]:
-    """The first of them, received up to a time (ms) and of about POST_BYTES."""
+def _few(found: Sequence[Placed], received_until: int, most: int) -> list[Placed]:
+    """The first of them, received up to a time (ms) and of about `most` bytes."""
     size, rows = 0, []
     for one in found:
-        if size >= POST_BYTES or one.received_ts > received_until:
+        if size >= most or one.received_ts > received_until:
             break
         size += len(one.row.sealed)
         rows.append(one)

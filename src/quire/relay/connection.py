@@ -16,6 +16,7 @@ from quire import limits
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import BadRelayMessage, Reason, Record, Refusal
 from quire.relay.log_store import Kept, StoreUnavailable
+from quire.relay.origins import Origin
 from quire.relay.quota import Held, Pace, exceeded
 from quire.relay.reader import LEAST_ROOM, Reader
 from quire.relay.shared import Mailbox, Shared, appended
@@ -34,7 +35,8 @@ _TEXTS: dict[Reason, str] = {
     "malformed": "That is no message of this protocol, or not at this point.",
     "mailboxes": f"At most {limits.MAX_MAILBOXES} mailboxes can be open on one connection. Use another one.",
     "too-large": f"A message has at most {limits.MAX_RELAY_MESSAGE:,} bytes and {limits.RECORDS_PER_MESSAGE:,} "
-    f"records, and a record {limits.MAX_RELAY_RECORD:,} bytes.",
+    f"records, and a record {limits.MAX_RELAY_RECORD:,} bytes; before a key is proven a message has at most "
+    f"{limits.MAX_RELAY_HELLO:,} bytes.",
     "unavailable": "The relay cannot store or read at present. Nothing of it was kept: send it again after a while.",
     "going-away": "The relay is about to stop. Connect again after a while.",
     "version": "This relay speaks another version of the protocol.",
@@ -47,13 +49,18 @@ def refusal(n: int, reason: Reason, retry_ms: int = 0, text: str = "") -> Refusa
 
 
 class Connection:
-    """`number` tells connections apart in the log; `end` closes it at once."""
+    """`number` tells connections apart in the log; `end` closes it at once; `origin` is where it comes from."""
 
-    def __init__(self, number: int, shared: Shared, send: Send, end: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, shared: Shared, send: Send, end: Callable[[], None], origin: Origin | None = None
+    ) -> None:
         self.number = number
         self.began = shared.world.steady()
         #: Whether it is over: nothing more is received.
         self.ended = False
+        #: Whether a key was proven on it: before that a message may be no larger than a Hello.
+        self.proven = False
+        self._origin = origin
         self._shared = shared
         self._send = send
         self._end = end
@@ -83,12 +90,12 @@ class Connection:
         finally:
             self._shared.under_way -= 1
 
-    async def refuse_all(self, reason: Reason, retry_ms: int, why: str) -> None:
-        """Say why the whole connection ends, and end it. Raises Gone."""
+    async def refuse_all(self, reason: Reason, retry_ms: int, why: str, text: str = "") -> None:
+        """Say why the whole connection ends, and end it; `why` is for the counters. Raises Gone."""
         self.ended = True
         self._shared.counters.dropped.labels(why).inc()
         try:
-            await self._refuse(refusal(0, reason, retry_ms))
+            await self._refuse(refusal(0, reason, retry_ms, text))
         finally:
             self._end()
 
@@ -108,6 +115,9 @@ class Connection:
     async def _receive(self, data: bytes) -> None:
         counters = self._shared.counters
         counters.received_bytes.inc(len(data))
+        if not self.proven and len(data) > limits.MAX_RELAY_HELLO:
+            await self.refuse_all("too-large", 0, "mistakes")
+            return
         try:
             said = wire.read_client(data)
         except BadRelayMessage as bad:
@@ -154,8 +164,11 @@ class Connection:
         refused = isinstance(said, wire.Hello | wire.Add)  # nobody would repeat the others: they wait instead
         if refused:
             await self._refuse(refusal(said.n, "rate", wait))
-        await self._shared.world.sleep(min(wait, limits.RELAY_PAUSE_MS) / 1000)
+        await self._pause(wait)
         return refused
+
+    async def _pause(self, wait: int) -> None:
+        await self._shared.world.sleep(min(wait, limits.RELAY_PAUSE_MS) / 1000)
 
     # --- opening a mailbox
 
@@ -165,6 +178,10 @@ class Connection:
             return
         if hello.n in self._readers:
             await self._mistake(hello.n, "malformed")
+            return
+        if self._origin is not None and (wait := self._origin.wait(self._shared.world.steady())):
+            await self._refuse(refusal(hello.n, "rate", wait))
+            await self._pause(wait)
             return
         if not wire.hello_holds(self._challenge, hello) or not _within(hello.scope, hello.records):
             await self._mistake(hello.n, "forbidden")
@@ -178,6 +195,7 @@ class Connection:
             self._readers.pop(hello.n, None)
             self._shared.leave(mailbox, reader)
             raise
+        self.proven = True
         await self._say(greeting)
         if refused is not None:
             await self._refuse(refused)

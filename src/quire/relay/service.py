@@ -15,8 +15,12 @@ from quire.net.relay_wire import VERSION
 from quire.relay.connection import Connection, Gone, Send
 from quire.relay.counters import Counters
 from quire.relay.log_store import LogStore, StoreUnavailable, Usage
+from quire.relay.origins import Origin, Origins
 from quire.relay.settings import Settings
 from quire.relay.shared import Shared, World
+
+#: What is said to one connection too many of one network address.
+CROWDED = "There are too many connections from your network at present. Connect again after a while."
 
 
 class RelayService:
@@ -24,6 +28,8 @@ class RelayService:
 
     def __init__(self, store: LogStore, key: DeviceKey, settings: Settings, world: World) -> None:
         self.counters = Counters()
+        #: Where connections come from.
+        self.origins = Origins(settings.origin_connections, settings.origin_hellos)
         self._settings = settings
         self._world = world
         full_ms = settings.prune_ms if any(settings.retention) else limits.RELAY_FULL_MS
@@ -45,13 +51,20 @@ class RelayService:
 
     # --- connections
 
-    async def connect(self, send: Send, end: Callable[[], None]) -> Connection | None:
-        """A client is there: its connection, or None where it was turned away. Raises Gone."""
+    async def connect(
+        self, send: Send, end: Callable[[], None], origin: Origin | None = None
+    ) -> Connection | None:
+        """A client is there, by way of `origin`, if that is known, which counts it: its connection, or None where it
+        was turned away. Raises Gone.
+        """
         self._made += 1
         self.counters.connected.inc()
-        connection = Connection(self._made, self._shared, send, end)
+        connection = Connection(self._made, self._shared, send, end, origin)
         if self.draining:
             await connection.refuse_all("going-away", limits.RELAY_AWAY_MS, "going-away")
+            return None
+        if origin is not None and self.origins.crowded(origin):
+            await connection.refuse_all("rate", limits.RELAY_UNAVAILABLE_MS, "address", CROWDED)
             return None
         if len(self._connections) >= self._settings.connections:
             await connection.refuse_all("rate", limits.RELAY_UNAVAILABLE_MS, "too-many")

@@ -17,3 +17,6 @@ class Settings(NamedTuple):
     connections: int = 4_096
     prune_ms: int = 60 * 60_000
     drain_ms: int = 10_000
+    #: Of one network address: connections at once, and mailboxes opened a second; 0 for no bound.
+    origin_connections: int = 0
+    origin_hellos: int = 0

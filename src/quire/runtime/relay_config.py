@@ -12,6 +12,7 @@ import msgspec
 
 from quire.errors import UserError
 from quire.relay.log_store import Retention
+from quire.relay.origins import Proxies, proxies_of
 from quire.relay.quota import Quotas
 from quire.relay.settings import Settings
 
@@ -29,7 +30,7 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a relay; 0 for no bound where a number bounds anything.
 
     `key`: the file of its key (else beside a SQLite store). `url`: the address that others use, where it is not the
-    one listened at. `connections`: at most at once. `..._mib`: MiB.
+    one listened at. `connections`: at most at once. `..._mib`: MiB. `address_...`: of one network address.
     """
 
     listen: str = "127.0.0.1:7750"
@@ -49,6 +50,9 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prune_minutes: Span = 60.0
     stall_seconds: Span = 30.0
     drain_seconds: Span = 10.0
+    address_connections: Count = 256
+    address_hellos_per_second: Count = 200
+    proxies: str = ""
 
     def settings(self) -> Settings:
         """The numbers of the service."""
@@ -61,7 +65,15 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
         retention = Retention(int(self.keep_days * _DAY_MS), self.keep_mib * _MIB)
         prune_ms, drain_ms = int(self.prune_minutes * _MINUTE_MS), int(self.drain_seconds * _SECOND_MS)
-        return Settings(quotas, retention, self.connections, prune_ms, drain_ms)
+        of_one = self.address_connections, self.address_hellos_per_second
+        return Settings(quotas, retention, self.connections, prune_ms, drain_ms, *of_one)
+
+    def trusted(self) -> Proxies:
+        """The proxies whose X-Forwarded-For is believed. Raises UserError where one is no network."""
+        try:
+            return proxies_of(self.proxies)
+        except ValueError as error:
+            raise UserError(f"--proxies takes addresses or networks like 10.0.0.0/8: {error}.") from None
 
 
 #: What each setting is, in a line of help.
@@ -83,6 +95,9 @@ HELP = {
     "prune_minutes": "Minutes between removals of what need not be kept.",
     "stall_seconds": "Seconds after which a client that takes nothing is dropped.",
     "drain_seconds": "Seconds that what is under way may take at the end.",
+    "address_connections": "Connections at once of one network address; 0 for no bound.",
+    "address_hellos_per_second": "Mailboxes a second that one network address opens; 0 for no bound.",
+    "proxies": "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them.",
 }
 
 

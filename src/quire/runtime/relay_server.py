@@ -13,12 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import EADDRINUSE
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from quire.core.address import format_address, parse_address
 from quire.core.encoding import to_text
@@ -33,6 +35,7 @@ from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.relay_config import RelayConfig
 from quire.runtime.relay_key import relay_key
 from quire.runtime.relay_log import LOGGER, log, mistake, to_standard_error
+from quire.runtime.relay_socket import Doorkeeper, RelaySocket
 
 #: Seconds for a handshake and for a goodbye, and between pings; messages (of any size) read ahead of one connection.
 _OPEN_S, _CLOSE_S, _PING_S = 10, 2, 45
@@ -55,6 +58,7 @@ class RunningRelay:
         self.url = f"{base.rstrip('/')}/#{to_text(key.public)}"
         self._config = config
         self._service = service
+        self._keeper = Doorkeeper(service.origins, config.trusted(), config.connections)
         self._server: Server | None = None
         self._pinging: asyncio.Future[None] | None = None
 
@@ -65,7 +69,7 @@ class RunningRelay:
         self._server = await serve(
             self._serve, sock=bound, ssl=self.tls, process_request=self._answer, compression=None,
             max_size=MAX_RELAY_MESSAGE, max_queue=_READ_AHEAD, open_timeout=_OPEN_S, close_timeout=_CLOSE_S,
-            ping_interval=None, logger=quiet, server_header=None,
+            ping_interval=None, logger=quiet, server_header=None, create_connection=self._socket,  # type: ignore[arg-type]  # a factory will do
         )  # fmt: skip
         self._service.start()
         self._pinging = asyncio.ensure_future(self._ping(self._server))
@@ -111,15 +115,22 @@ class RunningRelay:
                     with suppress(ConnectionClosed):
                         asked[client] = asyncio.ensure_future(await client.ping())
 
+    def _socket(self, protocol: ServerProtocol, server: Server, **options: Any) -> RelaySocket:
+        return RelaySocket(protocol, server, keeper=self._keeper, **options)
+
     async def _serve(self, client: ServerConnection) -> None:
         connection: Connection | None = None
+        assert isinstance(client, RelaySocket)
+
+        async def send(data: bytes) -> None:
+            client.proven = connection is not None and connection.proven
+            await self._send(client, data)
+
         for handshake in (client.request, client.response):
             if handshake is not None:
                 handshake.headers.clear()  # 2 KB of each connection that nobody needs any more
         try:
-            connection = await self._service.connect(
-                lambda data: self._send(client, data), lambda: _end(client)
-            )
+            connection = await self._service.connect(send, lambda: _end(client), client.origin)
             if connection is not None:
                 await self._listen(client, connection)
         except Gone:
@@ -154,6 +165,8 @@ class RunningRelay:
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Plain HTTP: health and metrics; what else is no WebSocket is told so."""
+        assert isinstance(connection, RelaySocket)
+        connection.arrived(request.headers.get_all("X-Forwarded-For"))
         path = request.path.partition("?")[0]
         if path == "/health":
             health = await self._service.health()
@@ -173,6 +186,7 @@ async def serve_relay(config: RelayConfig) -> RunningRelay:
 
     Raises UserError for settings that cannot be used, HomeError where the port, the store or a file cannot be had.
     """
+    config.trusted()
     _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
     bound = _bind(config.listen)
     try:
