@@ -10,21 +10,26 @@ import pytest
 from quire.core.keys import derive
 from quire.core.ticket import decode_link
 from quire.limits import (
+    HELLO_EVENT_BYTES,
+    HELLO_RECORD_BYTES,
     MAX_LEFT,
+    MAX_RELAY_HELLO,
     MAX_RELAY_RECORD,
     MAX_RELAY_RETRY_MS,
     POST_BYTES,
     POST_EVENTS,
+    RELAY_EAGER_MS,
     RELAY_RETRY_MS,
+    RELAY_SLEPT_MS,
 )
 from quire.net import left, relay_wire
 from quire.net.left import Letter
 from quire.net.mailbox import Access, bundles
 from quire.net.relay_wire import Add, Hello, Record, Refusal
 from quire.node.relay_door import RelayDoor
-from tests.net.memory_relay import MemoryRelay
+from tests.net.memory_relay import Line, MemoryRelay
 from tests.node.relayed import founder, pair, state, the_relay
-from tests.node.world import World
+from tests.node.world import Station, World
 
 
 @pytest.fixture
@@ -101,6 +106,87 @@ def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: 
     assert bob.texts() == ["while it is gone"]
 
 
+def _down_for_long(world: World) -> MemoryRelay:
+    """The relay is gone until nobody tries it for minutes, and then is back."""
+    gone = world.relays.pop("wss://relay.example/")
+    world.hang_up_relays()
+    world.run(3 * MAX_RELAY_RETRY_MS)
+    world.relays["wss://relay.example/"] = gone
+    gone.heard.clear()
+    world.run(RELAY_RETRY_MS)
+    return gone
+
+
+def _soon(world: World) -> None:
+    world.run(2 * RELAY_EAGER_MS + 3_000)
+
+
+def _wakes(alice: Station) -> None:
+    alice.clock_off += RELAY_SLEPT_MS
+
+
+def _writes(alice: Station) -> None:
+    alice.ask("sendMessage", target="general", text="I write")
+
+
+def _looks(alice: Station) -> None:
+    alice.ask("getStatus")
+
+
+@pytest.mark.parametrize("reason", [_writes, _looks, _wakes])
+def test_a_relay_that_was_down_for_long_is_found_soon_where_there_is_reason(
+    world: World, reason: Any
+) -> None:
+    alice, _ = pair(world)
+    relay = _down_for_long(world)
+    _soon(world)
+    assert not relay.heard, "nobody tries it without a reason"
+    reason(alice)
+    _soon(world)
+    assert relay.heard
+    assert state(alice) == "in-sync"
+
+
+def test_another_peer_that_is_reached_is_a_reason(world: World) -> None:
+    alice, bob = pair(world)
+    relay = _down_for_long(world)
+    world.walls.clear()
+    world.until(lambda: alice.connected() == 1)
+    _soon(world)
+    assert relay.heard
+    assert state(bob) == "in-sync"
+
+
+def test_reasons_without_end_make_no_storm(world: World) -> None:
+    alice, _ = pair(world)
+    del world.relays["wss://relay.example/"]
+    world.hang_up_relays()
+    before = alice.running.relaying._last_number
+    for number in range(600):
+        alice.ask("sendMessage", target="general", text=str(number))
+        world.run(500)
+    tried = alice.running.relaying._last_number - before
+    assert 600 * 500 // (2 * RELAY_EAGER_MS) - 1 <= tried <= 600 * 500 // RELAY_EAGER_MS + 5
+
+
+def test_no_reason_counts_against_the_time_that_a_relay_told(world: World) -> None:
+    alice, _ = pair(world)
+    away = relay_wire.encode(Refusal(0, "going-away", 10 * RELAY_EAGER_MS, "Not now."))
+    alice.running.receive_relay(_number(alice), away, world.now)
+    the_relay(world).heard.clear()
+    world.run(100)
+    for _ in range(9):
+        _writes(alice)
+        world.run(RELAY_EAGER_MS)
+    assert not [one for one in the_relay(world).heard if isinstance(one, Hello)]
+    world.run(3 * RELAY_EAGER_MS)
+    assert state(alice) == "in-sync"
+
+
+def _number(station: Station) -> int:
+    return next(line.number for line in station.running.relaying._lines.values())
+
+
 @pytest.mark.parametrize("bound", [POST_EVENTS, POST_BYTES // 3_000])
 def test_much_is_handed_over_in_parts(world: World, bound: int) -> None:
     """More events than are looked at once, and more bytes than are on their way at once."""
@@ -115,6 +201,23 @@ def test_much_is_handed_over_in_parts(world: World, bound: int) -> None:
     assert len(posts) > 1
     assert max(sizes) < POST_BYTES * 1.13 + MAX_RELAY_RECORD
     assert alice.space()["relays"][0]["unposted"] == 0
+
+
+@pytest.mark.parametrize("text", ["x" * 3_000, "\U0001f351" * 15_000])
+def test_no_more_goes_with_a_greeting_than_a_relay_takes_of_strangers(world: World, text: str) -> None:
+    alice, bob = pair(world)
+    alice.down()
+    texts = [f"{number} {text}" for number in range(2 * HELLO_EVENT_BYTES // len(text) + 1)]
+    alice.ask("sendMessages", target="general", texts=texts)
+    the_relay(world).heard.clear()
+    alice.up()
+    world.run(20_000)
+    hellos = [one for one in the_relay(world).heard if isinstance(one, Hello)]
+    assert hellos
+    assert max(len(relay_wire.encode(one)) for one in hellos) <= MAX_RELAY_HELLO
+    assert max(sum(len(one.data) for one in hello.records) for hello in hellos) <= HELLO_RECORD_BYTES
+    assert any(hello.records for hello in hellos) == (len(text) < HELLO_EVENT_BYTES // 3)
+    assert bob.texts() == texts
 
 
 def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: World) -> None:
@@ -170,6 +273,30 @@ def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: World
     assert all(later - sooner >= 10 * RELAY_RETRY_MS for sooner, later in pairwise(refused))
     assert alice.texts() == bob.texts()
     assert {station.space()["relays"][0]["state"] for station in (alice, bob)} == {"in-sync"}
+
+
+def test_a_mailbox_that_is_opened_later_is_no_trouble_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to be handed over, so that no answer to that could tell it."""
+    alice, _ = pair(world)
+    honest, until = Line.receive, world.now + 4 * RELAY_RETRY_MS
+
+    def busy(line: Line, data: bytes) -> None:
+        said = relay_wire.read_client(data)
+        if isinstance(said, Hello) and world.now < until:
+            line.out.append(Refusal(said.n, "rate", 5 * RELAY_RETRY_MS, "Too much at once."))
+        else:
+            honest(line, data)
+
+    monkeypatch.setattr(Line, "receive", busy)
+    world.hang_up_relays()
+    world.run(3 * RELAY_RETRY_MS)
+    assert state(alice) == "refused"
+    assert alice.space()["relays"][0]["trouble"] == "Too much at once."
+    world.run(20 * RELAY_RETRY_MS)
+    assert state(alice) == "in-sync"
+    assert alice.space()["relays"][0]["trouble"] == ""
 
 
 def test_what_a_relay_has_removed_is_told_and_the_rest_is_read(world: World) -> None:

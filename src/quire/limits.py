@@ -284,6 +284,10 @@ MAX_RELAY_URL_CHARS = 120
 FORWARD_MS = 15_000
 RELAY_RETRY_MS = 1_000
 MAX_RELAY_RETRY_MS = 5 * 60_000
+#: It is tried again so soon after it failed last (and up to as long again) where there is reason: somebody wrote, or
+#: looks at how things stand, something else was reached, the machine slept (the clock went on for so long without it).
+RELAY_EAGER_MS = 10_000
+RELAY_SLEPT_MS = 30_000
 #: Letters and welcomes of one door at a relay that are kept in mind, the newest ones, and bytes of one.
 MAX_LEFT = 4_096
 MAX_LEFT_BYTES = 4_096

@@ -107,7 +107,7 @@ class Station:
 
     def relays(self, account: int, space: int) -> list[RelayStatus]:
         member = self.home.store.memberships.get(account, space)
-        return [] if self.node is None else relay_statuses(self.node, member, MORNING)
+        return [] if self.node is None else relay_statuses(self.node, member, self.world.now)
 
     async def changed(self, cursor: int) -> None:
         raise NotImplementedError

@@ -251,6 +251,8 @@ class Node:
                     member.raw_space_id, member.device_key.public, ids[page : page + ARRIVALS_PAGE], now
                 )
         self.relaying.committed(now)
+        if rows:
+            self.relaying.hurry(now)
         if self._cursor > start:
             self._events.append(Arrived(self._cursor))
 
@@ -433,6 +435,7 @@ class Node:
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
     ) -> None:
         self._found_at(member, session_id, session, address, now)
+        self.relaying.hurry(now)
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:

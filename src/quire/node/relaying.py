@@ -14,7 +14,7 @@ from quire.core.relay_address import RelayAddress
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import relay, relay_places
-from quire.limits import MAX_RELAY_RETRY_MS, MAX_RELAYS, RELAY_RETRY_MS
+from quire.limits import MAX_RELAY_RETRY_MS, MAX_RELAYS, RELAY_EAGER_MS, RELAY_RETRY_MS, RELAY_SLEPT_MS
 from quire.net.relay_client import (
     Came,
     Fault,
@@ -84,8 +84,12 @@ class _Line:
     boxes: dict[int, _Hanging] = field(default_factory=dict)
     failures: int = 0
     retry_at: int = 0
+    #: The earliest that it may be tried again, whatever the reason.
+    eager_at: int = 0
     last_heard: int | None = None
     trouble: str = ""
+    #: Why it did not open a mailbox.
+    shut: str = ""
 
 
 #: Events counted as not handed over, at most: `quire status` says "100 or more".
@@ -108,6 +112,7 @@ class Relaying:
         self._by_number: dict[int, _Line] = {}
         self._last_number = 0
         self._events: deque[RelayCall | RelayHangUp] = deque()
+        self._ahead: int | None = None
 
     @property
     def in_use(self) -> bool:
@@ -120,6 +125,9 @@ class Relaying:
 
     def tick(self, members: Sequence[Membership], now: int) -> None:
         """Call the relays that are used and due, let go of others, and hand over what had its time."""
+        ahead, self._ahead = self._ahead, self._wall(now) - now
+        if ahead is not None and self._ahead - ahead >= RELAY_SLEPT_MS:
+            self.hurry(now)
         wanted = self._wanted(members, now)
         for key, line in list(self._lines.items()):
             if key not in wanted:
@@ -139,11 +147,18 @@ class Relaying:
         for line in self._lines.values():
             self._post(line, now)
 
+    def hurry(self, now: int) -> None:
+        """There is reason to try soon what could not be reached: as soon as not all would come at once by it."""
+        for line in self._lines.values():
+            if line.client is None:
+                line.retry_at = min(line.retry_at, max(line.eager_at, now))
+
     def opened(self, number: int, now: int) -> None:
         """A connection stands."""
         line = self._by_number.get(number)
         if line is not None:
-            line.connected, line.last_heard, line.trouble = True, now, ""
+            line.connected, line.last_heard, line.trouble, line.shut = True, now, "", ""
+            self.hurry(now)
 
     def receive(self, number: int, data: bytes, now: int) -> None:
         """Take a message of a relay's, and act on it."""
@@ -179,7 +194,7 @@ class Relaying:
             kept = self._home.store.relays
             at = Use(member.account, member.space, kept.number(address.key))
             faults = kept.faults(at)
-            heard, trouble = (None, "") if line is None else (line.last_heard, line.trouble)
+            heard, trouble = (None, "") if line is None else (line.last_heard, line.trouble or line.shut)
             unposted = lacking(self._home, member, at, UNPOSTED_SHOWN)
             found.append(
                 RelayStatus(address, _state(line, member), unposted, heard, trouble, kept.missed(at), faults)
@@ -266,6 +281,7 @@ class Relaying:
     def _tell(self, line: _Line, use: _Hanging, event: RelayEvent, now: int) -> None:
         if isinstance(event, Came):
             line.failures = 0
+            line.shut = ""
             use.came(event, self._now(now))
         elif isinstance(event, Posted):
             line.trouble = ""
@@ -276,7 +292,7 @@ class Relaying:
         elif isinstance(event, Grew) and isinstance(use, RelayUse):
             use.grew(event.n)
         elif isinstance(event, Refused):
-            line.trouble = event.refusal.text
+            line.shut = event.refusal.text
             use.refused(event.n, event.refusal.retry_ms, self._now(now))
 
     def _blame(self, line: _Line, fault: Fault, now: int) -> None:
@@ -303,12 +319,14 @@ class Relaying:
         line.uses, line.boxes = {}, {}
 
     def _fail(self, line: _Line, why: str, now: int, rest: int = 0) -> None:
-        line.trouble = why
+        line.trouble, line.shut = why, ""
         wait = min(RELAY_RETRY_MS << min(line.failures, 16), MAX_RELAY_RETRY_MS)
         # Not all come back at the same moment after an outage.
         wait += int.from_bytes(self._home.entropy(2)) * wait >> 16
         line.failures += 1
         line.retry_at = now + max(wait, rest)
+        eager = RELAY_EAGER_MS + (int.from_bytes(self._home.entropy(2)) * RELAY_EAGER_MS >> 16)
+        line.eager_at = now + max(eager, rest)
 
 
 def _keys(member: Membership) -> list[_Key]:
@@ -322,7 +340,7 @@ def _state(line: _Line | None, member: Membership) -> RelayState:
         return "waiting"
     if line.client is None or not line.connected:
         return "unreachable" if line.failures else "waiting"
-    if line.trouble:
+    if line.trouble or line.shut:
         return "refused"
     hanging = [line.uses.get(key) for key in _keys(member)]
     return "in-sync" if all(one is not None and one.in_sync for one in hanging) else "syncing"

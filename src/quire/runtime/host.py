@@ -99,7 +99,7 @@ class RunningHost:
     def relays(self, account: int, space: int) -> list[RelayStatus]:
         """How an identity stands with each relay that its space uses."""
         member = self.home.store.memberships.get(account, space)
-        return relay_statuses(self._node, member, wall_ms() - steady_ms())
+        return relay_statuses(self._node, member, steady_ms())
 
     def _local_peers(self, member: Membership) -> list[PeerStatus]:
         found = []
@@ -145,8 +145,10 @@ def _status(device: str, status: Status, shift: int) -> PeerStatus:
     )
 
 
-def relay_statuses(node: Node, member: Membership, shift: int) -> list[RelayStatus]:
-    """How a member stands with each relay; `shift` (ms) makes times of day of the node's."""
+def relay_statuses(node: Node, member: Membership, now: int) -> list[RelayStatus]:
+    """How a member stands with each relay at the node's time (ms). Somebody looks: what came back is found soon."""
+    node.relaying.hurry(now)
+    shift = node.wall(now) - now
     return [
         RelayStatus(
             host=one.relay.host,
