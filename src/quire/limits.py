@@ -365,6 +365,8 @@ PAGES_PER_QUESTION = 64
 #: How long one question to the servers may take, and how long an operation tries: electing a leader takes seconds.
 NATS_REQUEST_S = 2.0
 NATS_PATIENCE_S = 15.0
+#: After how long without any answer another server is asked.
+NATS_SWITCH_S = 4.0
 #: How often a silent server says that it is there, so that a lost one is noticed.
 NATS_HEARTBEAT_S = 2.0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 
 import nats
 from nats.aio.client import Client
 from nats.errors import Error
 
+from quire.relay.nats_access import NatsAccess, read_credentials, tls_context
+
 SERVERS = 3
+NOBODY = NatsAccess()
 _CONFIG = """
 server_name: {name}
 listen: "127.0.0.1:{port}"
@@ -24,6 +28,7 @@ cluster {{
   name: quire
   listen: "127.0.0.1:{route}"
   routes: [{routes}]
+  {more_cluster}
 }}
 {more}
 """
@@ -37,22 +42,38 @@ def nats_server() -> str:
 
 
 class Cluster:
-    """Start with `with Cluster(folder)`; servers go by number, 0 to 2. `more` is added to their configuration."""
+    """Start with `with Cluster(folder)`; servers go by number, 0 to 2.
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    `more` is added to their configuration; where it asks for something, `access` has it, and `scheme` is `tls` for TLS.
+    """
+
+    def __init__(
+        self, folder: Path, more: str = "", scheme: str = "nats", access: NatsAccess = NOBODY
+    ) -> None:
         self._folder = folder
         self._more = more
+        self._scheme = scheme
+        self._access = access
+        self._attempt = 0
         self._ports: list[int] = []
+        self._routes: list[int] = []
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
     def url(self) -> str:
         """What a relay is told: every server's address."""
-        return "nats://" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        return f"{self._scheme}://" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [process.pid for process in self._running.values()]
 
     def __enter__(self) -> Self:
-        for attempt in range(3):
-            self._configure(attempt)
+        for self._attempt in range(3):
+            ports = _free_ports(2 * SERVERS)
+            self._ports, self._routes = ports[:SERVERS], ports[SERVERS:]
+            self._configure()
             for server in range(SERVERS):
                 self.start(server)
             if asyncio.run(self._has_leader(20)):
@@ -86,17 +107,31 @@ class Cluster:
                 self.start(server)
         assert await self._has_leader(30)
 
-    def _configure(self, attempt: int) -> None:
-        ports = _free_ports(2 * SERVERS)
-        self._ports, routes = ports[:SERVERS], ports[SERVERS:]
+    def reload(self, more: str) -> None:
+        """Let every server go by another configuration, without an end."""
+        self._more = more
+        self._configure()
+        for process in self._running.values():
+            process.send_signal(signal.SIGHUP)
+
+    def _way(self, _server: int, to: int) -> int:
+        """The port at which a server finds another one."""
+        return self._routes[to]
+
+    def _more_cluster(self, _server: int) -> str:
+        return ""
+
+    def _configure(self) -> None:
         for server in range(SERVERS):
+            ways = [self._way(server, to) for to in range(SERVERS)]
             text = _CONFIG.format(
                 name=f"server-{server}",
                 port=self._ports[server],
-                store=self._folder / f"{attempt}-{server}",
+                store=self._folder / f"{self._attempt}-{server}",
                 more=self._more,
-                route=routes[server],
-                routes=", ".join(f'"nats://127.0.0.1:{port}"' for port in routes),
+                route=self._routes[server],
+                routes=", ".join(f'"nats://127.0.0.1:{port}"' for port in ways),
+                more_cluster=self._more_cluster(server),
             )
             (self._folder / f"{server}.conf").write_text(text)
 
@@ -120,7 +155,10 @@ class Cluster:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:
         """A plain client."""
-        connection = await nats.connect(self.url.removeprefix("nats://").split(","), error_cb=_quiet)
+        options: dict[str, Any] = {"tls": tls_context(self._access)} if self._scheme == "tls" else {}
+        options |= {key: value for key, value in read_credentials(self._access)._asdict().items() if value}
+        servers = [f"{self._scheme}://127.0.0.1:{port}" for port in self._ports]
+        connection = await nats.connect(servers, error_cb=_quiet, **options)
         try:
             yield connection
         finally:

@@ -20,7 +20,7 @@ from quire.limits import (
 )
 from quire.net.relay_wire import Record
 from quire.relay.log_store import Kept
-from quire.relay.nats_link import PAYLOAD_BYTES
+from quire.relay.nats_client import PAYLOAD_BYTES
 from quire.relay.nats_pages import (
     Device,
     State,

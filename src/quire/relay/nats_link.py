@@ -1,31 +1,30 @@
-"""A connection to NATS servers, as a log of pages needs it: publish after what one knows, get, follow, purge.
+"""What is asked of NATS servers, as a log of pages needs it: publish after what one knows, get, follow, purge.
 
 Owns: the two streams and the words of JetStream (https://docs.nats.io/reference/reference-protocols/nats_api_reference;
-direct and batched gets are ADR-31, batched publishing is ADR-50). Must not know: what pages mean.
+direct and batched gets are ADR-31, batched publishing is ADR-50). Must not know: what pages mean, how
+servers are reached.
 """
 
 import asyncio
 import json
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
 from email.parser import BytesHeaderParser
 from typing import Any, Final, NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
 from quire.errors import UserError
 from quire.limits import NATS_HEARTBEAT_S, NATS_PATIENCE_S, NATS_REQUEST_S, PAGES_PER_QUESTION
 from quire.relay.log_store import StoreUnavailable
+from quire.relay.nats_access import NatsAccess
+from quire.relay.nats_client import PAYLOAD_BYTES, Servers, Unsure, reach, unreachable
 
 LOG: Final = "QUIRE_LOG"
 SYNCED: Final = "QUIRE_SYNCED"
 LOG_SUBJECT: Final = "quire.log."
 SYNCED_SUBJECT: Final = "quire.synced."
-#: A server's largest message, unless it is configured otherwise; a page with a snapshot stays below it.
-PAYLOAD_BYTES: Final = 1024 * 1024
 _SUMMARY = "Quire-Page"
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _REPLICAS = 3
@@ -47,10 +46,6 @@ class Conflict(Exception):
     """Somebody else wrote to the subject first."""
 
 
-class Unsure(Exception):
-    """No answer, or none that tells: it may have happened, or may yet."""
-
-
 class Stored(NamedTuple):
     """A message of a stream: its sequence, the summary from its header, and its bytes (b"" when headers were asked)."""
 
@@ -63,8 +58,8 @@ class Stored(NamedTuple):
 class Link:
     """Made by `open_link()`. What it raises: Conflict and Unsure from what writes, Unsure from what reads."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
         #: Looked at beside every cancellation: the client waits by asyncio.wait_for(), which loses one now and then.
         self._closing = False
 
@@ -80,7 +75,8 @@ class Link:
 
     async def publish_all(self, subject: str, pages: list[tuple[bytes, bytes]], expected: int) -> int:
         """Add messages (summary, bytes) all or none, as publish() does; the last one's sequence, no gap before it."""
-        batch = self._client.new_inbox()[-22:]
+        async with self._servers.asking() as client:
+            batch = client.new_inbox()[-22:]
         answer = b""
         for number, (summary, data) in enumerate(pages, 1):
             headers = _headers(summary) | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
@@ -116,13 +112,11 @@ class Link:
         """
         asked = {"next_by_subj": subject, "seq": seq, "batch": most, "max_bytes": most_bytes}
         found: list[Stored] = []
-        with _translated():
-            inbox = self._client.new_inbox()
-            heard = await self._client.subscribe(inbox)
+        async with self._servers.asking() as client:
+            inbox = client.new_inbox()
+            heard = await client.subscribe(inbox)
             try:
-                await self._client.publish(
-                    f"$JS.API.DIRECT.GET.{LOG}", json.dumps(asked).encode(), reply=inbox
-                )
+                await client.publish(f"$JS.API.DIRECT.GET.{LOG}", json.dumps(asked).encode(), reply=inbox)
                 while message := _part(await heard.next_msg(timeout=NATS_REQUEST_S)):
                     found.append(message)
             finally:
@@ -165,14 +159,13 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection, as well as it can be."""
-        with suppress(NatsError, OSError, TimeoutError):
-            await asyncio.wait_for(self._client.close(), NATS_REQUEST_S)
+        await self._servers.close()
 
     async def _consume(self, seq: int) -> AsyncIterator[Stored]:
         """Messages until one is missing or the server is silent."""
-        with _translated():
-            inbox = self._client.new_inbox()
-            heard = await self._client.subscribe(inbox)
+        async with self._servers.asking() as client:
+            inbox = client.new_inbox()
+            heard = await client.subscribe(inbox)
             try:
                 await self._ask(
                     f"CONSUMER.CREATE.{LOG}", {"stream_name": LOG, "config": _consumer(inbox, seq)}
@@ -197,8 +190,8 @@ class Link:
     # --- asking
 
     async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes:
-        with _translated():
-            answer = await self._client.request(subject, data, timeout=NATS_REQUEST_S, headers=headers)
+        async with self._servers.asking() as client:
+            answer = await client.request(subject, data, timeout=NATS_REQUEST_S, headers=headers)
         return answer.data
 
     async def _ask(self, verb: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -270,48 +263,29 @@ def _checked(said: dict[str, Any]) -> dict[str, Any]:
     raise StoreUnavailable(f"JetStream refused: {text}.")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The client's errors as Unsure."""
-    try:
-        yield
-    except (NatsError, OSError, TimeoutError) as error:
-        raise Unsure(f"{type(error).__name__} {error}".strip()) from error
-
-
 # --- opening
 
 
-async def open_link(servers: list[str]) -> Link:
+async def open_link(servers: list[str], access: NatsAccess) -> Link:
     """Connect, and make the streams where they are missing: three replicas each.
 
-    Raises UserError for servers that are too old or take too little at once, StoreUnavailable when none answers.
+    Raises UserError for servers that are too old or take too little at once, and for files that cannot be used;
+    StoreUnavailable when none answers.
     """
-    client = Client()
+    found = await reach(servers, access)
     try:
         async with asyncio.timeout(NATS_PATIENCE_S):
-            await client.connect(
-                servers,
-                name="quire relay",
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]
-                connect_timeout=NATS_REQUEST_S,  # type: ignore[arg-type]
-                ping_interval=5,
-                max_outstanding_pings=1,
-                pending_size=16 * PAYLOAD_BYTES,
-                error_cb=_unmoved,
-            )
-            _check(client)
-            link = Link(client)
+            async with found.asking() as client:
+                _check(client)
+            link = Link(found)
             for name, config in _STREAMS.items():
                 await _make(link, name, config)
             return link
-    except (NatsError, OSError, TimeoutError, Unsure) as error:
-        await client.close()
-        why = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        raise StoreUnavailable(f"None of the {len(servers)} NATS servers can be used: {why}.") from error
+    except (TimeoutError, Unsure) as error:
+        await found.close()
+        raise unreachable(servers, error) from error
     except BaseException:
-        await client.close()
+        await found.close()
         raise
 
 
@@ -347,7 +321,3 @@ async def _make_once(link: Link, name: str, config: dict[str, Any]) -> None:
         await link._ask(f"STREAM.INFO.{name}", {})
     except StoreUnavailable:  # not found; where it is something else, making it says so
         await link._ask(f"STREAM.CREATE.{name}", config)
-
-
-async def _unmoved(_error: Exception) -> None:
-    """What goes wrong with the connection shows in what is asked of it."""

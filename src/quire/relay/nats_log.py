@@ -28,7 +28,9 @@ from quire.relay.log_store import (
     Tip,
     Usage,
 )
-from quire.relay.nats_link import LOG_SUBJECT, Link, Stored, Unsure, open_link
+from quire.relay.nats_access import NatsAccess
+from quire.relay.nats_client import Unsure
+from quire.relay.nats_link import LOG_SUBJECT, Link, Stored, open_link
 from quire.relay.nats_mailbox import Mailbox, PageCache, patiently
 from quire.relay.nats_pages import Wanted, read_summary
 from quire.relay.nats_synced import Synced
@@ -152,9 +154,11 @@ class NatsLog:
         return found + await asyncio.gather(*waiting)
 
 
-async def open_nats_log(servers: list[str]) -> NatsLog:
-    """Connect to these servers. Raises UserError where they are too old, StoreUnavailable where none answers."""
-    link = await open_link(servers)
+async def open_nats_log(servers: list[str], access: NatsAccess) -> NatsLog:
+    """Connect to these servers. Raises UserError where they are too old or a file of `access` cannot be used,
+    StoreUnavailable where none answers.
+    """
+    link = await open_link(servers, access)
     try:
         return NatsLog(link, int((await link.stream())["last_seq"]))
     except Unsure as error:

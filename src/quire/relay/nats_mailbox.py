@@ -22,7 +22,8 @@ from quire.limits import (
     REMEMBERED_PAGE_BYTES,
 )
 from quire.relay.log_store import Appended, StoreUnavailable, Tip
-from quire.relay.nats_link import LOG, LOG_SUBJECT, Conflict, Link, Stored, Unsure
+from quire.relay.nats_client import Unsure
+from quire.relay.nats_link import LOG, LOG_SUBJECT, Conflict, Link, Stored
 from quire.relay.nats_pages import (
     RECORD_OVERHEAD,
     Page,

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from quire.errors import HomeError, UserError
 from quire.relay.log_store import LogStore, StoreUnavailable
+from quire.relay.nats_access import NatsAccess
 
 SQLITE, NATS = "sqlite:", ("nats://", "tls://")
+_NOBODY = NatsAccess()
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -18,6 +20,11 @@ def sqlite_path(url: str) -> Path | None:
         return Path(url.removeprefix(SQLITE)).expanduser()
     if nats_servers(url):
         return None
+    if "@" in url and not url.startswith(SQLITE):  # not told: it may hold a password
+        raise UserError(
+            "A store's address holds no user and no password: put `user:password` into a file and name that with "
+            "--nats-credentials."
+        )
     raise UserError(
         f"{url!r} is no store. One is `sqlite:PATH`, a file on this machine, or `nats://A:4222,B:4222,C:4222`, a "
         "NATS cluster with JetStream (`tls://` for one that asks for TLS)."
@@ -25,13 +32,12 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def nats_servers(url: str) -> list[str]:
-    """The servers in `nats://[user:password@]A,B,C` or tls://, where the name counts for all; none if it is neither."""
+    """The servers in `nats://A,B,C` or tls://; none if it is neither, or holds a name or password."""
     if not url.startswith(NATS):
         return []
-    scheme, _, rest = url.partition("://")
-    user, at, hosts = rest.rpartition("@")
-    found = [f"{scheme}://{user}{at}{host.strip()}" for host in hosts.rstrip("/").split(",") if host.strip()]
-    return found if all(map(_names_a_host, found)) else []
+    scheme, _, hosts = url.partition("://")
+    found = [f"{scheme}://{host.strip()}" for host in hosts.rstrip("/").split(",") if host.strip()]
+    return found if "@" not in hosts and all(map(_names_a_host, found)) else []
 
 
 def _names_a_host(url: str) -> bool:
@@ -42,8 +48,8 @@ def _names_a_host(url: str) -> bool:
         return False
 
 
-async def open_store(url: str) -> LogStore:
-    """Open a store, or make it.
+async def open_store(url: str, access: NatsAccess = _NOBODY) -> LogStore:
+    """Open a store, or make it; `access` is for one on NATS.
 
     Raises UserError for what is no address, or where a package is missing or servers are too old; HomeError where
     the store cannot be had: a file that cannot be used, no server that answers.
@@ -64,6 +70,6 @@ async def open_store(url: str) -> LogStore:
             raise
         raise UserError("A store on NATS needs one more package: pip install 'quire[nats]'") from missing
     try:
-        return await open_nats_log(nats_servers(url))
+        return await open_nats_log(nats_servers(url), access)
     except StoreUnavailable as error:
         raise HomeError(str(error)) from error

@@ -52,6 +52,8 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_seconds: Span = 10.0
     address_connections: Count = 256
     address_hellos_per_second: Count = 200
+    nats_credentials: str = ""
+    nats_ca: str = ""
     proxies: str = ""
 
     def settings(self) -> Settings:
@@ -97,6 +99,8 @@ HELP = {
     "drain_seconds": "Seconds that what is under way may take at the end.",
     "address_connections": "Connections at once of one network address; 0 for no bound.",
     "address_hellos_per_second": "Mailboxes a second that one network address opens; 0 for no bound.",
+    "nats_credentials": "File with `user:password`, or a token, for a store on NATS.",
+    "nats_ca": "Certificate (PEM) of who vouches for the NATS servers, where the system does not know it.",
     "proxies": "Addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them.",
 }
 

@@ -44,6 +44,8 @@ def to_standard_error() -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    library = logging.getLogger("asyncio")
+    library.handlers, library.propagate = [handler], False
 
 
 def _place(error: BaseException) -> str:

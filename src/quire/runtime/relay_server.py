@@ -28,6 +28,7 @@ from quire.core.keys import DeviceKey
 from quire.errors import HomeError, UserError
 from quire.limits import MAX_RELAY_MESSAGE
 from quire.relay.connection import Connection, Gone
+from quire.relay.nats_access import NatsAccess
 from quire.relay.service import RelayService
 from quire.relay.shared import World
 from quire.relay.stores import open_store
@@ -190,7 +191,7 @@ async def serve_relay(config: RelayConfig) -> RunningRelay:
     _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
     bound = _bind(config.listen)
     try:
-        store = await open_store(config.store)
+        store = await open_store(config.store, NatsAccess(config.nats_credentials, config.nats_ca))
         try:
             key = relay_key(config.store, config.key)
             world = World(wall_ms, steady_ms, asyncio.sleep, os.urandom, log)
