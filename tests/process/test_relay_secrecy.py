@@ -1,5 +1,6 @@
 """A relay cannot read a byte: known plaintext, names, ids and keys are looked for in all that it keeps, logs and has
-in memory. The same search finds what nobody sealed, and finds everything in a client's home.
+in memory, and in all that its NATS servers do. The same search finds what nobody sealed, and finds everything in a
+client's home.
 """
 
 import os
@@ -160,17 +161,26 @@ def _live(lab: Lab, address: str) -> tuple[tuple[Person, Person], str]:
     return (one, two), link
 
 
-def _nothing_is_found(lab: Lab, address: str, processes: list[Relay], folders: tuple[Path, ...]) -> None:
+def _nothing_is_found(
+    lab: Lab,
+    address: str,
+    processes: list[Relay],
+    folders: tuple[Path, ...],
+    servers: list[int] | None = None,
+) -> None:
+    """`servers` are the processes of the store."""
     people, link = _live(lab, address)
     with _careless(address) as left:
         dumps = [list(memory_of(relay.pid)) for relay in processes]
+        stores = [list(memory_of(pid)) for pid in servers or []]
     for person in people:
         person.stop()
     known = _known(people, link)
     assert len(known.all) > 300
-    for dump in dumps:
+    for dump in dumps + stores:
         assert _found(iter(dump), known.all) == set()
-    _is_left(_found((part for dump in dumps for part in dump), left))
+    for every in [dumps, stores] if stores else [dumps]:
+        _is_left(_found((part for dump in every for part in dump), left))
     kept = list(_files(*folders))
     assert _found(iter(kept), known.all) == set()
     _is_left(_found(iter(kept), left))
@@ -198,4 +208,5 @@ def test_nothing_of_what_is_known_is_found_in_relays_on_a_cluster(
 ) -> None:
     processes = relays.processes(cluster.url, more=TALKATIVE)
     front = relays.front(processes)
-    _nothing_is_found(lab, front.address, processes, (relays.folder, tmp_path / "nats"))
+    folders = relays.folder, tmp_path / "nats"
+    _nothing_is_found(lab, front.address, processes, folders, cluster.pids)
