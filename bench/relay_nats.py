@@ -20,9 +20,26 @@ DATA = bytes(BYTES)
 
 def replicated(folder: Path) -> list[Figure]:
     """Records of 400 bytes, a hundred to an append: to a mailbox each, then all to one; and what was kept, read."""
-    folder.mkdir()
-    with Cluster(folder) as cluster:
-        return asyncio.run(_measured(cluster.url))
+    found = []
+    for synced in (False, True):
+        (folder / str(synced)).mkdir(parents=True)
+        with Cluster(folder / str(synced), synced=synced) as cluster:
+            found += asyncio.run(_synced(cluster.url) if synced else _measured(cluster.url))
+    return found
+
+
+async def _synced(url: str) -> list[Figure]:
+    """The same where servers sync to their disks before they answer."""
+    store = await open_store(url)
+    apart = await _append(store, [_name(b"box", n) for n in range(CLIENTS)])
+    alone = await _one_by_one(store)
+    await store.close()
+    return [
+        Figure(
+            "JetStream, sync_interval: always: appends from 10 clients, a mailbox each", apart, "records/s"
+        ),
+        Figure("JetStream, sync_interval: always: one append of one record", alone, "ms"),
+    ]
 
 
 async def _measured(url: str) -> list[Figure]:

@@ -23,7 +23,7 @@ NOBODY = NatsAccess()
 _CONFIG = """
 server_name: {name}
 listen: "127.0.0.1:{port}"
-jetstream {{ store_dir: {store}, max_memory_store: 64MB, max_file_store: 4GB }}
+jetstream {{ store_dir: {store}, max_memory_store: 64MB, max_file_store: 4GB{sync} }}
 cluster {{
   name: quire
   listen: "127.0.0.1:{route}"
@@ -45,15 +45,22 @@ class Cluster:
     """Start with `with Cluster(folder)`; servers go by number, 0 to 2.
 
     `more` is added to their configuration; where it asks for something, `access` has it, and `scheme` is `tls` for TLS.
+    `synced`: what they acknowledge is on the disk.
     """
 
     def __init__(
-        self, folder: Path, more: str = "", scheme: str = "nats", access: NatsAccess = NOBODY
+        self,
+        folder: Path,
+        more: str = "",
+        scheme: str = "nats",
+        access: NatsAccess = NOBODY,
+        synced: bool = False,
     ) -> None:
         self._folder = folder
         self._more = more
         self._scheme = scheme
         self._access = access
+        self._sync = ", sync_interval: always" if synced else ""
         self._attempt = 0
         self._ports: list[int] = []
         self._routes: list[int] = []
@@ -128,6 +135,7 @@ class Cluster:
                 name=f"server-{server}",
                 port=self._ports[server],
                 store=self._folder / f"{self._attempt}-{server}",
+                sync=self._sync,
                 more=self._more,
                 route=self._routes[server],
                 routes=", ".join(f'"nats://127.0.0.1:{port}"' for port in ways),
@@ -143,6 +151,14 @@ class Cluster:
                 return True
             await asyncio.sleep(0.1)
         return False
+
+    async def leader(self, stream: str) -> int:
+        """Which server leads a stream."""
+        async with self.connected() as connection:
+            info = await connection.jetstream().stream_info(stream)
+        assert info.cluster
+        assert info.cluster.leader
+        return int(info.cluster.leader.rpartition("-")[2])
 
     async def empty(self) -> None:
         """Delete every stream."""

@@ -62,6 +62,9 @@ class Servers:
         except (NatsError, OSError, TimeoutError) as error:
             await self._unanswered(client)
             raise Unsure(f"{type(error).__name__} {error}".strip()) from error
+        except Unsure:  # it says itself that it cannot tell
+            await self._unanswered(client)
+            raise
         self._silent_since = None
 
     async def open(self, seconds: float) -> Client:

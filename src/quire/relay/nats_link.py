@@ -10,7 +10,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
 from email.parser import BytesHeaderParser
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -21,6 +21,7 @@ from quire.relay.log_store import StoreUnavailable
 from quire.relay.nats_access import NatsAccess
 from quire.relay.nats_client import PAYLOAD_BYTES, Servers, Unsure, reach, unreachable
 
+_Read = TypeVar("_Read")
 LOG: Final = "QUIRE_LOG"
 SYNCED: Final = "QUIRE_SYNCED"
 LOG_SUBJECT: Final = "quire.log."
@@ -70,24 +71,24 @@ class Link:
 
         Raises Conflict when it has another, StoreUnavailable when the servers refuse for good.
         """
-        answer = await self._request(subject, data, _headers(summary) | {_EXPECTED: str(expected)})
-        return int(_told(answer)["seq"])
+        answer = await self._request(subject, data, _told, _headers(summary) | {_EXPECTED: str(expected)})
+        return int(answer["seq"])
 
     async def publish_all(self, subject: str, pages: list[tuple[bytes, bytes]], expected: int) -> int:
         """Add messages (summary, bytes) all or none, as publish() does; the last one's sequence, no gap before it."""
         async with self._servers.asking() as client:
             batch = client.new_inbox()[-22:]
-        answer = b""
+        answer: dict[str, Any] = {}
         for number, (summary, data) in enumerate(pages, 1):
             headers = _headers(summary) | {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number == 1:
                 headers[_EXPECTED] = str(expected)
             if number == len(pages):
                 headers["Nats-Batch-Commit"] = "1"
-            answer = await self._request(subject, data, headers)
-            if answer:
-                _told(answer)  # raises where the batch was refused before its end
-        return int(_told(answer)["seq"])
+            answer = await self._request(subject, data, _told_if_any, headers)  # also refused before its end
+        if not answer:
+            raise Unsure("an answer that cannot be read")
+        return int(answer["seq"])
 
     async def purge(self, subject: str, below: int) -> None:
         """Remove the subject's messages below a sequence."""
@@ -189,21 +190,22 @@ class Link:
 
     # --- asking
 
-    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> bytes:
+    async def _request(
+        self, subject: str, data: bytes, read: Callable[[bytes], _Read], headers: dict[str, str] | None = None
+    ) -> _Read:
         async with self._servers.asking() as client:
             answer = await client.request(subject, data, timeout=NATS_REQUEST_S, headers=headers)
-        return answer.data
+            return read(answer.data)
 
     async def _ask(self, verb: str, asked: dict[str, Any]) -> dict[str, Any]:
-        return _told(await self._request(f"$JS.API.{verb}", json.dumps(asked).encode()))
+        return await self._request(f"$JS.API.{verb}", json.dumps(asked).encode(), _told)
 
     async def _from_leader(self, stream: str, asked: dict[str, Any]) -> Stored | None:
-        answer = json.loads(
-            await self._request(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(asked).encode())
-        )
-        if answer.get("error", {}).get("code") == _NOT_FOUND:
+        verb = f"$JS.API.STREAM.MSG.GET.{stream}"
+        answer = await self._request(verb, json.dumps(asked).encode(), _told_if_found)
+        if answer is None:
             return None
-        message = _checked(answer)["message"]
+        message = answer["message"]
         lines = b64decode(message.get("hdrs", "")).partition(b"\r\n")[2]
         headers = dict(BytesHeaderParser().parsebytes(lines))
         return Stored(
@@ -249,6 +251,15 @@ def _told(answer: bytes) -> dict[str, Any]:
     except ValueError:
         raise Unsure("an answer that cannot be read") from None
     return _checked(said)
+
+
+def _told_if_any(answer: bytes) -> dict[str, Any]:
+    return _told(answer) if answer else {}
+
+
+def _told_if_found(answer: bytes) -> dict[str, Any] | None:
+    said: dict[str, Any] = json.loads(answer)
+    return None if said.get("error", {}).get("code") == _NOT_FOUND else _checked(said)
 
 
 def _checked(said: dict[str, Any]) -> dict[str, Any]:
