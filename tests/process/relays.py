@@ -40,6 +40,8 @@ class Relay:
         self.errors = folder / f"{name}.stderr"
         self.environment = environment(folder) | dict(more)
         self.process: subprocess.Popen[bytes] | None = None
+        #: What is run as `quire`.
+        self.program: tuple[str, ...] = (QUIRE,)
         self._store = store or f"sqlite:{self.database}"
         self._options = options
         self._listen = "127.0.0.1:0"
@@ -48,7 +50,16 @@ class Relay:
     def up(self) -> str:
         """Start it, and wait until it serves; its address, key and all."""
         assert self.process is None
-        command = [QUIRE, "relay", "serve", "--json", "--listen", self._listen, "--store", self._store]
+        command = [
+            *self.program,
+            "relay",
+            "serve",
+            "--json",
+            "--listen",
+            self._listen,
+            "--store",
+            self._store,
+        ]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [*command, *self._options], stdout=subprocess.PIPE, stderr=errors, env=self.environment
@@ -125,9 +136,11 @@ class Relays:
         store: str = "",
         options: tuple[str, ...] = (),
         more: Mapping[str, str] = MappingProxyType({}),
+        program: tuple[str, ...] = (QUIRE,),
     ) -> Relay:
         """One that runs."""
         self.made.append(Relay(self.folder / name, name, store, options, more))
+        self.made[-1].program = program
         self.made[-1].up()
         return self.made[-1]
 
