@@ -330,6 +330,14 @@ RELAY_LOOK_MS = 5_000
 RELAY_USAGE_MS = 60_000
 #: Bytes of one mailbox that are kept whatever their age, where they are not content.
 RELAY_LASTING_BYTES = 32 * 1024 * 1024
+#: How often a relay looks whether its store can be used, and how long it waits for the answer (s).
+RELAY_CHECK_MS = 5_000
+RELAY_CHECK_S = 3.0
+#: Free space on the disk of a store in a file below which it counts as full: twice the largest message, which goes
+#: into the write-ahead log and from there into the database.
+RELAY_LEAST_DISK = 2 * MAX_RELAY_MESSAGE
+#: When to try again at a store that is damaged.
+RELAY_DAMAGED_MS = 60_000
 #: Records that one mailbox can ever have: as many places as 32 bits count.
 MAX_RELAY_LOG_RECORDS = 2**32 - 1
 #: A relay's store in a file: bytes that wait to be written, above which no more are taken, and records that one
@@ -369,6 +377,8 @@ NATS_PATIENCE_S = 15.0
 NATS_SWITCH_S = 4.0
 #: How often a silent server says that it is there, so that a lost one is noticed.
 NATS_HEARTBEAT_S = 2.0
+#: A server that its leader has not heard of for so long counts as down; they hear of each other every second.
+NATS_SILENT_S = 5.0
 
 # Node (ms and counts).
 #: How often handlers' jobs run.

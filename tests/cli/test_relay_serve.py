@@ -55,6 +55,9 @@ def test_figures_of_a_store_and_of_a_running_relay(
     assert of_relay["held"]["records"] == 59
     shown = quire("relay", "stats", running.url)
     assert (shown.code, "held records" in shown.out) == (0, True)
+    other = quire("relay", "stats", running.url[:-4] + "AAAA")
+    assert (other.code, "another key than this address" in other.err) == (2, True)
+    assert running.url.partition("#")[2] in other.err
 
 
 def test_a_copy_of_a_store_that_is_in_use_is_a_store(

@@ -196,6 +196,16 @@ def test_a_refused_mailbox_and_a_refused_connection_are_told() -> None:
     assert client.over
 
 
+def test_a_mailbox_found_damaged_is_closed_though_it_was_open() -> None:
+    device = Device(MemoryRelay()).connect()
+    device.client.post(device.n, [b"x"], 0)
+    refusal = Refusal(device.n, "damaged", 60_000, "no")
+    device.client.receive(relay_wire.encode(refusal))
+    assert device.client.next_event() == Refused(device.n, refusal)
+    device.client.receive(relay_wire.encode(refusal))
+    assert device.client.next_event() is None
+
+
 def _drop(log: list[Kept]) -> None:
     del log[2]
 

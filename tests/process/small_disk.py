@@ -17,13 +17,15 @@ class SmallDisk:
             os.geteuid() == 0 and subprocess.run(options, capture_output=True, check=False).returncode == 0
         )
 
-    def fill(self) -> None:
+    def fill(self, leaving: int = 0) -> None:
+        """Leave no room but for so many bytes."""
         with self._filler.open("ab", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(4096))
             except OSError:
                 pass
+            file.truncate(file.tell() - leaving)
 
     def free(self) -> None:
         self._filler.unlink()

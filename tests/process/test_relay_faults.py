@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.process.certificates import certificate
-from tests.process.harness import Lab, Person, wait_until
+from tests.process.harness import QUIRE, Lab, Person, wait_until
 from tests.process.relays import (
     HttpProxy,
     Relay,
@@ -222,6 +223,41 @@ def test_a_relay_that_lost_its_newest_records_is_told_of_and_given_them_anew(
     in_sync(bob)
     bob.stop()
     alone(alice, texts | later | {"and on"})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(LONG)
+def test_a_relay_whose_store_is_damaged_says_so_to_devices_and_to_its_operator(
+    lab: Lab, relays: Relays
+) -> None:
+    relay = relays.relay()
+    alice = founder(lab, "alice", relay.address)
+    alice.up()
+    alice.ask("sendMessages", target="general", texts=[f"{n} {'f' * 900}" for n in range(200)])
+    in_sync(alice)
+    link = alice.ask("createInvite")["link"]
+    in_sync(alice)
+    alice.stop()
+    relay.stop()
+    with relay.database.open("r+b") as file:
+        for page in range(12, relay.database.stat().st_size // 4096):
+            file.seek(4096 * page)
+            file.write(b"\xff" * 4096)
+    relay.up()
+    bob = lab.person("bob")
+    bob.ask("joinSpace", link=link, name="bob")
+    bob.up()
+    wait_until(lambda: relay_of(bob, relay.host)["state"] == "refused", "bob being told")
+    assert "store is damaged" in bob.cli("status")
+    wait_until(lambda: '"level":"error","event":"store-unavailable"' in relay.said(), "the log")
+    stats = subprocess.run(
+        [QUIRE, "relay", "stats", relay.address],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=relay.environment,
+    )
+    assert (stats.returncode, "unavailable" in stats.stdout, "damaged" in stats.stdout) == (1, True, True)
 
 
 @pytest.mark.slow

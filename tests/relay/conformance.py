@@ -87,6 +87,16 @@ class Conformance:
 
         run(open_store, scenario)
 
+    def test_a_look_at_it_changes_nothing(self, open_store: OpenStore) -> None:
+        async def scenario(store: LogStore) -> None:
+            await store.append(BOX, ONE, records(1, 5), T0)
+            for writing in (False, True):
+                await store.check(writing)
+            assert (await store.usage())[:2] == (1, 5)
+            assert (await store.append(BOX, ONE, records(6, 5), T0)).tip.length == 10
+
+        run(open_store, scenario)
+
     def test_records_come_back_in_the_order_of_arrival(self, open_store: OpenStore) -> None:
         async def scenario(store: LogStore) -> None:
             first, second = records(1, 5, seed=1), records(1, 3, seed=2)

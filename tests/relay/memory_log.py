@@ -13,6 +13,8 @@ from quire.relay.log_store import (
     Position,
     Pruned,
     Retention,
+    StoreDamaged,
+    StoreReadOnly,
     StoreUnavailable,
     Tip,
     Usage,
@@ -37,16 +39,18 @@ class _Log:
 
 
 class MemoryLog:
-    """`down` makes it fail; `full` makes appends fail, `blind` reads; `reads` counts what was asked of it.
+    """`down` makes it fail; `full` makes appends fail, `blind` reads, `damaged` reads for good; `reads` counts what was
+    asked of it. A look at it waits for `checking`, where that is set.
 
     `late` tells those who watch only after the append was answered, as real stores do.
     """
 
     def __init__(self) -> None:
         self.logs: dict[bytes, _Log] = {}
-        self.down = self.full = self.blind = self.late = self.closed = False
+        self.down = self.full = self.blind = self.late = self.closed = self.damaged = False
         self.reads = 0
         self.appending: asyncio.Event | None = None
+        self.checking: asyncio.Event | None = None
         self._watchers: list[Callable[[bytes, Tip], None]] = []
 
     async def _log(self, mailbox: bytes) -> _Log:
@@ -60,7 +64,7 @@ class MemoryLog:
         had = log.local.get(device, 0)
         new = [record for record in records if record.local > had]
         if new and self.full:
-            raise StoreUnavailable("disk full")
+            raise StoreReadOnly("disk full")
         if new and self.appending is not None:
             await self.appending.wait()
         if new:
@@ -79,6 +83,8 @@ class MemoryLog:
     async def read(self, mailbox: bytes, after: int, most_records: int, most_bytes: int) -> Part:
         self.reads += 1
         log = await self._log(mailbox)
+        if self.damaged:
+            raise StoreDamaged("damaged")
         if self.blind:
             raise StoreUnavailable("blind")
         after = max(after, log.pruned)
@@ -129,6 +135,14 @@ class MemoryLog:
     async def usage(self) -> Usage:
         records = sum(len(log.records) - log.pruned for log in self.logs.values())
         return Usage(len(self.logs), records, sum(log.size() for log in self.logs.values()), 0)
+
+    async def check(self, writing: bool) -> None:
+        if self.checking is not None:
+            await self.checking.wait()
+        if self.down:
+            raise StoreUnavailable("down")
+        if self.full and writing:
+            raise StoreReadOnly("disk full")
 
     async def close(self) -> None:
         self.closed = True

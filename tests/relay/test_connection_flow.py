@@ -279,3 +279,26 @@ def test_a_store_that_is_down_is_told_of_and_news_come_once_it_is_back() -> None
         assert any(line["event"] == "store-unavailable" for line in relay.clock.log)
 
     asyncio.run(scenario())
+
+
+def test_who_reads_a_damaged_mailbox_is_told_and_not_left_waiting() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        await filled(relay, 3, 10)
+        relay.store.damaged = True
+        client = await relay.client()
+        await client.hello(ALICE, PHONE)
+        await settle()
+        refusal = client.next(wire.Refusal)
+        assert (refusal.n, refusal.reason, refusal.retry_ms) == (1, "damaged", limits.RELAY_DAMAGED_MS)
+        assert "damaged" in refusal.text
+        assert client.connection is not None
+        assert client.connection.mailboxes == 0
+        relay.store.damaged = False
+        greeting = await client.hello(ALICE, PHONE, n=2)
+        assert greeting.head.length == 3
+        health = await relay.service.health()
+        assert health["status"] == "unavailable"  # until it was mended and started anew
+        assert "from a copy" in health["why"]
+
+    asyncio.run(scenario())

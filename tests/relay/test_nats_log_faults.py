@@ -109,6 +109,9 @@ def test_servers_and_a_relay_process_are_killed_under_load(cluster: Cluster) -> 
     assert asyncio.run(examine(cluster.url, acknowledged)) >= sum(acknowledged.values())
 
 
+NO_QUORUM = r"more than half|do not agree"
+
+
 def test_without_a_quorum_it_says_so_and_goes_on_after(cluster: Cluster) -> None:
     async def refused(store: LogStore) -> None:
         start = monotonic()
@@ -124,9 +127,14 @@ def test_without_a_quorum_it_says_so_and_goes_on_after(cluster: Cluster) -> None
         await store.append(BOX, ONE, records(1, 5), T0)
         cluster.kill(0)
         cluster.kill(2)
+        with pytest.raises(StoreUnavailable, match=NO_QUORUM):
+            await _looked_at(store, 100)
         await refused(store)
+        with pytest.raises(StoreUnavailable, match=NO_QUORUM):
+            await store.check(True)
         await cluster.heal()
         done = await _until_available(store)
+        await store.check(True)
         assert done in (5, 10)  # kept after all, or not: the device's numbers tell
         assert [kept.record.local for kept in await whole_log(store, BOX)] == list(range(1, 16))
         other = await open_store(cluster.url)
@@ -141,6 +149,12 @@ def test_without_a_quorum_it_says_so_and_goes_on_after(cluster: Cluster) -> None
         await other.close()
 
     asyncio.run(scenario())
+
+
+async def _looked_at(store: LogStore, times: int) -> None:
+    for _ in range(times):
+        await store.check(False)
+        await asyncio.sleep(0.2)
 
 
 async def _until_available(store: LogStore) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from quire import limits
 from quire.net import relay_wire as wire
-from quire.relay.log_store import Retention, StoreUnavailable
+from quire.relay.log_store import Retention, StoreUnavailable, Usage
 from quire.relay.settings import Settings
 from tests.relay.memory_log import MemoryLog
 from tests.relay.parties import Owner, Relay, key_of, records, settle
@@ -136,6 +136,72 @@ def test_health_and_metrics_tell_counts_alone() -> None:
         relay.store.down = True
         assert (await relay.service.health())["status"] == "unavailable"
         assert b"quire_relay_connections" in await relay.service.metrics()
+
+    asyncio.run(scenario())
+
+
+def test_health_says_within_seconds_what_a_store_that_is_silent_or_full_cannot_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quire.relay.store_watch.RELAY_CHECK_S", 0.01)
+
+    async def scenario() -> None:
+        relay = Relay()
+        client = await relay.client()
+        await client.hello(ALICE, PHONE, records=records(1, 3))
+        assert (await relay.service.health())["status"] == "ok"
+        relay.store.full = True
+        await client.entries()
+        await client.say(wire.Add(1, records(4, 5)))
+        health = await relay.service.health()
+        assert (health["status"], health["held"]["records"]) == ("read-only", 3)
+        assert "reading goes on" in health["why"]
+        relay.store.full, relay.store.checking = False, asyncio.Event()
+        health = await relay.service.health()
+        assert (health["status"], health["held"]) == ("unavailable", None)
+        assert "does not answer" in health["why"]
+        assert b"quire_relay_store_available 0.0" in await relay.service.metrics()
+        relay.store.checking.set()
+        health = await relay.service.health()
+        assert (health["status"], "why" in health) == ("ok", False)
+        assert b"quire_relay_store_available 1.0" in await relay.service.metrics()
+        told = [line.get("status") or line["event"] for line in relay.clock.log if "connection" not in line]
+        assert told == ["read-only", "unavailable", "store-available"]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_held_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RELAY_CHECK_S", 0.01)
+
+    class Slow(MemoryLog):
+        async def usage(self) -> Usage:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def scenario() -> None:
+        relay = Relay(store=Slow())
+        for _ in range(2):
+            health = await relay.service.health()
+            assert (health["status"], health["held"]) == ("ok", None)
+        assert b"quire_relay_connections" in await relay.service.metrics()
+
+    asyncio.run(scenario())
+
+
+def test_a_relay_that_starts_without_its_store_says_so_at_once() -> None:
+    async def scenario() -> None:
+        relay = Relay()
+        relay.store.down = True
+        relay.service.start()
+        while not relay.clock.log:
+            await asyncio.sleep(0)
+        assert relay.clock.log[0] == {"event": "store-unavailable", "status": "unavailable", "text": "down"}
+        relay.store.down = False
+        while len(relay.clock.log) < 2:
+            await asyncio.sleep(0)
+        assert relay.clock.log[1] == {"event": "store-available"}
+        await relay.service.drain()
 
     asyncio.run(scenario())
 

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from quire.errors import Damaged, HomeError
-from quire.relay.log_store import Retention, StoreUnavailable
+from quire.limits import RELAY_LEAST_DISK
+from quire.relay.log_store import Retention, StoreDamaged, StoreReadOnly, StoreUnavailable
 from quire.relay.sqlite_log import SqliteLog
 from tests.process.small_disk import SmallDisk
 from tests.relay.appenders import appending, examine
@@ -52,7 +53,10 @@ def test_a_full_disk_is_told_and_lived_through(disk: SmallDisk) -> None:
         for _ in range(3):  # each of those that wait together is told
             calls = [store.append(BOX, ONE, records(taken + 1, 20, size=900), T0) for _ in range(5)]
             refused = await asyncio.gather(*calls, return_exceptions=True)
-            assert {type(one) for one in refused} == {StoreUnavailable}
+            assert {type(one) for one in refused} == {StoreReadOnly}
+        for writing in (False, True):
+            with pytest.raises(StoreReadOnly, match="is full"):
+                await store.check(writing)
         assert len(await whole_log(store, BOX)) == 40 + taken  # what is there can be read
         assert (await store.append(BOX, ONE, [], T0)).taken == taken
         with pytest.raises(StoreUnavailable, match="is full"):
@@ -61,6 +65,7 @@ def test_a_full_disk_is_told_and_lived_through(disk: SmallDisk) -> None:
             await store.backup(disk.folder / "copy.db")
         assert not (disk.folder / "copy.db.part").exists()
         disk.free()
+        await store.check(True)
         assert (await store.append(BOX, ONE, records(taken + 1, 20, size=900), T0)).taken == taken + 20
         grown, text = await _append_until_full(store)  # by what it holds itself
         assert grown > taken
@@ -69,6 +74,20 @@ def test_a_full_disk_is_told_and_lived_through(disk: SmallDisk) -> None:
         log = await whole_log(again, BOX)
         assert [kept.record.local for kept in log if kept.device == ONE] == list(range(1, grown + 1))
         await again.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_disk_that_is_almost_full_counts_as_full(disk: SmallDisk) -> None:
+    async def scenario() -> None:
+        store = SqliteLog(disk.folder / "relay.db")
+        await store.check(False)
+        disk.fill(leaving=RELAY_LEAST_DISK - 100_000)
+        with pytest.raises(StoreReadOnly, match="is full"):
+            await store.check(False)
+        disk.free()
+        await store.check(False)
+        await store.close()
 
     asyncio.run(scenario())
 
@@ -131,7 +150,7 @@ def test_pages_that_are_torn_are_told_in_plain_words(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         store = SqliteLog(path)
-        with pytest.raises(StoreUnavailable, match="is damaged"):
+        with pytest.raises(StoreDamaged, match="is damaged"):
             await whole_log(store, BOX)
         assert (await store.append(BOX, ONE, [], T0)).taken == 2_000
         await store.close()

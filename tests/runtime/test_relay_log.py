@@ -27,6 +27,15 @@ def test_each_line_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["ts"] > 0
 
 
+@pytest.mark.parametrize(
+    "event", ["store-unavailable", "prune-failed", "store-left", "certificate-unreadable"]
+)
+def test_what_somebody_has_to_look_after_is_an_error(capsys: pytest.CaptureFixture[str], event: str) -> None:
+    with lines():
+        relay_log.log(event, text="why")
+    assert json.loads(capsys.readouterr().err)["level"] == "error"
+
+
 def test_a_mistake_is_told_by_kind_and_place_and_never_by_its_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

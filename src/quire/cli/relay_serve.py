@@ -30,7 +30,7 @@ Each option can also stand in a TOML file (--config) and in the environment as Q
 the environment, that before the file."""
 _STATS = """Show what a relay's store holds, or how a running relay is.
 
-WHAT is a store (sqlite:PATH) or a relay's address (ws://…, wss://…)."""
+WHAT is a store (sqlite:PATH) or a relay's address (ws://…, wss://…). Exit code 1 where the relay is not well."""
 _COMPACT = "Give space that a relay's store does not need back to the disk. The relay may run meanwhile."
 _BACKUP = "Write a consistent copy of a relay's store into a file. The relay may run meanwhile."
 
@@ -79,6 +79,8 @@ def stats() -> Callable[..., None]:
         else:
             rows = [[name.replace("_", " "), value] for name, value in _flat(told).items()]
             table(console(), ["", ""], rows, "Nothing is known.")
+        if told.get("status", "ok") != "ok":
+            raise typer.Exit(1)
 
     what = inspect.Parameter(
         "what", inspect.Parameter.KEYWORD_ONLY, default=_default_store(), annotation=What
@@ -158,9 +160,17 @@ def _ask(url: str) -> dict[str, Any]:
             f"The relay at {parts.netloc} does not answer ({getattr(why, 'strerror', None) or why}). Does it run there?"
         ) from None
     try:
-        return msgspec.json.decode(said, type=dict[str, Any])
+        told = msgspec.json.decode(said, type=dict[str, Any])
     except msgspec.DecodeError:
-        raise UserError(f"What answers at {parts.netloc} is no relay.") from None
+        told = {}
+    if not {"status", "key"} <= told.keys():
+        raise UserError(f"What answers at {parts.netloc} is no relay.")
+    if parts.fragment not in ("", told["key"]):
+        raise UserError(
+            f"The relay at {parts.netloc} has another key than this address: {told['key']}. Devices that were given "
+            "this address do not use it. Give it the key back that it had, or give them the address that it prints."
+        )
+    return told
 
 
 def _flat(told: dict[str, Any]) -> dict[str, Any]:

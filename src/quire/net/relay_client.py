@@ -312,7 +312,7 @@ class RelayClient:
         if said.n == 0:
             self.over = True
             self._events.append(Refused(0, said))
-        elif mailbox is not None and not mailbox.greeted:
+        elif mailbox is not None and (not mailbox.greeted or said.reason == "damaged"):
             del self._mailboxes[said.n]
             self._events.append(Refused(said.n, said))
         elif mailbox is not None and mailbox.posts:

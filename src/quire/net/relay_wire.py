@@ -34,7 +34,16 @@ NONCE_BYTES = 32
 #: Why the relay does not do something: too much at once or in all, no right, nothing that can be read, too many
 #: mailboxes on one connection, a record that is too large, its disk full, the relay about to stop.
 Reason = Literal[
-    "rate", "full", "forbidden", "malformed", "mailboxes", "too-large", "unavailable", "going-away", "version"
+    "rate",
+    "full",
+    "forbidden",
+    "malformed",
+    "mailboxes",
+    "too-large",
+    "unavailable",
+    "damaged",
+    "going-away",
+    "version",
 ]
 
 

@@ -88,8 +88,8 @@ class _Line:
     eager_at: int = 0
     last_heard: int | None = None
     trouble: str = ""
-    #: Why it did not open a mailbox.
-    shut: str = ""
+    #: Why it does not open a mailbox, by what hangs there.
+    shut: dict[_Hanging, str] = field(default_factory=dict)
 
 
 #: Events counted as not handed over, at most: `quire status` says "100 or more".
@@ -157,7 +157,7 @@ class Relaying:
         """A connection stands."""
         line = self._by_number.get(number)
         if line is not None:
-            line.connected, line.last_heard, line.trouble, line.shut = True, now, "", ""
+            line.connected, line.last_heard, line.trouble, line.shut = True, now, "", {}
             self.hurry(now)
 
     def receive(self, number: int, data: bytes, now: int) -> None:
@@ -194,7 +194,7 @@ class Relaying:
             kept = self._home.store.relays
             at = Use(member.account, member.space, kept.number(address.key))
             faults = kept.faults(at)
-            heard, trouble = (None, "") if line is None else (line.last_heard, line.trouble or line.shut)
+            heard, trouble = (None, "") if line is None else (line.last_heard, _troubles(line))
             unposted = lacking(self._home, member, at, UNPOSTED_SHOWN)
             found.append(
                 RelayStatus(address, _state(line, member), unposted, heard, trouble, kept.missed(at), faults)
@@ -252,7 +252,9 @@ class Relaying:
             return
         here = {key: member for member in users for key in _keys(member)}
         for key in [key for key in line.uses if key not in here]:
-            for n in line.uses.pop(key).numbers:
+            gone = line.uses.pop(key)
+            line.shut.pop(gone, None)
+            for n in gone.numbers:
                 line.boxes.pop(n, None)
                 line.client.leave(n)
         for key, member in here.items():
@@ -281,7 +283,7 @@ class Relaying:
     def _tell(self, line: _Line, use: _Hanging, event: RelayEvent, now: int) -> None:
         if isinstance(event, Came):
             line.failures = 0
-            line.shut = ""
+            line.shut.pop(use, None)
             use.came(event, self._now(now))
         elif isinstance(event, Posted):
             line.trouble = ""
@@ -292,7 +294,7 @@ class Relaying:
         elif isinstance(event, Grew) and isinstance(use, RelayUse):
             use.grew(event.n)
         elif isinstance(event, Refused):
-            line.shut = event.refusal.text
+            line.shut[use] = event.refusal.text
             use.refused(event.n, event.refusal.retry_ms, self._now(now))
 
     def _blame(self, line: _Line, fault: Fault, now: int) -> None:
@@ -319,7 +321,7 @@ class Relaying:
         line.uses, line.boxes = {}, {}
 
     def _fail(self, line: _Line, why: str, now: int, rest: int = 0) -> None:
-        line.trouble, line.shut = why, ""
+        line.trouble, line.shut = why, {}
         wait = min(RELAY_RETRY_MS << min(line.failures, 16), MAX_RELAY_RETRY_MS)
         # Not all come back at the same moment after an outage.
         wait += int.from_bytes(self._home.entropy(2)) * wait >> 16
@@ -333,6 +335,10 @@ def _keys(member: Membership) -> list[_Key]:
     """What hangs on a connection for a member: no events for who is none yet, nor at a siblings' door."""
     at = (member.account, member.space)
     return [(*at, True)] if member.kind in (JOINING, SIBLINGS) else [(*at, False), (*at, True)]
+
+
+def _troubles(line: _Line) -> str:
+    return line.trouble or next(iter(line.shut.values()), "")
 
 
 def _state(line: _Line | None, member: Membership) -> RelayState:

@@ -15,7 +15,7 @@ import msgspec
 from quire import limits
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import BadRelayMessage, Reason, Record, Refusal
-from quire.relay.log_store import Kept, StoreUnavailable
+from quire.relay.log_store import Kept, StoreDamaged, StoreUnavailable
 from quire.relay.origins import Origin
 from quire.relay.quota import Held, Pace, exceeded
 from quire.relay.reader import LEAST_ROOM, Reader
@@ -37,6 +37,7 @@ _TEXTS: dict[Reason, str] = {
     "too-large": f"A message has at most {limits.MAX_RELAY_MESSAGE:,} bytes and {limits.RECORDS_PER_MESSAGE:,} "
     f"records, and a record {limits.MAX_RELAY_RECORD:,} bytes; before a key is proven a message has at most "
     f"{limits.MAX_RELAY_HELLO:,} bytes.",
+    "damaged": "The relay's store is damaged, and its operator has to mend it. Devices still have what they wrote.",
     "unavailable": "The relay cannot store or read at present. Nothing of it was kept: send it again after a while.",
     "going-away": "The relay is about to stop. Connect again after a while.",
     "version": "This relay speaks another version of the protocol.",
@@ -132,6 +133,8 @@ class Connection:
             return
         try:
             await self._act(said)
+        except StoreDamaged as damaged:
+            await self._shut(said.n, damaged)
         except StoreUnavailable as error:
             await self._refuse(self._unavailable(said.n, error))
 
@@ -152,9 +155,13 @@ class Connection:
         elif isinstance(said, wire.Range):
             await self._range(reader, said)
         else:
-            del self._readers[said.n]
-            self._awake.pop(reader, None)
-            self._shared.leave(mailbox, reader)
+            self._close(said.n)
+
+    def _close(self, n: int) -> None:
+        """A mailbox is open on this connection no longer."""
+        reader, mailbox = self._readers.pop(n)
+        self._awake.pop(reader, None)
+        self._shared.leave(mailbox, reader)
 
     async def _too_fast(self, said: wire.FromClient, size: int) -> bool:
         """Whether a message is refused for the connection's pace; whoever goes too fast is heard more slowly too."""
@@ -192,8 +199,7 @@ class Connection:
         try:
             greeting, refused = await self._greeting(reader, mailbox, hello)
         except StoreUnavailable:
-            self._readers.pop(hello.n, None)
-            self._shared.leave(mailbox, reader)
+            self._close(hello.n)
             raise
         self.proven = True
         await self._say(greeting)
@@ -247,8 +253,11 @@ class Connection:
         try:
             with counters.append_seconds.time():
                 done = await self._shared.store.append(reader.mailbox, reader.device, records, world.now())
+        except StoreDamaged:
+            raise
         except StoreUnavailable as error:
             return had, self._unavailable(reader.n, error)
+        self._shared.watch.worked()
         reader.took(done.had, done.taken)
         fresh = [record for record in records if record.local > done.had]
         size = sum(len(record.data) for record in fresh)
@@ -364,6 +373,9 @@ class Connection:
                 del self._awake[reader]
                 try:
                     more = await self._push_page(reader, mailbox)
+                except StoreDamaged as damaged:
+                    await self._shut(reader.n, damaged)
+                    more = False
                 except StoreUnavailable as error:
                     self._unavailable(0, error)
                     await self._shared.world.sleep(limits.RELAY_UNAVAILABLE_MS / 1000)
@@ -420,8 +432,15 @@ class Connection:
         else:
             await self._refuse(refusal(n, reason))
 
+    async def _shut(self, n: int, damaged: StoreDamaged) -> None:
+        """Close a mailbox that cannot be read any more, and say why: to wait for it would be to wait for ever."""
+        if n in self._readers:
+            self._close(n)
+        self._unavailable(n, damaged)
+        await self._refuse(refusal(n, "damaged", limits.RELAY_DAMAGED_MS))
+
     def _unavailable(self, n: int, error: StoreUnavailable) -> Refusal:
-        self._shared.counters.unavailable.inc()
+        self._shared.watch.failed(error)
         self._shared.world.log("store-unavailable", connection=self.number, text=str(error))
         return refusal(n, "unavailable", limits.RELAY_UNAVAILABLE_MS)
 

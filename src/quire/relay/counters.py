@@ -35,6 +35,8 @@ class Counters:
         self.refused = counter("refusals", "Messages that were not acted on, by why.", "reason")
         self.pruned = counter("records_pruned", "Records removed by retention.")
         self.unavailable = counter("store_unavailable", "Times that the store could not do it.")
+        self.available = gauge("store_available", "Whether the store can be read and written: 1 or 0.")
+        self.available.set(1)
         self.append_seconds = Histogram(
             "quire_relay_append_seconds", "Time of an append.", buckets=_SECONDS, registry=registry
         )

@@ -93,6 +93,18 @@ class StoreUnavailable(Exception):
     """The store cannot do it at present (disk full, no quorum); nothing of it was kept. The text is for operators."""
 
 
+class StoreReadOnly(StoreUnavailable):
+    """Nothing can be kept at present (disk full, or it may not be written); reading goes on."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """Something of what was kept cannot be read any more, and will not be until somebody mends it."""
+
+
+class StoreBusy(StoreUnavailable):
+    """More is asked of it than it can take in; nothing is wrong with it."""
+
+
 class LogStore(Protocol):
     """Every method but `watch` may raise StoreUnavailable. Mailboxes and devices are 32 bytes each."""
 
@@ -132,6 +144,12 @@ class LogStore(Protocol):
 
     async def usage(self) -> Usage:
         """What is held, for operators."""
+        ...
+
+    async def check(self, writing: bool) -> None:
+        """Look whether it can be used, and change nothing that is kept; with `writing` whether a small write comes
+        to the disk too. It may take as long as the store is silent.
+        """
         ...
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from quire.errors import UserError
-from quire.limits import NATS_HEARTBEAT_S, NATS_PATIENCE_S, NATS_REQUEST_S, PAGES_PER_QUESTION
+from quire.limits import NATS_HEARTBEAT_S, NATS_PATIENCE_S, NATS_REQUEST_S, NATS_SILENT_S, PAGES_PER_QUESTION
 from quire.relay.log_store import StoreUnavailable
 from quire.relay.nats_access import NatsAccess
 from quire.relay.nats_client import PAYLOAD_BYTES, Servers, Unsure, reach, unreachable
@@ -140,6 +140,17 @@ class Link:
         """The log's state as the servers tell it: `bytes`, `last_seq` and others."""
         state: dict[str, Any] = (await self._ask(f"STREAM.INFO.{LOG}", {}))["state"]
         return state
+
+    async def servers(self) -> tuple[int, int]:
+        """How many servers that keep the log are up, as its leader sees it, and how many there are.
+
+        Raises Unsure where none leads: any of them may then answer for itself.
+        """
+        cluster = (await self._ask(f"STREAM.INFO.{LOG}", {})).get("cluster") or {}
+        if not cluster.get("leader"):
+            raise Unsure("none of them leads")
+        others = cluster.get("replicas") or []
+        return 1 + sum(one["active"] < NATS_SILENT_S * 1e9 for one in others), 1 + len(others)
 
     async def follow(self, seq: int, told: Callable[[Stored], None]) -> None:
         """Call this for each message of the log after a sequence, in order and without its data, for ever.

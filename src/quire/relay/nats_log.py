@@ -106,6 +106,20 @@ class NatsLog:
             len(held), sum(count for count, _ in held), sum(size for _, size in held), stream["bytes"]
         )
 
+    async def check(self, writing: bool) -> None:
+        """As `LogStore.check`: it asks whether the servers that keep the logs see a majority of themselves."""
+        try:
+            here, of = await self._link.servers()
+        except Unsure as error:
+            raise StoreUnavailable(
+                f"The NATS servers do not agree on an answer ({error}): are two of three up, with room?"
+            ) from error
+        if 2 * here <= of:
+            raise StoreUnavailable(
+                f"{here} of the {of} NATS servers that keep the logs are up, and more than half have to be. Start the "
+                "others; the relay goes on by itself."
+            )
+
     async def close(self) -> None:
         """Write what waits, and disconnect. Raises StoreUnavailable when acknowledgements could not be written."""
         self._link.leave()

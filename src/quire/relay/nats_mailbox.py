@@ -21,7 +21,7 @@ from quire.limits import (
     RELAY_PAGE_BYTES,
     REMEMBERED_PAGE_BYTES,
 )
-from quire.relay.log_store import Appended, StoreUnavailable, Tip
+from quire.relay.log_store import Appended, StoreBusy, StoreDamaged, StoreUnavailable, Tip
 from quire.relay.nats_client import Unsure
 from quire.relay.nats_link import LOG, LOG_SUBJECT, Conflict, Link, Stored
 from quire.relay.nats_pages import (
@@ -60,8 +60,9 @@ async def patiently(act: Callable[[], Awaitable[_Done]]) -> _Done:
                 wait = min(2 * wait, 0.5)
     except TimeoutError:
         pass
+    why = str(reason or "") or "others write at the same time"
     raise StoreUnavailable(
-        f"The NATS servers gave no answer for {NATS_PATIENCE_S:.0f} s ({reason!r}): are two of three up, with room?"
+        f"The NATS servers gave no answer for {NATS_PATIENCE_S:.0f} s ({why}): are two of three up, with room?"
     ) from reason
 
 
@@ -198,7 +199,7 @@ class Mailbox:
     async def append(self, wanted: Wanted) -> Appended:
         """Keep records, in one page with those of others who wait. Raises StoreUnavailable."""
         if len(self._waiting) >= MAX_WAITING_APPENDS:
-            raise StoreUnavailable(f"More than {MAX_WAITING_APPENDS} appends to one mailbox wait.")
+            raise StoreBusy(f"More than {MAX_WAITING_APPENDS} appends to one mailbox wait.")
         done: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, done))
         if self._writer is None or self._writer.done():
@@ -338,9 +339,7 @@ class Mailbox:
 def _restored(stored: Stored) -> State:
     snapshot = read_body(stored.data).snapshot
     if snapshot is None:
-        raise StoreUnavailable(
-            f"The page {stored.seq} of {stored.subject} lacks its snapshot: it is damaged."
-        )
+        raise StoreDamaged(f"The page {stored.seq} of {stored.subject} lacks its snapshot: it is damaged.")
     return restore(stored.seq, read_summary(stored.summary), snapshot)
 
 

@@ -38,6 +38,7 @@ class RelayService:
         self._made = 0
         self._began = world.steady()
         self._usage: tuple[int, Usage] | None = None
+        self._counting: asyncio.Future[Usage] | None = None
         self._chores: list[asyncio.Task[None]] = []
 
     @property
@@ -46,8 +47,8 @@ class RelayService:
         return self._shared.draining
 
     def start(self) -> None:
-        """Begin to look after connections and to prune."""
-        self._chores = [asyncio.ensure_future(self._look()), asyncio.ensure_future(self._prune())]
+        """Begin to look after connections and the store, and to prune."""
+        self._chores = [asyncio.ensure_future(one) for one in (self._look(), self._watch(), self._prune())]
 
     # --- connections
 
@@ -83,15 +84,17 @@ class RelayService:
     # --- for operators
 
     async def health(self) -> dict[str, Any]:
-        """How it stands, in JSON's types; `status` is `ok`, `draining` or `unavailable` (the store does not answer)."""
-        status = "draining" if self.draining else "ok"
-        try:
-            await self._shared.store.positions(bytes(32))
-            usage = await self._held()
-        except StoreUnavailable:
-            status, usage = "unavailable", None
+        """How it stands, in JSON's types, within seconds whatever the store does.
+
+        `status` is `ok`, `draining`, `read-only` (nothing can be kept, reading goes on) or `unavailable`, and `why` a
+        sentence to the last two, which says nothing of this machine: anybody may ask.
+        """
+        trouble = await self._shared.watch.look()
+        usage = await self._held() if trouble is None or trouble.status == "read-only" else None
+        said = trouble and {"status": trouble.status, "why": trouble.text}
+        status = {"status": "draining"} if self.draining else said or {"status": "ok"}
         return {
-            "status": status,
+            **status,
             "protocol": VERSION,
             "key": to_text(self._shared.key.public),
             "uptime_ms": self._world.steady() - self._began,
@@ -101,15 +104,25 @@ class RelayService:
 
     async def metrics(self) -> bytes:
         """Prometheus's text."""
-        with suppress(StoreUnavailable):
-            self.counters.held(await self._held())
+        if (held := await self._held()) is not None:
+            self.counters.held(held)
         return self.counters.text()
 
-    async def _held(self) -> Usage:
-        """What the store holds, as it was a little while ago: anybody may ask, and counting may be work."""
+    async def _held(self) -> Usage | None:
+        """What the store holds, as it was a little while ago: anybody may ask, and counting may be work. None where
+        it cannot be had soon.
+        """
         now = self._world.steady()
         if self._usage is None or now - self._usage[0] > limits.RELAY_USAGE_MS:
-            self._usage = now, await self._shared.store.usage()
+            counting = self._counting = self._counting or asyncio.ensure_future(self._shared.store.usage())
+            await asyncio.wait([counting], timeout=limits.RELAY_CHECK_S)
+            if not counting.done():
+                return None
+            if self._counting is counting:
+                self._counting = None
+            if counting.exception() is not None:
+                return None
+            self._usage = now, counting.result()
         return self._usage[1]
 
     # --- chores
@@ -124,13 +137,19 @@ class RelayService:
                     with suppress(Gone):
                         await connection.refuse_all("forbidden", 0, "silent")
 
+    async def _watch(self) -> None:
+        """Look whether the store can be used, at the start and at intervals, and tell the log when that changes."""
+        while True:
+            await self._shared.watch.look()
+            await self._world.sleep(limits.RELAY_CHECK_MS / 1000)
+
     async def _prune(self) -> None:
         """Remove what need not be kept any longer, at the start and at intervals."""
         while any(self._settings.retention):
             try:
                 pruned = await self._shared.store.prune(self._settings.retention, self._world.now())
             except StoreUnavailable as error:
-                self.counters.unavailable.inc()
+                self._shared.watch.failed(error)
                 self._world.log("prune-failed", text=str(error))
             else:
                 self.counters.pruned.inc(pruned.records)
@@ -145,6 +164,7 @@ class RelayService:
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
+        self._shared.watch.end()
         end = self._world.steady() + self._settings.drain_ms
         while self._shared.under_way and self._world.steady() < end:
             await self._world.sleep(0.01)

@@ -14,6 +14,7 @@ from quire.relay.counters import Counters
 from quire.relay.log_store import Kept, LogStore, Part, Tip
 from quire.relay.quota import Paces, Quotas
 from quire.relay.reader import Reader
+from quire.relay.store_watch import StoreWatch
 
 Wake = Callable[[Reader], None]
 
@@ -105,6 +106,7 @@ class Shared:
         self.full_ms = full_ms
         self.world = world
         self.counters = counters
+        self.watch = StoreWatch(store, counters, world.log)
         self.paces = Paces(quotas)
         self.outgoing = 0
         self.draining = False

@@ -19,7 +19,8 @@ import apsw
 from filelock import FileLock, Timeout
 
 from quire.errors import Damaged, HomeError, QuireError
-from quire.relay.log_store import StoreUnavailable
+from quire.limits import RELAY_LEAST_DISK
+from quire.relay.log_store import StoreDamaged, StoreReadOnly, StoreUnavailable
 
 _Result = TypeVar("_Result")
 
@@ -155,11 +156,17 @@ class LogFile:
         try:
             yield
         except (apsw.Error, UnicodeDecodeError) as error:
-            raise StoreUnavailable(in_plain_words(self.path, error)) from error
+            raise _unavailable(error)(in_plain_words(self.path, error)) from error
 
     def size(self) -> int:
         """Bytes on disk."""
         return sum(part.stat().st_size for part in (self.path, Path(f"{self.path}-wal")) if part.exists())
+
+    def look_for_room(self) -> None:
+        """Raise StoreReadOnly where its disk has no room for the next large message."""
+        disk = os.statvfs(self.path.parent)
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize < RELAY_LEAST_DISK:
+            raise StoreReadOnly(_full(self.path))
 
     def close(self) -> None:
         """Let go of it."""
@@ -272,10 +279,7 @@ def refusal(path: Path, error: apsw.Error | UnicodeDecodeError) -> QuireError:
 def in_plain_words(path: Path, error: Exception) -> str:
     """What is wrong with the file, and what to do."""
     if isinstance(error, apsw.FullError):
-        return (
-            f"The disk of the relay's store {path} is full: nothing of this was kept, and nothing kept before is lost. "
-            "Free some space or let less be kept; the relay goes on by itself."
-        )
+        return _full(path)
     if _is_damage(error):
         return (
             f"The relay's store {path} is damaged ({error}), or no relay's store at all. Stop the relay, keep a copy "
@@ -285,6 +289,19 @@ def in_plain_words(path: Path, error: Exception) -> str:
         f"The relay's store {path} cannot be read or written ({error}). Check the disk and the rights of the file "
         "and its folder; the relay goes on by itself once they are right."
     )
+
+
+def _full(path: Path) -> str:
+    return (
+        f"The disk of the relay's store {path} is full: nothing more is kept until there is room, and nothing kept "
+        "before is lost. Free some space or let less be kept; the relay goes on by itself."
+    )
+
+
+def _unavailable(error: Exception) -> type[StoreUnavailable]:
+    if _is_damage(error):
+        return StoreDamaged
+    return StoreReadOnly if isinstance(error, apsw.FullError | apsw.ReadOnlyError) else StoreUnavailable
 
 
 def _is_damage(error: Exception) -> bool:

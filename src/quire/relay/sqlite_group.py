@@ -13,7 +13,7 @@ import apsw
 
 from quire.limits import MAX_RELAY_LOG_RECORDS
 from quire.net.relay_wire import NO_CHAIN, Record, digest, link, sort_key
-from quire.relay.log_store import Appended, StoreUnavailable, Tip
+from quire.relay.log_store import Appended, StoreBusy, Tip
 
 #: `log.n` of a place is mailbox << PLACE_BITS | place.
 PLACE_BITS = 32
@@ -59,7 +59,7 @@ class Group:
         self._turn = 0
 
     async def append(self, mailbox: bytes, device: bytes, records: Sequence[Record], now: int) -> Appended:
-        """As `LogStore.append`; raises StoreUnavailable, with nothing done, where a log has no places left."""
+        """As `LogStore.append`; raises StoreBusy, with nothing done, where a log has no places left."""
         box, had = self._mailbox(mailbox), 0
         writer = self._device(box, device) if box else None
         if writer:
@@ -68,9 +68,7 @@ class Group:
         if not fresh:
             return Appended(had, had, _tip(box), box.size if box else 0)
         if box and box.length + len(fresh) > MAX_RELAY_LOG_RECORDS:
-            raise StoreUnavailable(
-                "This mailbox has as many records as one can have. Its devices need a new one."
-            )
+            raise StoreBusy("This mailbox has as many records as one can have. Its devices need a new one.")
         box = box or self._new_mailbox(mailbox)
         writer = writer or self._new_device(box, device)
         for start in range(0, len(fresh), SLICE):

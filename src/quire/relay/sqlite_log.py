@@ -23,6 +23,7 @@ from quire.relay.log_store import (
     Position,
     Pruned,
     Retention,
+    StoreBusy,
     StoreUnavailable,
     Tip,
     Usage,
@@ -126,6 +127,15 @@ class SqliteLog:
         with self._file.reading() as db:
             return Usage(*sqlite_reads.totals(db), self._file.size())
 
+    async def check(self, writing: bool) -> None:
+        """As `LogStore.check`. StoreReadOnly also before the disk is quite full."""
+        with self._file.reading() as db:
+            sqlite_reads.totals(db)
+        self._file.look_for_room()
+        if writing:
+            async with self._file.transaction() as db:
+                db.execute("UPDATE totals SET records = records")
+
     async def close(self) -> None:
         """Finish what waits and let go of the file. Raises StoreUnavailable where that cannot be."""
         if self._acks_soon is not None:
@@ -151,7 +161,7 @@ class SqliteLog:
 
     async def _write(self, work: Callable[[Group], Awaitable[_Result]], records: int, size: int) -> _Result:
         if self._waiting_bytes + size > MAX_RELAY_WAITING_BYTES:
-            raise StoreUnavailable(
+            raise StoreBusy(
                 "The disk of the relay's store is slower than what arrives: too much waits for it. The relay takes "
                 "more as soon as it has caught up; if that is often so, it needs a faster disk or fewer devices."
             )

@@ -12,6 +12,8 @@ from quire.runtime.clock import wall_ms
 
 #: Where the lines go: standard error, once `to_standard_error()` was called.
 LOGGER = "quire.relay"
+#: Events that somebody has to look after; all others are told for information.
+_ERRORS = frozenset({"store-unavailable", "prune-failed", "store-left", "certificate-unreadable"})
 
 
 class _Lines(logging.Formatter):
@@ -27,7 +29,8 @@ class _Lines(logging.Formatter):
 
 def log(event: str, **fields: Any) -> None:
     """Write a line: what happened, counts, a connection's number."""
-    logging.getLogger(LOGGER).info(event, extra={"fields": {"event": event, **fields}})
+    level = logging.ERROR if event in _ERRORS else logging.INFO
+    logging.getLogger(LOGGER).log(level, event, extra={"fields": {"event": event, **fields}})
 
 
 def mistake(event: str, error: Exception, **fields: Any) -> None:
