@@ -77,8 +77,12 @@ def test_a_copy_of_a_store_that_is_in_use_is_a_store(
         return len(part.records)
 
     assert asyncio.run(opened()) == 59
-    refused = quire("relay", "backup", str(tmp_path / "relay.db"), "--store", store)
-    assert (refused.code, "itself" in refused.err) == (1, True)
+    (tmp_path / "link.db").symlink_to(tmp_path / "none.db")
+    for name in ("relay.db", "relay.db.key", "relay.db-wal", "relay.db.lock", "copy.db", "link.db"):
+        before = (tmp_path / name).read_bytes() if name != "link.db" else b""
+        refused = quire("relay", "backup", str(tmp_path / name), "--store", store)
+        assert (refused.code, "there already, and a copy replaces nothing" in refused.err) == (1, True)
+        assert name == "link.db" or (tmp_path / name).read_bytes() == before
     refused = quire("relay", "backup", str(tmp_path / "none" / "copy.db"), "--store", store)
     assert (refused.code, "could not be written" in refused.err) == (1, True)
 

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from quire.limits import NATS_PATIENCE_S
+from quire.limits import NATS_PATIENCE_S, NATS_SILENT_S
 from quire.relay.log_store import LogStore, StoreUnavailable
 from quire.relay.stores import open_store
 from tests.relay.cluster import Cluster
@@ -128,7 +128,7 @@ def test_without_a_quorum_it_says_so_and_goes_on_after(cluster: Cluster) -> None
         cluster.kill(0)
         cluster.kill(2)
         with pytest.raises(StoreUnavailable, match=NO_QUORUM):
-            await _looked_at(store, 100)
+            await _looked_at(store, int(4 * NATS_SILENT_S / 0.2))
         await refused(store)
         with pytest.raises(StoreUnavailable, match=NO_QUORUM):
             await store.check(True)

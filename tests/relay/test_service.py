@@ -201,6 +201,7 @@ def test_a_relay_that_starts_without_its_store_says_so_at_once() -> None:
         while len(relay.clock.log) < 2:
             await asyncio.sleep(0)
         assert relay.clock.log[1] == {"event": "store-available"}
+        assert limits.RELAY_CHECK_MS / 1000 in relay.clock.slept
         await relay.service.drain()
 
     asyncio.run(scenario())

@@ -137,3 +137,8 @@ def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_a_folder_that_takes_no_files_is_not_another_process() -> None:
+    with pytest.raises(HomeError, match=r"cannot be used: .*Check that its folder"):
+        LogFile(Path("/proc/relay.db"))

@@ -12,7 +12,9 @@ import pytest
 
 from quire.errors import Damaged, HomeError
 from quire.limits import RELAY_LEAST_DISK
+from quire.relay import sqlite_beside
 from quire.relay.log_store import Retention, StoreDamaged, StoreReadOnly, StoreUnavailable
+from quire.relay.sqlite_file import SHARED_KIB
 from quire.relay.sqlite_log import SqliteLog
 from tests.process.small_disk import SmallDisk
 from tests.relay.appenders import appending, examine
@@ -61,7 +63,7 @@ def test_a_full_disk_is_told_and_lived_through(disk: SmallDisk) -> None:
         assert (await store.append(BOX, ONE, [], T0)).taken == taken
         with pytest.raises(StoreUnavailable, match="is full"):
             await store.prune(Retention(size=1), T0)
-        with pytest.raises(HomeError, match="could not be written"):
+        with pytest.raises(HomeError, match="its disk is full"):
             await store.backup(disk.folder / "copy.db")
         assert not (disk.folder / "copy.db.part").exists()
         disk.free()
@@ -74,6 +76,43 @@ def test_a_full_disk_is_told_and_lived_through(disk: SmallDisk) -> None:
         log = await whole_log(again, BOX)
         assert [kept.record.local for kept in log if kept.device == ONE] == list(range(1, grown + 1))
         await again.close()
+
+    asyncio.run(scenario())
+
+
+def test_on_a_full_disk_it_opens_again_and_reads(disk: SmallDisk) -> None:
+    path = disk.folder / "relay.db"
+
+    async def scenario() -> None:
+        store = SqliteLog(path)
+        await store.append(BOX, TWO, records(1, 40, size=900), T0)
+        disk.fill()
+        taken, _ = await _append_until_full(store)
+        await store.close()
+        again = SqliteLog(path)
+        assert len(await whole_log(again, BOX)) == 40 + taken
+        with pytest.raises(StoreReadOnly, match="is full"):
+            await again.append(BOX, ONE, records(taken + 1, 20, size=900), T0)
+        await again.close()
+        with pytest.raises(HomeError, match=r"smaller takes some room first. Free [\d,]+ bytes"):
+            sqlite_beside.compact(path)
+        with pytest.raises(HomeError, match="its disk is full"):
+            sqlite_beside.copy(path, disk.folder / "copy.db")
+        assert [file.name for file in disk.folder.glob("copy*")] == []
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_was_closed_says_what_it_needs_to_open_on_a_full_disk(disk: SmallDisk) -> None:
+    async def scenario() -> None:
+        path = disk.folder / "relay.db"
+        await SqliteLog(path).close()
+        disk.fill()
+        with pytest.raises(HomeError, match=f"is full: to open it SQLite needs {SHARED_KIB} KiB"):
+            SqliteLog(path)
+        disk.free()
+        disk.fill(leaving=SHARED_KIB * 1024 + 8_192)
+        await SqliteLog(path).close()
 
     asyncio.run(scenario())
 

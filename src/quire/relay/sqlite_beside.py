@@ -14,7 +14,15 @@ from quire.errors import HomeError, QuireError
 from quire.limits import RELAY_STEP_PAGES
 from quire.relay import sqlite_reads
 from quire.relay.log_store import Usage
-from quire.relay.sqlite_file import APPLICATION_ID, BUSY_MS, VERSION, refusal
+from quire.relay.sqlite_file import (
+    APPLICATION_ID,
+    BUSY_MS,
+    PAGE_BYTES,
+    VERSION,
+    no_copy,
+    refusal,
+    refuse_existing,
+)
 
 
 def usage(path: Path) -> Usage:
@@ -28,7 +36,7 @@ def compact(path: Path) -> int:
     many bytes that were. Raises HomeError, Damaged.
     """
     before = _size(path)
-    with _opened(path) as db:
+    with _opened(path) as db, _room_for_it(path):
         while (free := db.pragma("freelist_count")) > 0:
             db.execute(f"PRAGMA incremental_vacuum({RELAY_STEP_PAGES})").fetchall()
             if db.pragma("freelist_count") >= free:
@@ -37,10 +45,22 @@ def compact(path: Path) -> int:
     return max(before - _size(path), 0)
 
 
+@contextmanager
+def _room_for_it(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.FullError:
+        log = Path(f"{path}-wal")
+        needed = (log.stat().st_size if log.exists() else 0) + RELAY_STEP_PAGES * PAGE_BYTES
+        raise HomeError(
+            f"The disk of the relay's store {path} is full, and to make the store smaller takes some room first. Free "
+            f"{needed:,} bytes on it in another way, and try again. Nothing kept is lost."
+        ) from None
+
+
 def copy(path: Path, to: Path) -> int:
     """A consistent copy, whole or not at all, as of its beginning; its bytes. Raises HomeError, Damaged."""
-    if to.exists() and path.exists() and to.samefile(path):
-        raise HomeError(f"{to} is the relay's store itself. Choose another file for the copy.")
+    refuse_existing(to)
     part = Path(f"{to}.part")
     with _opened(path) as db:
         try:
@@ -51,11 +71,7 @@ def copy(path: Path, to: Path) -> int:
             os.replace(part, to)
             _sync(to.parent)
         except (OSError, apsw.Error) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise HomeError(
-                f"The copy {to} could not be written: {why}. Check that its folder exists, has room and may be "
-                "written; the relay's store is as it was."
-            ) from None
+            raise no_copy(to, error) from None
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)

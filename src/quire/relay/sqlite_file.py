@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from errno import ENOSPC
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,8 +32,11 @@ VERSION = 1
 CACHE_KIB = 16_384
 #: A commit moves the WAL into the database when it has this many pages of 4 KiB; it stays this large (bytes).
 CHECKPOINT_PAGES = 2_048
+PAGE_BYTES = 4_096
 WAL_BYTES = 16 * 1024 * 1024
 BUSY_MS = 5_000
+#: What SQLite's file beside an open store (`-shm`) takes at least.
+SHARED_KIB = 32
 
 # `log.n` is mailbox * 2^32 + place: the records of a mailbox lie together in the order of its log. `nth` counts the
 # records of its device, so that news are two look-ups. `oldest` is when the first record arrived, if it goes by its
@@ -196,6 +200,9 @@ def _close(connections: list[apsw.Connection]) -> None:
 def _hold(path: Path) -> FileLock:
     lock = FileLock(f"{path}.lock", mode=0o600)
     try:
+        os.close(
+            os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        )  # else it may count as held by another
         lock.acquire(timeout=0)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
     except Timeout:
@@ -218,7 +225,6 @@ def _writer(path: Path) -> apsw.Connection:
         # WAL with synchronous=FULL: a commit returns when it is on the disk (sqlite.org/wal.html).
         for pragma in (
             f"busy_timeout = {BUSY_MS}",
-            "auto_vacuum = INCREMENTAL",  # first: it holds for files without tables alone
             f"cache_size = -{CACHE_KIB}",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             f"journal_size_limit = {WAL_BYTES}",
@@ -229,6 +235,8 @@ def _writer(path: Path) -> apsw.Connection:
         ):
             db.execute(f"PRAGMA {pragma}")
         if _is_new(path, db):
+            # For files without tables alone, and before the next; set again it would write, also to a full disk.
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             with db:
                 db.execute(SCHEMA)
@@ -272,6 +280,11 @@ def _reader(path: Path) -> apsw.Connection:
 
 def refusal(path: Path, error: apsw.Error | UnicodeDecodeError) -> QuireError:
     """What whoever starts a relay reads when the file cannot be opened."""
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE:
+        return HomeError(
+            f"The disk of the relay's store {path} is full: to open it SQLite needs {SHARED_KIB} KiB for a file beside "
+            "it. Nothing kept is lost. Free some space and try again."
+        )
     kind = Damaged if _is_damage(error) else HomeError
     return kind(in_plain_words(path, error))
 
@@ -306,3 +319,25 @@ def _unavailable(error: Exception) -> type[StoreUnavailable]:
 
 def _is_damage(error: Exception) -> bool:
     return isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError | apsw.SQLError)
+
+
+def refuse_existing(to: Path) -> None:
+    """Raise HomeError where there is a file in the way of a copy: it may be a relay's key, or the one good copy."""
+    if os.path.lexists(to):
+        raise HomeError(
+            f"{to} is there already, and a copy replaces nothing. Choose another name, or move that away first."
+        )
+
+
+def no_copy(to: Path, error: OSError | apsw.Error) -> HomeError:
+    """What whoever wants a copy reads when it cannot be written."""
+    full = isinstance(error, apsw.FullError) or getattr(error, "errno", None) == ENOSPC
+    if full:
+        return HomeError(
+            f"The copy {to} could not be written: its disk is full. Choose a disk that has room for all of the store; "
+            "the relay's store is as it was."
+        )
+    return HomeError(
+        f"The copy {to} could not be written: {getattr(error, 'strerror', None) or error}. Check that its folder "
+        "exists and may be written; the relay's store is as it was."
+    )

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import apsw
 
-from quire.errors import HomeError
 from quire.limits import RELAY_STEP_MAILBOXES, RELAY_STEP_PAGES, RELAY_STEP_RECORDS
 from quire.relay.log_store import Pruned, Retention
-from quire.relay.sqlite_file import LogFile
+from quire.relay.sqlite_file import LogFile, no_copy, refuse_existing
 from quire.relay.sqlite_group import PLACE_BITS
 
 #: After a pruning the file keeps this share of itself free, for what comes next.
@@ -125,8 +124,7 @@ async def backup(file: LogFile, path: Path) -> None:
 
     Raises HomeError where that cannot be done; the store is as it was.
     """
-    if path.exists() and path.samefile(file.path):
-        raise HomeError(f"{path} is the relay's store itself. Choose another file for the copy.")
+    refuse_existing(path)
     part = Path(f"{path}.part")
     try:
         part.unlink(missing_ok=True)
@@ -135,20 +133,11 @@ async def backup(file: LogFile, path: Path) -> None:
         _sync(part)
         os.replace(part, path)
         _sync(path.parent)
-    except OSError as error:
-        raise HomeError(_no_copy(path, error.strerror or str(error))) from None
-    except apsw.Error as error:
-        raise HomeError(_no_copy(path, str(error))) from error
+    except (OSError, apsw.Error) as error:
+        raise no_copy(path, error) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _no_copy(path: Path, why: str) -> str:
-    return (
-        f"The copy {path} could not be written: {why}. Check that its folder exists, has room and may be written; "
-        "the relay's store is as it was."
-    )
 
 
 async def _copy(file: LogFile, part: Path) -> None:
