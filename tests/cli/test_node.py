@@ -96,6 +96,24 @@ def test_a_port_in_use(alice: Quire, up: Callable[..., Running], tmp_path: Path)
     assert node.told["listen"] in taken.err
 
 
+def test_a_relay_beside_it_takes_the_settings_of_a_relay(
+    alice: Quire, up: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("listen = '127.0.0.1:0'\nurl = 'wss://relay.example.org'\nmailbox_mib = 1\n")
+    monkeypatch.setenv("QUIRE_RELAY_MAILBX_MIB", "1")
+    node = up(tmp_path / "other", "--mirror-config", str(file))
+    assert node.told["relay"].startswith("wss://relay.example.org/#")
+    assert (tmp_path / "other" / "relay.db").exists()
+    code, complaints = node.stop()
+    assert code == 0
+    assert "Is QUIRE_RELAY_MAILBOX_MIB meant?" in complaints
+    refused = alice("up", "--mirror-listen", "here")  # which says that a relay is wanted
+    assert (refused.code, "is no address" in refused.err) == (2, True)
+    refused = alice("up", "--mirror-config", str(tmp_path / "none.toml"))
+    assert (refused.code, "cannot be read" in refused.err) == (2, True)
+
+
 @pytest.mark.slow
 def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
     up(tmp_path / "home")

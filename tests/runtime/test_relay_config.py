@@ -5,7 +5,7 @@ import pytest
 
 from quire.errors import UserError
 from quire.relay.log_store import Retention
-from quire.runtime.relay_config import HELP, RelayConfig, configured
+from quire.runtime.relay_config import HELP, RelayConfig, configured, unknown_settings
 
 
 def test_an_option_counts_before_the_environment_that_before_the_file_that_before_the_default(
@@ -47,6 +47,53 @@ def test_a_mistake_is_told_with_its_place(
         configured(given, environment, str(file))
     where = "the options" if given else "the environment" if environment else str(file)
     assert where in str(told.value)
+    assert "`$" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("connections = '12'", "connections takes a whole number from 1 on"),
+        ("keep_mib = -1", "keep_mib takes a whole number from 0 on"),
+        ("keep_days = 'x'", "keep_days takes a number from 0 on"),
+        ("prune_minutes = 0", "prune_minutes takes a number above 0"),
+        ("url = 7", "url takes a text in quotes"),
+        ("listn = 'x'", "there is no setting 'listn'"),
+    ],
+)
+def test_a_mistake_is_told_without_the_words_of_a_program(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(text)
+    with pytest.raises(UserError) as told:
+        configured({}, {}, str(file))
+    assert str(told.value).startswith(f"A setting in the file {file} cannot be used: {says}. ")
+
+
+def test_a_variable_that_is_no_setting_is_told_of() -> None:
+    environment = {
+        "QUIRE_RELAY_MAILBX_MIB": "1",
+        "QUIRE_RELAY_CONFIG": "x",
+        "QUIRE_RELAY_URL": "x",
+        "PATH": "",
+    }
+    (said,) = unknown_settings(environment)
+    assert "QUIRE_RELAY_MAILBX_MIB" in said
+    assert "Is QUIRE_RELAY_MAILBOX_MIB meant?" in said
+
+
+@pytest.mark.parametrize("url", ["foo", "ftp://foo", "wss://", "ws://me@foo", "wss://relay.example#x"])
+def test_an_address_that_nobody_could_use_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="--url takes an address"):
+        RelayConfig(url=url).base()
+    assert RelayConfig(url="wss://relay.example:444/quire/").base() == "wss://relay.example:444/quire"
+
+
+def test_defaults_of_the_caller_count_last(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text("listen = '127.0.0.1:1'")
+    defaults = {"listen": "127.0.0.1:2", "store": "sqlite:x"}
+    config = configured({"listen": None}, {}, str(file), defaults)
+    assert (config.listen, config.store) == ("127.0.0.1:1", "sqlite:x")
 
 
 def test_a_file_that_is_not_there_is_told_of(tmp_path: Path) -> None:

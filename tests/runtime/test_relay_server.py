@@ -3,8 +3,11 @@
 import asyncio
 import datetime
 import json
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -126,7 +129,14 @@ def test_what_cannot_be_used_is_told_and_leaves_nothing_behind(tmp_path: Path) -
         cert, key = certificate(tmp_path, "first.example")
         assert "both" in await fails(UserError, tls_cert=str(cert))
         assert "cannot be read" in await fails(UserError, tls_cert=str(cert), tls_key=str(tmp_path / "none"))
-        assert "no certificate" in await fails(UserError, tls_cert=str(key), tls_key=str(key))
+        told = await fails(UserError, tls_cert=str(key), tls_key=str(key))
+        assert "no certificate" in told
+        assert "None" not in told
+        (tmp_path / "other").mkdir()
+        _, other = certificate(tmp_path / "other", "first.example")
+        told = await fails(UserError, tls_cert=str(cert), tls_key=str(other))
+        assert "the key is another certificate's" in told
+        assert "--url takes" in await fails(UserError, url="foo")
         assert "no address" in await fails(UserError, listen="relay.example.org:1")
         assert "no store" in await fails(UserError, store="postgres://x")
         assert "There is no folder" in await fails(
@@ -143,3 +153,29 @@ def test_what_cannot_be_used_is_told_and_leaves_nothing_behind(tmp_path: Path) -
         await relay.close()
 
     asyncio.run(scenario())
+
+
+def test_signals_are_taken_while_the_store_is_opened(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        store = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+        words = [
+            "relay",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            store,
+            "--key",
+            str(tmp_path / "key"),
+        ]
+        relay = subprocess.Popen([sys.executable, "-c", "from quire.cli import main; main()", *words])
+        try:
+            client, _ = silent.accept()  # it waits for an answer now, which never comes
+            with client:
+                relay.send_signal(signal.SIGHUP)
+                relay.send_signal(signal.SIGTERM)
+                assert relay.wait(60) == 0
+        finally:
+            relay.kill()
+            relay.wait()

@@ -3,8 +3,10 @@
 Owns: its options and what it prints. Must not know: how a node runs.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,6 +19,7 @@ from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN, DEFAULT_MIRROR
 
 if TYPE_CHECKING:
     from quire.api.host import Host
+    from quire.runtime.relay_config import RelayConfig
 
 _UP = """Run a node: sync with peers, serve the local API and the web page, until interrupted.
 
@@ -45,9 +48,11 @@ def up() -> Callable[..., None]:
                 note("Press Ctrl-C to stop.")
             sys.stdout.flush()
 
-        mirror = given.pop("mirror_listen")
-        given["mirror"] = mirror if given["mirror"] else None
-        run_node(runtime.home_folder(options.home), ready=ready, unlocking=unlocking, **given)
+        folder = runtime.home_folder(options.home)
+        listen, file = given.pop("mirror_listen"), given.pop("mirror_config")
+        asked = given.pop("mirror") or listen is not None or file is not None
+        mirror = _mirror(folder, listen, file) if asked else None
+        run_node(folder, ready=ready, unlocking=unlocking, mirror=mirror, **given)
 
     parameters = [
         option("listen", DEFAULT_LISTEN, str, "--listen", "Address for peers, of UDP and TCP.", "HOST:PORT"),
@@ -62,8 +67,31 @@ def up() -> Callable[..., None]:
         ),
         option("mirror", False, bool, "--mirror", "Serve as a relay too, for all who are given its address."),
         option(
-            "mirror_listen", DEFAULT_MIRROR, str, "--mirror-listen", "Address of that relay.", "HOST:PORT"
+            "mirror_listen",
+            None,
+            str | None,
+            "--mirror-listen",
+            f"Address of that relay [default: {DEFAULT_MIRROR}]; implies --mirror.",
+            "HOST:PORT",
+        ),
+        option(
+            "mirror_config",
+            None,
+            str | None,
+            "--mirror-config",
+            "Its settings in a TOML file, as of `quire relay serve`; implies --mirror. QUIRE_RELAY_… count too.",
+            "FILE",
         ),
         *unlocking_options(),
     ]
     return with_options(run, parameters, _UP)
+
+
+def _mirror(folder: Path, listen: str | None, file: str | None) -> "RelayConfig":
+    """The settings of a relay beside the node, from the places where those of any relay come from."""
+    from quire.runtime.relay_config import configured, unknown_settings
+
+    for text in unknown_settings(os.environ):
+        note(text)
+    defaults = {"listen": DEFAULT_MIRROR, "store": f"sqlite:{folder / 'relay.db'}"}
+    return configured({"listen": listen}, os.environ, file, defaults)

@@ -5,6 +5,7 @@ Owns: their options and what they print. Must not know: how a relay runs, what a
 
 import inspect
 import os
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -43,9 +44,11 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="The file to write.")]
 
 def serve() -> Callable[..., None]:
     """The command `relay serve`."""
-    from quire.runtime.relay_config import HELP, RelayConfig, configured
+    from quire.runtime.relay_config import HELP, RelayConfig, configured, unknown_settings
 
     def run(ctx: typer.Context, **given: Any) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing was read yet that could be read again
+        from quire.runtime.relay_log import log, to_standard_error
         from quire.runtime.relay_server import run_relay
 
         options = take_options(ctx, given)
@@ -55,7 +58,11 @@ def serve() -> Callable[..., None]:
             print(json_text(said) if options.json else f"Relay:   {relay.url}")
             sys.stdout.flush()
 
-        run_relay(configured(given, os.environ, given.pop("config")), ready)
+        config = configured(given, os.environ, given.pop("config"))
+        to_standard_error()
+        for text in unknown_settings(os.environ):
+            log("setting-unknown", text=text)
+        run_relay(config, ready)
 
     parameters = [option("config", None, str | None, "--config", "Settings in a TOML file.", "FILE")]
     defaults = msgspec.structs.asdict(RelayConfig())

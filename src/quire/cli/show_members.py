@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from quire.cli.tables import Params, Present, line, note, table
 from quire.cli.text import clean, local_time, plural
 from quire.core.qr import as_terminal
+from quire.core.ticket import decode_link
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,7 @@ def _link(_: "Console", result: Any, __: Params) -> None:
         f"For {people}, until {local_time(result['expires'])}. Whoever has it can join: hand it on in private. "
         f"`quire invite revoke {taken_back}` takes it back."
     )
-    if not result["addresses"]:
+    if not result["addresses"] and not decode_link(result["link"]).relays:
         note(
             "No node has run here yet, so the link has no address in it: whoever joins cannot find you. "
             "Start `quire up`, then invite again."

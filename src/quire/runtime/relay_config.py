@@ -3,13 +3,19 @@
 Owns: the settings, their names and meaning, and which source counts. Must not know: how a relay runs.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
 
+from quire.core.encoding import to_text
+from quire.core.keys import KEY_BYTES
+from quire.core.relay_address import parse_relay
 from quire.errors import UserError
 from quire.relay.log_store import Retention
 from quire.relay.origins import Proxies, proxies_of
@@ -24,6 +30,13 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Some = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
 Span = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Days = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+_TAKES: dict[object, str] = {
+    Count: "a whole number from 0 on",
+    Some: "a whole number from 1 on",
+    Span: "a number above 0",
+    Days: "a number from 0 on",
+}
+_UNKNOWN = re.compile("unknown field `(.+)`")
 
 
 class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +83,18 @@ class RelayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         of_one = self.address_connections, self.address_hellos_per_second
         return Settings(quotas, retention, self.connections, prune_ms, drain_ms, *of_one)
 
+    def base(self) -> str:
+        """`url`, or "" without one. Raises UserError where it is no address that others could use."""
+        base = self.url.rstrip("/")
+        if base:
+            try:
+                parse_relay(f"{base}/#{to_text(bytes(KEY_BYTES))}")
+            except UserError:
+                raise UserError(
+                    f"--url takes an address that others use, like wss://relay.example.org, not {self.url[:80]!r}."
+                ) from None
+        return base
+
     def trusted(self) -> Proxies:
         """The proxies whose X-Forwarded-For is believed. Raises UserError where one is no network."""
         try:
@@ -105,8 +130,14 @@ HELP = {
 }
 
 
-def configured(given: Mapping[str, Any], environment: Mapping[str, str], file: str | None) -> RelayConfig:
-    """Settings from options (None: not given), else the environment, else a TOML file, else as they are by default.
+def configured(
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: str | None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> RelayConfig:
+    """Settings from options (None: not given), else the environment, else a TOML file, else as they are by default,
+    or as `defaults` has them.
 
     The file is named by the option, else by QUIRE_RELAY_CONFIG. Raises UserError in plain words.
     """
@@ -115,7 +146,19 @@ def configured(given: Mapping[str, Any], environment: Mapping[str, str], file: s
     told = {name: environment[key] for name in HELP if (key := f"{ENVIRONMENT}{name.upper()}") in environment}
     settings |= _checked(told, "the environment (QUIRE_RELAY_…)", strict=False)
     settings |= _checked({k: v for k, v in given.items() if v is not None}, "the options", strict=False)
-    return msgspec.convert(settings, RelayConfig)
+    return msgspec.convert({**defaults, **settings}, RelayConfig)
+
+
+def unknown_settings(environment: Mapping[str, str]) -> list[str]:
+    """A sentence about each variable of the environment that looks like a setting and is none."""
+    known = [f"{ENVIRONMENT}{name.upper()}" for name in HELP] + [f"{ENVIRONMENT}CONFIG"]
+    found = sorted(key for key in environment if key.startswith(ENVIRONMENT) and key not in known)
+    sentences = []
+    for key in found:
+        near = get_close_matches(key, known, 1)
+        hint = f" Is {near[0]} meant?" if near else ""
+        sentences.append(f"{key} is in the environment, but there is no such setting: it is ignored.{hint}")
+    return sentences
 
 
 def _checked(settings: dict[str, Any], where: str, strict: bool) -> dict[str, Any]:
@@ -123,9 +166,20 @@ def _checked(settings: dict[str, Any], where: str, strict: bool) -> dict[str, An
         read = msgspec.convert(settings, RelayConfig, strict=strict)
     except msgspec.ValidationError as error:
         raise UserError(
-            f"A setting in {where} cannot be used: {error}. `quire relay serve --help` lists them."
+            f"A setting in {where} cannot be used: {_plainly(str(error))}. `quire relay serve --help` lists them."
         ) from None
     return {name: getattr(read, name) for name in settings}
+
+
+def _plainly(error: str) -> str:
+    """What msgspec says about a setting, without its words for types and places."""
+    if unknown := _UNKNOWN.search(error):
+        return f"there is no setting {unknown[1]!r}"
+    name = error.rpartition("$.")[2].rstrip("`")
+    for field in msgspec.structs.fields(RelayConfig):
+        if field.name == name:
+            return f"{name} takes {_TAKES.get(field.type, 'a text in quotes')}"
+    return error
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -13,7 +13,12 @@ from quire.runtime.clock import wall_ms
 #: Where the lines go: standard error, once `to_standard_error()` was called.
 LOGGER = "quire.relay"
 #: Events that somebody has to look after; all others are told for information.
-_ERRORS = frozenset({"store-unavailable", "prune-failed", "store-left", "certificate-unreadable"})
+_LEVELS = {
+    **dict.fromkeys(
+        ("store-unavailable", "prune-failed", "store-left", "certificate-unreadable"), logging.ERROR
+    ),
+    "setting-unknown": logging.WARNING,
+}
 
 
 class _Lines(logging.Formatter):
@@ -29,8 +34,11 @@ class _Lines(logging.Formatter):
 
 def log(event: str, **fields: Any) -> None:
     """Write a line: what happened, counts, a connection's number."""
-    level = logging.ERROR if event in _ERRORS else logging.INFO
-    logging.getLogger(LOGGER).log(level, event, extra={"fields": {"event": event, **fields}})
+    # Beside a node nobody has asked for such lines: what counts there goes to standard error as it is.
+    text = f"relay: {fields['text']}" if "text" in fields else event
+    logging.getLogger(LOGGER).log(
+        _LEVELS.get(event, logging.INFO), "%s", text, extra={"fields": {"event": event, **fields}}
+    )
 
 
 def mistake(event: str, error: Exception, **fields: Any) -> None:

@@ -25,6 +25,7 @@ from websockets.server import ServerProtocol
 from quire.core.address import format_address, parse_address
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
+from quire.core.relay_address import parse_relay
 from quire.errors import HomeError, UserError
 from quire.limits import MAX_RELAY_MESSAGE
 from quire.relay.connection import Connection, Gone
@@ -35,7 +36,7 @@ from quire.relay.stores import open_store
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.relay_config import RelayConfig
 from quire.runtime.relay_key import relay_key
-from quire.runtime.relay_log import LOGGER, log, mistake, to_standard_error
+from quire.runtime.relay_log import LOGGER, log, mistake
 from quire.runtime.relay_socket import Doorkeeper, RelaySocket
 
 #: Seconds for a handshake and for a goodbye, and between pings; messages (of any size) read ahead of one connection.
@@ -55,8 +56,8 @@ class RunningRelay:
     ) -> None:
         self.address = format_address(*bound.getsockname()[:2])
         self.tls = _context(config)
-        base = config.url or f"{'ws' if self.tls is None else 'wss'}://{self.address}"
-        self.url = f"{base.rstrip('/')}/#{to_text(key.public)}"
+        base = config.base() or f"{'ws' if self.tls is None else 'wss'}://{self.address}"
+        self.url = parse_relay(f"{base}/#{to_text(key.public)}").text
         self._config = config
         self._service = service
         self._keeper = Doorkeeper(service.origins, config.trusted(), config.connections)
@@ -188,6 +189,7 @@ async def serve_relay(config: RelayConfig) -> RunningRelay:
     Raises UserError for settings that cannot be used, HomeError where the port, the store or a file cannot be had.
     """
     config.trusted()
+    config.base()
     _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
     bound = _bind(config.listen)
     try:
@@ -208,22 +210,37 @@ async def serve_relay(config: RelayConfig) -> RunningRelay:
 
 def run_relay(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
     """Run a relay until SIGINT or SIGTERM; SIGHUP reads the certificate again. Raises as `serve_relay()`."""
-    to_standard_error()
     asyncio.run(_run(config, ready))
 
 
 async def _run(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
-    relay = await serve_relay(config)
+    """Signals are taken from the first moment on: one that comes while the store is opened is meant too."""
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+    stopped, reloads = asyncio.Event(), asyncio.Queue[None]()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, relay.reload_certificate)
+    loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, None)
+    stopping = asyncio.ensure_future(stopped.wait())
+    starting = asyncio.ensure_future(serve_relay(config))
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    relay = await starting
+    reloading = asyncio.ensure_future(_reload(relay, reloads))
     try:
         ready(relay)
-        await stopped.wait()
+        await stopping
     finally:
+        reloading.cancel()
         await relay.close()
+
+
+async def _reload(relay: RunningRelay, reloads: "asyncio.Queue[None]") -> None:
+    while True:
+        await reloads.get()
+        relay.reload_certificate()
 
 
 def _end(client: ServerConnection) -> None:
@@ -264,12 +281,16 @@ def _load(context: ssl.SSLContext, config: RelayConfig) -> None:
     except ssl.SSLError as error:
         raise UserError(
             f"{config.tls_cert} and {config.tls_key} are no certificate with its private key, in PEM and without "
-            f"a passphrase ({error.reason})."
+            f"a passphrase{_detail(error)}."
         ) from None
     except OSError as error:
         raise UserError(
             f"The certificate {config.tls_cert} or its key {config.tls_key} cannot be read: {error.strerror}."
         ) from None
+
+
+def _detail(error: ssl.SSLError) -> str:
+    return ": the key is another certificate's" if error.reason == "KEY_VALUES_MISMATCH" else ""
 
 
 def _response(status: HTTPStatus, kind: str, body: bytes) -> Response:

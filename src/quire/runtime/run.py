@@ -39,6 +39,7 @@ from quire.transport.websocket import Events as RelayEvents
 from quire.transport.websocket import WebSockets
 
 if TYPE_CHECKING:
+    from quire.runtime.relay_config import RelayConfig
     from quire.runtime.relay_server import RunningRelay
 
 #: Seconds of rest after an error that nobody foresaw.
@@ -54,12 +55,13 @@ def run_node(
     strategy: str,
     ready: Callable[[NodeInfo, Host], None],
     unlocking: Unlocking = UNATTENDED,
-    mirror: str | None = None,
+    mirror: "RelayConfig | None" = None,
     frugal: bool = False,
 ) -> None:
     """Run until SIGINT or SIGTERM; `ready` is called on the loop once everything listens, with what operations run on.
 
-    With `mirror`, an address, it serves as a relay too. Port 0 takes the port of the last run again where it is free.
+    With `mirror`, a relay's settings, it serves as a relay too. Port 0 takes the port of the last run again where it
+    is free.
     Raises HomeError when the home or a port cannot be had, UserError for an address or strategy that is none.
     """
     if strategy not in STRATEGIES:
@@ -91,17 +93,16 @@ COLLECT = (50_000, 50, 100)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-async def _mirrored(folder: Path, listen: str) -> "RunningRelay":
-    """A relay beside the node: its store lies in the home, and its address says where others find it."""
-    from quire.runtime.relay_config import RelayConfig
+async def _mirrored(folder: Path, config: "RelayConfig") -> "RunningRelay":
+    """A relay beside the node; unless it was told another, its address says where others find this machine."""
     from quire.runtime.relay_server import serve_relay
 
     async def serve(port: int) -> "RunningRelay":
-        url = f"ws://{reachable_at((host, port))[0]}" if port else ""
-        return await serve_relay(RelayConfig(listen=format_address(host, port), store=store, url=url))
+        scheme = "wss" if config.tls_cert else "ws"
+        url = config.url or (f"{scheme}://{reachable_at((host, port))[0]}" if port else "")
+        return await serve_relay(msgspec.structs.replace(config, listen=format_address(host, port), url=url))
 
-    host, port = parse_address(listen)
-    store = f"sqlite:{folder / 'relay.db'}"
+    host, port = parse_address(config.listen)
     ports = last_ports(folder)
     if not port and ports.mirror:
         with suppress(HomeError):  # somebody else has it now
@@ -136,7 +137,7 @@ class _Run:
         self._host = RunningHost(node, self._pump, lambda: sockets.udp.unsent)
         self._spare = SpareTime(node.home, lambda: node.fetching)
 
-    async def run(self, ready: Callable[[NodeInfo, Host], None], mirror: str | None) -> None:
+    async def run(self, ready: Callable[[NodeInfo, Host], None], mirror: "RelayConfig | None") -> None:
         loop = asyncio.get_running_loop()
         self._mirror = await _mirrored(self._folder, mirror) if mirror is not None else None
         token = token_of(self._folder)
@@ -149,6 +150,8 @@ class _Run:
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
+        if self._mirror is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._mirror.reload_certificate)
         serving = asyncio.create_task(server.serve(sockets=[self._server_socket]))
         self._udp.start(loop, self._received, self._came)
         await self._tcp.start(

@@ -9,9 +9,19 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidURI,
+    ProxyError,
+    WebSocketException,
+)
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from quire.limits import MAX_RELAY_MESSAGE
 
@@ -79,7 +89,7 @@ class WebSockets:
             ) as socket:
                 await self._speak(number, socket)
         except (OSError, WebSocketException, ssl.SSLError, TimeoutError, InvalidURI, ValueError) as error:
-            why = _reason(error)
+            why = _reason(error, url)
         if self._wake.pop(number, None) is not None:
             self._events.closed(number, why or "it closed the connection")
 
@@ -104,16 +114,37 @@ class WebSockets:
             await wake.wait()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, url: str) -> str:
     """Why there is no connection, for a person."""
     if isinstance(error, ConnectionClosed):
         return "the connection broke"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good ({error.verify_message})"
+    proxy = _proxy(url)
+    if isinstance(error, ProxyError):
+        return f"the proxy {proxy} does not let us through ({error})"
+    if isinstance(error, InvalidHandshake):
+        return f"what answers there is no relay ({error})"
+    refused = isinstance(error, ConnectionRefusedError)
+    broke = isinstance(error, ssl.SSLError | ConnectionError | EOFError) and not refused
+    if broke and url.startswith("wss:") and not proxy:
+        return "it does not speak TLS there: is its address ws:// and not wss://?"
+    why = _unreached(error)
+    return f"the proxy {proxy}, which the environment names, cannot be used: {why}" if proxy else why
+
+
+def _unreached(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it does not answer"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good ({error.verify_message})"
-    if isinstance(error, InvalidHandshake):
-        return f"what answers there is no relay ({error})"
-    return f"it cannot be reached ({error})"
+    return f"it cannot be reached ({str(error) or type(error).__name__})"
+
+
+def _proxy(url: str) -> str:
+    """Host and port of the proxy that the environment names for an address; "" for none."""
+    try:
+        named = get_proxy(parse_uri(url))
+    except (InvalidURI, InvalidProxy, ValueError):
+        return ""
+    return "" if named is None else urlsplit(named).netloc.rpartition("@")[2]
