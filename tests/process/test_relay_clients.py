@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import signal
+import urllib.error
 import urllib.request
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -223,6 +225,7 @@ def test_a_full_disk_refuses_records_reads_go_on_and_it_recovers(tmp_path: Path)
             message, last = await _grow_until_refused(socket)
             assert message.reason == "unavailable"
             assert message.retry_ms > 0
+            assert await asyncio.to_thread(seen_by_monitors, relay) == (503, "read-only")
             async with line(relay) as other:
                 greeting = await opened(other, ALICE, LAPTOP)
                 assert greeting.head.length >= 5
@@ -234,6 +237,7 @@ def test_a_full_disk_refuses_records_reads_go_on_and_it_recovers(tmp_path: Path)
             while not isinstance(message := await heard(socket), wire.Added):
                 assert isinstance(message, wire.Grown), message
             assert message.taken == last
+            assert await asyncio.to_thread(seen_by_monitors, relay) == (200, "ok")
 
     disk = SmallDisk(tmp_path / "disk")
     if not disk.made:
@@ -243,6 +247,17 @@ def test_a_full_disk_refuses_records_reads_go_on_and_it_recovers(tmp_path: Path)
             asyncio.run(scenario(relay, disk))
     finally:
         disk.close()
+
+
+def seen_by_monitors(relay: RelayProcess) -> tuple[int, str]:
+    """What monitors and balancers see."""
+    host = urlsplit(relay.address).netloc
+    try:
+        with urllib.request.urlopen(f"http://{host}/health", timeout=30) as answer:
+            return answer.status, json.load(answer)["status"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)["status"]
 
 
 async def _grow_until_refused(socket: ClientConnection) -> tuple[wire.Refusal, int]:

@@ -68,7 +68,9 @@ async def open_store(url: str, access: NatsAccess = _NOBODY) -> LogStore:
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] != "nats":
             raise
-        raise UserError("A store on NATS needs one more package: pip install 'quire[nats]'") from missing
+        raise UserError(
+            "A store on NATS needs one more package: pip install '.[nats]' in the folder of Quire's source"
+        ) from missing
     try:
         return await open_nats_log(nats_servers(url), access)
     except StoreUnavailable as error:
