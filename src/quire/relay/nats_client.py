@@ -61,7 +61,7 @@ class Servers:
             yield client
         except (NatsError, OSError, TimeoutError) as error:
             await self._unanswered(client)
-            raise Unsure(f"{type(error).__name__} {error}".strip()) from error
+            raise _unsure(error) from error
         except Unsure:  # it says itself that it cannot tell
             await self._unanswered(client)
             raise
@@ -94,7 +94,7 @@ class Servers:
             try:
                 return await self.open(NATS_REQUEST_S)
             except (NatsError, OSError, TimeoutError) as error:
-                raise Unsure(f"{type(error).__name__} {error}".strip()) from error
+                raise _unsure(error) from error
 
     async def _unanswered(self, client: Client) -> None:
         """A server that is cut off from the others lives, and answers nothing: after a while another one is asked."""
@@ -154,3 +154,10 @@ def _options(access: NatsAccess, tls: bool) -> dict[str, Any]:
     if tls:
         options["tls"] = tls_context(access)
     return options
+
+
+def _unsure(error: Exception) -> Unsure:
+    """The client's error in words."""
+    if isinstance(error, TimeoutError):
+        return Unsure("no answer in time")
+    return Unsure(str(error).removeprefix("nats: ") or type(error).__name__)
