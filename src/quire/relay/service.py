@@ -145,9 +145,10 @@ class RelayService:
 
     async def _prune(self) -> None:
         """Remove what need not be kept any longer, at the start and at intervals."""
-        while any(self._settings.retention):
+        keep = self._settings.retention
+        while keep.age or keep.size:
             try:
-                pruned = await self._shared.store.prune(self._settings.retention, self._world.now())
+                pruned = await self._shared.store.prune(keep, self._world.now())
             except StoreUnavailable as error:
                 self._shared.watch.failed(error)
                 self._world.log("prune-failed", text=str(error))
