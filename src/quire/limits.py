@@ -169,11 +169,6 @@ GREETING_GAP_MS = 50
 FIRST_WINDOW = 16
 MIN_WINDOW = 4
 MAX_WINDOW = 1_024
-#: Loss takes the window no lower than so many times what comes through of it, unless a round trip takes so much longer
-#: than the shortest (a share of it, and ms) that there is a queue on the way.
-WINDOW_GAIN = 2.0
-QUEUE_SHARE = 1.5
-QUEUE_SLACK_MS = 30
 SEND_BATCH = 64
 #: Later acknowledged datagrams after which one is lost; retransmission timeouts (RFC 6298), and the
 #: probes that ask for a lost acknowledgement before everything under way is taken for lost (RFC 9002 §6.2).

@@ -5,14 +5,7 @@ from random import Random
 import pytest
 
 from quire.core.sealing import NONCE_BYTES
-from quire.limits import (
-    FIRST_WINDOW,
-    IDLE_HEARTBEAT_MS,
-    MAX_DATAGRAM,
-    MAX_FRAGMENTED,
-    MAX_REASSEMBLY_BYTES,
-    MIN_WINDOW,
-)
+from quire.limits import IDLE_HEARTBEAT_MS, MAX_DATAGRAM, MAX_FRAGMENTED, MAX_REASSEMBLY_BYTES, MIN_WINDOW
 from quire.net.notices import Connected, SyncChanged
 from quire.net.wire import MAX_RECORD
 from quire.sync import STRATEGIES
@@ -138,22 +131,13 @@ def test_window_shrinks_under_loss_and_recovers_without() -> None:
     world.connect(one, two_)
     world.run(250)
     large = one.session_with(two_).status().window
-    world.conditions.loss = 0.8
-    world.run(12_000)
+    world.conditions.loss = 0.5
+    world.run(6_000)
     small = one.session_with(two_).status().window
     world.conditions.loss = 0.0
     world.run(3_000)
     assert small < 3 * MIN_WINDOW
     assert min(large, one.session_with(two_).status().window) > 2 * small
-
-
-def test_window_stays_where_a_third_is_lost_of_whatever_is_sent() -> None:
-    world = World(8, Conditions(delay=20, loss=0.3))
-    one, two_ = two(world)
-    one.hold(world.random, 5_000, 1_000)
-    world.connect(one, two_)
-    world.run(3_000)
-    assert one.session_with(two_).status().window > 2 * FIRST_WINDOW
 
 
 def test_recorded_traffic_played_again_changes_nothing() -> None:

@@ -1,8 +1,7 @@
 """Datagrams under way to one peer: what was acknowledged, what was lost, how many may be out.
 
-Owns: round-trip time and timeout (RFC 6298), loss by later acknowledgements (as RFC 9002 §6), and a window counted in
-datagrams: it grows as TCP's, and loss takes it down by half, but to no less than what the path is seen to bear.
-Must not know: what they carry.
+Owns: round-trip time and timeout (RFC 6298), loss by later acknowledgements (as RFC 9002 §6), and an
+additive-increase, multiplicative-decrease window counted in datagrams. Must not know: what they carry.
 """
 
 from typing import Generic, NamedTuple, TypeVar
@@ -17,9 +16,6 @@ from quire.limits import (
     MAX_WINDOW,
     MIN_TIMEOUT_MS,
     MIN_WINDOW,
-    QUEUE_SHARE,
-    QUEUE_SLACK_MS,
-    WINDOW_GAIN,
 )
 
 Ref = TypeVar("Ref")
@@ -41,10 +37,6 @@ class Flight(Generic[Ref]):
         self._last_sent = -1
         self._highest_acked = -1
         self._recovery = -1
-        # What came of datagrams in this round trip, which is over when one is acknowledged that was sent in it.
-        self._came = self._gone = 0
-        self._round = -1
-        self._least_rtt = 0
         # The last counter that filled the window: what came before it says whether the path bears more.
         self._full = -1
         self._backoff = 0
@@ -102,13 +94,9 @@ class Flight(Generic[Ref]):
         if count:
             self._highest_acked = max(self._highest_acked, min(highest, self._last_sent))
             self._backoff = self._probes = 0
-            self._came += count
             if highest <= self._full:
                 self._grow(count)
-        lost = self._lost_before(self._highest_acked - LOST_AFTER + 1)
-        if self._highest_acked > self._round:
-            self._judge()
-        return delivered, lost
+        return delivered, self._lost_before(self._highest_acked - LOST_AFTER + 1)
 
     def timer(self) -> int | None:
         """When `probe`, and if that says no `expired`, should be asked next (ms)."""
@@ -131,7 +119,7 @@ class Flight(Generic[Ref]):
             return []
         self._backoff = min(self._backoff + 1, 8)
         self._probes = 0
-        return self._lose(late, full=True)
+        return self._lose(late)
 
     def abandon(self) -> list[Ref]:
         """Refs of everything under way: the peer's run is gone."""
@@ -144,7 +132,6 @@ class Flight(Generic[Ref]):
         return min(MAX_TIMEOUT_MS, int(max(MIN_TIMEOUT_MS, base)) << self._backoff)
 
     def _sample(self, rtt: int) -> None:
-        self._least_rtt = min(self._least_rtt or rtt, rtt)
         if self._srtt is None:
             self._srtt, self._var = float(rtt), rtt / 2
         else:
@@ -161,35 +148,16 @@ class Flight(Generic[Ref]):
             if out >= counter:
                 break
             late.append(out)
-        queue = self.rtt > QUEUE_SHARE * self._least_rtt + QUEUE_SLACK_MS
-        return self._lose(late, full=queue) if late else []
+        return self._lose(late) if late else []
 
-    def _judge(self) -> None:
-        """A round trip is over: take the window down to WINDOW_GAIN times what came through of it.
-
-        A path that loses a share of all that is sent brings as large a share of a larger window: less would not help.
-        One that is full brings no more than before, and so is sent no more than WINDOW_GAIN times what it carries.
-        """
-        if self._gone:
-            self._narrow(WINDOW_GAIN * self._window * self._came / (self._came + self._gone))
-        self._came = self._gone = 0
-        self._round = self._last_sent
-
-    def _narrow(self, window: float) -> None:
-        window = max(float(MIN_WINDOW), self._window / 2, window)
-        if window < self._window:
-            self._growing_fast = False
-            self._window = window
-
-    def _lose(self, late: list[int], full: bool) -> list[Ref]:
+    def _lose(self, late: list[int]) -> list[Ref]:
         refs: list[Ref] = []
         for counter in late:
             refs += self._out.pop(counter).refs
         self.lost_count += len(late)
-        self._gone += len(late)
-        # A path that is full: halve once per round trip, only for a datagram sent after the last halving.
-        if full and late[-1] > self._recovery:
-            self._recovery = self._round = self._last_sent
-            self._came = self._gone = 0
-            self._narrow(0.0)
+        # Halve once per round trip: only for a datagram sent after the last halving.
+        if late[-1] > self._recovery:
+            self._recovery = self._last_sent
+            self._growing_fast = False
+            self._window = max(float(MIN_WINDOW), self._window / 2)
         return refs
