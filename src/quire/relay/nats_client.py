@@ -103,7 +103,19 @@ class Servers:
             self._silent_since = now
         elif now - self._silent_since >= NATS_SWITCH_S:
             self._silent_since = None
-            await client.force_reconnect()
+            await self._leave(client)
+
+    async def _leave(self, client: Client) -> None:
+        """Begin anew at another one. (The library's own way to do so leaves a TLS connection that answers nothing.)"""
+        if self._client is not client:
+            return
+        self._client = None
+        left = client.connected_url
+        self._servers = sorted(self._servers, key=lambda server: left is not None and left.netloc in server)
+        with suppress(
+            NatsError, OSError, TimeoutError, AttributeError
+        ):  # the last is the library's, over TLS
+            await asyncio.wait_for(client.close(), NATS_REQUEST_S)
 
     async def _troubled(self, error: Exception) -> None:
         if isinstance(error, NatsError) or not isinstance(
