@@ -74,7 +74,7 @@ class Servers:
             async with asyncio.timeout(seconds):
                 await client.connect(list(self._servers), error_cb=self._troubled, **self._options)
         except BaseException:
-            await client.close()
+            await _close(client)
             raise
         self._client = client
         return client
@@ -83,8 +83,7 @@ class Servers:
         """Close the connection, as well as it can be."""
         self._closing = True
         if self._client is not None:
-            with suppress(NatsError, OSError, TimeoutError):
-                await asyncio.wait_for(self._client.close(), NATS_REQUEST_S)
+            await _close(self._client)
 
     async def _usable(self) -> Client:
         """What a server says now and then (as that credentials are good no more) ends its client for good."""
@@ -112,10 +111,7 @@ class Servers:
         self._client = None
         left = client.connected_url
         self._servers = sorted(self._servers, key=lambda server: left is not None and left.netloc in server)
-        with suppress(
-            NatsError, OSError, TimeoutError, AttributeError
-        ):  # the last is the library's, over TLS
-            await asyncio.wait_for(client.close(), NATS_REQUEST_S)
+        await _close(client)
 
     async def _troubled(self, error: Exception) -> None:
         if isinstance(error, NatsError) or not isinstance(
@@ -166,6 +162,17 @@ def _options(access: NatsAccess, tls: bool) -> dict[str, Any]:
     if tls:
         options["tls"] = tls_context(access)
     return options
+
+
+async def _close(client: Client) -> None:
+    """Close a connection, as well as it can be: over TLS the library may wait for ever, or stumble."""
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait([closing], timeout=NATS_REQUEST_S)
+    with suppress(NatsError, OSError, TimeoutError, AttributeError):
+        if closing.done():
+            closing.result()
+        else:
+            closing.cancel()
 
 
 def _unsure(error: Exception) -> Unsure:
