@@ -119,7 +119,7 @@ def test_without_a_quorum_it_says_so_and_goes_on_after(cluster: Cluster) -> None
             await store.append(BOX, ONE, records(6, 5), T0)
         assert monotonic() - start >= NATS_PATIENCE_S / 2  # it did try
         with pytest.raises(StoreUnavailable):
-            await store.append(BOX, TWO, [], T0)
+            await _asked(store, 300)
 
     async def scenario() -> None:
         store = await open_store(cluster.url)
@@ -155,6 +155,13 @@ async def _looked_at(store: LogStore, times: int) -> None:
     for _ in range(times):
         await store.check(False)
         await asyncio.sleep(0.2)
+
+
+async def _asked(store: LogStore, times: int) -> None:
+    """A server that led answers what only reads until it has noticed that it leads nobody."""
+    for _ in range(times):
+        await store.append(BOX, TWO, [], T0)
+        await asyncio.sleep(0.1)
 
 
 async def _until_available(store: LogStore) -> int:

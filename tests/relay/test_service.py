@@ -7,6 +7,7 @@ import pytest
 from quire import limits
 from quire.net import relay_wire as wire
 from quire.relay.log_store import Retention, StoreUnavailable, Usage
+from quire.relay.quota import Quotas
 from quire.relay.settings import Settings
 from tests.relay.memory_log import MemoryLog
 from tests.relay.parties import Owner, Relay, key_of, records, settle
@@ -219,6 +220,20 @@ def test_old_records_go_at_the_start_and_at_intervals() -> None:
         assert "quire_relay_records_pruned_total 7.0" in relay.service.counters.text().decode()
         assert 60.0 in relay.clock.slept
         await relay.service.drain()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("retention", "after"), [(Retention(), limits.RELAY_FULL_MS), (Retention(age=1), 5_000)]
+)
+def test_who_has_their_share_is_told_when_there_may_be_room(retention: Retention, after: int) -> None:
+    async def scenario() -> None:
+        relay = Relay(Settings(Quotas(mailbox_records=9), retention, prune_ms=5_000))
+        client = await relay.client()
+        await client.hello(ALICE, PHONE, records=records(1, 10))
+        refusal = client.next(wire.Refusal)
+        assert (refusal.reason, refusal.retry_ms) == ("full", after)
 
     asyncio.run(scenario())
 

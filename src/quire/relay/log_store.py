@@ -66,6 +66,11 @@ class Retention(NamedTuple):
     size: int = 0
     lasting: int = RELAY_LASTING_BYTES
 
+    @property
+    def bounded(self) -> bool:
+        """Whether anything is ever removed."""
+        return self.age > 0 or self.size > 0
+
     def removes(self, scope: Scope, arrived: int, size: int, now: int) -> bool:
         """Whether the oldest record of a mailbox that keeps `size` bytes goes."""
         if 0 < self.size < size:

@@ -13,6 +13,7 @@ from quire.limits import ACK_DELAY_S, MAX_MAILBOX_DEVICES, MAX_WAITING_ACKS
 from quire.relay.log_store import StoreUnavailable
 from quire.relay.nats_link import SYNCED, SYNCED_SUBJECT, Link
 from quire.relay.nats_mailbox import patiently
+from quire.relay.waiting_acks import WaitingAcks
 
 _read = msgspec.msgpack.Decoder(dict[bytes, int]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -23,33 +24,32 @@ class Synced:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._waiting: dict[bytes, dict[bytes, int]] = {}
-        self._count = 0
+        self._waiting = WaitingAcks()
         self._closing = False
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
 
     async def note(self, mailbox: bytes, device: bytes, seq: int) -> None:
         """Write it soon. With too many that wait already they are written first: may raise StoreUnavailable."""
-        if self._count >= MAX_WAITING_ACKS:
+        if len(self._waiting) >= MAX_WAITING_ACKS:
             await self.flush()
-        self._put(mailbox, device, seq)
+        self._waiting.put(mailbox, device, seq)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_soon())
 
     async def of(self, mailbox: bytes) -> dict[bytes, int]:
         """What each device acknowledged last: as written, and as it waits here. Raises Unsure."""
-        waiting = dict(self._waiting.get(mailbox, {}))  # first: what is written meanwhile waits no more
+        waiting = self._waiting.of(mailbox)  # first: what is written meanwhile waits no more
         stored = await self._link.last(SYNCED, _subject(mailbox))
         return _later(_read(stored.data) if stored else {}, waiting)
 
     async def flush(self) -> None:
         """Write what waits. Raises StoreUnavailable when it cannot be done; then it waits on."""
         async with self._writing:
-            for mailbox in list(self._waiting):
-                waiting = dict(self._waiting[mailbox])
+            for mailbox in {mailbox for mailbox, _, _ in self._waiting.all()}:
+                waiting = self._waiting.of(mailbox)
                 await patiently(lambda mailbox=mailbox, waiting=waiting: self._write(mailbox, waiting))  # type: ignore[misc]
-                self._written(mailbox, waiting)
+                self._waiting.written([(mailbox, device, seq) for device, seq in waiting.items()])
 
     async def close(self) -> None:
         """Write what waits. May raise StoreUnavailable."""
@@ -58,20 +58,6 @@ class Synced:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
         await self.flush()
-
-    def _put(self, mailbox: bytes, device: bytes, seq: int) -> None:
-        waiting = self._waiting.setdefault(mailbox, {})
-        self._count += device not in waiting
-        waiting[device] = max(seq, waiting.get(device, 0))
-
-    def _written(self, mailbox: bytes, written: dict[bytes, int]) -> None:
-        waiting = self._waiting[mailbox]
-        for device, seq in written.items():
-            if waiting[device] == seq:
-                del waiting[device]
-                self._count -= 1
-        if not waiting:
-            del self._waiting[mailbox]
 
     async def _write_soon(self) -> None:
         while self._waiting and not self._closing:

@@ -32,7 +32,7 @@ class RelayService:
         self.origins = Origins(settings.origin_connections, settings.origin_hellos)
         self._settings = settings
         self._world = world
-        full_ms = settings.prune_ms if any(settings.retention) else limits.RELAY_FULL_MS
+        full_ms = settings.prune_ms if settings.retention.bounded else limits.RELAY_FULL_MS
         self._shared = Shared(store, key, settings.quotas, full_ms, world, self.counters)
         self._connections: set[Connection] = set()
         self._made = 0
@@ -146,7 +146,7 @@ class RelayService:
     async def _prune(self) -> None:
         """Remove what need not be kept any longer, at the start and at intervals."""
         keep = self._settings.retention
-        while keep.age or keep.size:
+        while keep.bounded:
             try:
                 pruned = await self._shared.store.prune(keep, self._world.now())
             except StoreUnavailable as error:

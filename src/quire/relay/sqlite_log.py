@@ -28,9 +28,9 @@ from quire.relay.log_store import (
     Tip,
     Usage,
 )
-from quire.relay.sqlite_acks import WaitingAcks
 from quire.relay.sqlite_file import LogFile
 from quire.relay.sqlite_group import Group
+from quire.relay.waiting_acks import WaitingAcks
 
 _Result = TypeVar("_Result")
 #: What a record that waits is counted as, beside its data (bytes).

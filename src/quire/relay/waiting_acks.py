@@ -1,9 +1,9 @@
-"""Acknowledgements that a SQLite log store has not written yet: the latest of each device in each mailbox.
+"""Acknowledgements that a store has not written yet: the latest of each device in each mailbox.
 
-Owns: which wait, until they are on the disk. Must not know: SQL, when they are written.
+Owns: which wait, until they are written. Must not know: where and when they are written.
 
-They wait for the next append, so that what is read costs no wait for the disk of its own. A crash loses those that
-wait, and their devices are given the same again; nothing is ever skipped.
+They wait, so that what is read costs no write of its own. A crash loses those that wait, and their devices are given
+the same again; nothing is ever skipped.
 """
 
 from collections.abc import Mapping
@@ -33,8 +33,12 @@ class WaitingAcks:
             (box, device, seq) for box, waiting in self._waiting.items() for device, seq in waiting.items()
         ]
 
+    def of(self, mailbox: bytes) -> dict[bytes, int]:
+        """Device and place of each that waits for a mailbox."""
+        return dict(self._waiting.get(mailbox, {}))
+
     def written(self, acks: list[tuple[bytes, bytes, int]]) -> None:
-        """These are on the disk: what came meanwhile waits on."""
+        """These are kept now: what came meanwhile waits on."""
         for mailbox, device, seq in acks:
             waiting = self._waiting[mailbox]
             if waiting[device] == seq:
@@ -46,7 +50,7 @@ class WaitingAcks:
     def over(self, mailbox: bytes, positions: Mapping[bytes, Position]) -> dict[bytes, Position]:
         """Positions as they are written, with what waits."""
         found = dict(positions)
-        for device, seq in self._waiting.get(mailbox, {}).items():
+        for device, seq in self.of(mailbox).items():
             known = found.get(device, Position())
             found[device] = known._replace(synced=max(seq, known.synced))
         return found

@@ -1,5 +1,5 @@
 from quire.relay.log_store import Position
-from quire.relay.sqlite_acks import WaitingAcks
+from quire.relay.waiting_acks import WaitingAcks
 from tests.relay.conformance import BOX, ONE, OTHER_BOX, TWO
 
 
@@ -9,6 +9,8 @@ def test_places_only_go_forward_and_are_shown_over_what_is_written() -> None:
         acks.put(BOX, ONE, seq)
     acks.put(BOX, TWO, 2)
     assert len(acks) == 2
+    assert acks.of(BOX) == {ONE: 7, TWO: 2}
+    assert acks.of(OTHER_BOX) == {}
     assert acks.over(BOX, {ONE: Position(9, 4, 100)}) == {ONE: Position(9, 7, 100), TWO: Position(synced=2)}
     assert acks.over(BOX, {ONE: Position(9, 8, 100), TWO: Position(1, 2, 3)})[ONE] == Position(9, 8, 100)
     assert acks.over(OTHER_BOX, {}) == {}
