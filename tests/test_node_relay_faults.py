@@ -29,7 +29,7 @@ from quire.net.relay_wire import Add, Hello, Record, Refusal
 from quire.node.relay_door import RelayDoor
 from tests.net.memory_relay import Line, MemoryRelay
 from tests.node.relayed import founder, pair, state, the_relay
-from tests.node.world import Station, World
+from tests.node.world import MORNING, Station, World
 
 
 @pytest.fixture
@@ -101,6 +101,7 @@ def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: 
     assert relay["state"] == "unreachable"
     assert relay["unposted"] == 1
     assert relay["trouble"] == "nothing listens there"
+    assert relay["retry_ts"] == 0  # at once: somebody looks
     world.relays["wss://relay.example/"] = gone
     world.run(2 * MAX_RELAY_RETRY_MS + 5_000)
     assert bob.texts() == ["while it is gone"]
@@ -268,11 +269,14 @@ def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: World
     assert [(one["state"], one["trouble"], one["unposted"]) for one in told.values() if one["trouble"]] == [
         ("refused", "There is no room for it.", 1)
     ]
+    again = [one["retry_ts"] for one in told.values() if one["retry_ts"]]
+    assert again == [MORNING + refused[0] + 10 * RELAY_RETRY_MS]
     world.run(60_000)
     assert len(refused) == 3
     assert all(later - sooner >= 10 * RELAY_RETRY_MS for sooner, later in pairwise(refused))
     assert alice.texts() == bob.texts()
-    assert {station.space()["relays"][0]["state"] for station in (alice, bob)} == {"in-sync"}
+    told = {station.name: station.space()["relays"][0] for station in (alice, bob)}
+    assert {(one["state"], one["retry_ts"]) for one in told.values()} == {("in-sync", 0)}
 
 
 def test_a_mailbox_that_is_opened_later_is_no_trouble_any_more(

@@ -22,12 +22,13 @@ STATUS = {
                     "relays": [
                         {
                             "host": "relay.example", "address": "wss://relay.example/#K", "state": "refused",
-                            "unposted": 100, "last_heard_ts": 0, "trouble": "There is no room", "missed": 2,
+                            "unposted": 100, "last_heard_ts": 0, "trouble": "There is no room.", "missed": 2,
+                            "retry_ts": 1_790_000_000_000,
                             "faults": [{"misdeed": "rolled-back", "meaning": "it lost records", "ts": 0}],
                         },
                         {
                             "host": "two.example", "address": "", "state": "offline", "unposted": 3,
-                            "last_heard_ts": 0, "trouble": "", "faults": [], "missed": 0,
+                            "last_heard_ts": 0, "trouble": "", "faults": [], "missed": 0, "retry_ts": 0,
                         },
                     ],
                     "peers": [
@@ -60,9 +61,10 @@ def test_everything_that_is_known_is_told() -> None:
         "unsupported: 4 events",
         "fork: D wrote two different events at place 9",
         "outgoing: 2 events",
-        "bob: syncing at 10.0.0.2:5, they hold unknown, 7 to send, last heard never,"
+        "bob: syncing at 10.0.0.2:5, what they hold is unknown, last heard never,"
         " does not know this device yet, refused: bad-frame × 2",
-        "relay relay.example: refused, 100 or more to hand over, last heard never, There is no room",
+        "relay relay.example: refused, 100 or more to hand over, last heard never, There is no room, "
+        "tried again at 2026-09-2",
         "2 old records had been removed there before this device read them",
         "fault at never: it lost records (rolled-back). Nothing of yours is lost",
         "relay two.example: offline\n",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.core.relay_address import RelayAddress, parse_relay
+from quire.core.relay_address import RelayAddress, called, parse_relay
 from quire.errors import UserError
 from quire.limits import MAX_RELAY_URL_CHARS
 
@@ -53,6 +53,18 @@ def test_the_longest_address() -> None:
     fits = f"wss://relay.example/{'x' * MAX_RELAY_URL_CHARS}"[: MAX_RELAY_URL_CHARS - 44] + f"#{KEY}"
     assert len(fits) == MAX_RELAY_URL_CHARS
     assert parse_relay(fits).text == fits
+
+
+def test_relays_of_one_host_are_told_apart_by_their_keys() -> None:
+    alone, one, two = (
+        parse_relay(f"wss://{host}/#{letter}{KEY[1:]}")
+        for host, letter in (("relay.example", "A"), ("two.example", "B"), ("two.example", "C"))
+    )
+    assert called([alone, one, two]) == [
+        "relay.example",
+        "two.example (key BSSSSSSS…)",
+        "two.example (key CSSSSSSS…)",
+    ]
 
 
 @given(st.text(max_size=80))

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.process.relay_devices import RelayProcess
+
 pytestmark = pytest.mark.browser
 
 PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
@@ -210,6 +212,34 @@ def test_two_people_meet_through_a_link(
         expect(alice.locator("#messages .body")).to_have_text(["Just for you"])
     finally:
         other.stop()
+
+
+def test_a_relay_and_who_is_met_by_it_alone_are_shown(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    relay = RelayProcess(tmp_path)
+    relay.start()
+    other = Node(tmp_path / "bob")
+    try:
+        alice = opened(node.page_address)
+        begin(alice)
+        node("relay", "add", relay.url)
+        host = relay.url.split("/")[2]
+        expect(alice.locator("#sync")).to_have_text(f"Nobody else is here yet. Relay {host}: in sync.")
+        other("join", str(json.loads(node("--json", "invite"))["link"]), "--name", "bob")
+        other("send", "general", "Hello by relay")
+        expect(alice.locator("#messages .body")).to_have_text(["Hello by relay"])
+        other.stop()
+        expect(alice.locator("#people .state", has_text="by relay")).to_be_visible(timeout=60_000)
+        relay.stop()
+        expect(alice.locator("#people .state", has_text="unreachable")).to_be_visible()
+        expect(alice.locator("#sync")).to_contain_text(f"Relay {host}: unreachable.")
+        alice.click("#state summary")
+        expect(alice.locator("#state-text")).to_contain_text(f"Relay {host}: unreachable, 0 to hand over (")
+    finally:
+        relay.kill()
+        if other.process.poll() is None:
+            other.stop()
 
 
 def test_mistakes_are_told_on_the_page(node: Node, opened: Callable[..., Page]) -> None:

@@ -66,8 +66,9 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     """How the sync of one identity in one space stands with a relay that the space uses.
 
     `unposted`: own events that it was not handed yet (100 for as many or more); `last_heard_ts` in ms, 0 for never;
-    `trouble`: why it cannot be reached, or does not take what it is handed; `missed`: records that it had removed as
-    too old before they were read; `faults`: what it did that none may.
+    `trouble`: why it is not reached, or does not take what it is handed, and `retry_ts` when that is tried again (ms;
+    0: at once); `host` tells it from the space's other relays; `missed`: records that it had removed as too old before
+    they were read; `faults`: what it did that none may.
     """
 
     host: str
@@ -76,6 +77,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     unposted: int = 0
     last_heard_ts: int = 0
     trouble: str = ""
+    retry_ts: int = 0
     missed: int = 0
     faults: list[RelayFault] = []
 

@@ -6,6 +6,7 @@ Owns: the answer of `status`. Must not know: how sync works.
 import msgspec
 
 from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus
+from quire.core.relay_address import called
 from quire.events.context import Context
 from quire.handlers import identity as identities
 from quire.handlers import joining, outgoing, peer, recovering, relay_places
@@ -197,10 +198,11 @@ def _relays(ctx: NodeContext, here: Context) -> list[RelayStatus]:
     """The relays that a space uses, what they did wrong told in words."""
     sessions = ctx.relays(here.member.account, here.member.space)
     found = []
-    for one in relay_places.used(here):
+    used = relay_places.used(here)
+    for one, name in zip(used, called(used), strict=True):
         status = sessions.get(one.text) or RelayStatus(host=one.host, address=one.text)
         faults = [RelayFault(f.misdeed, RELAY_FAULTS.get(f.misdeed, f.misdeed), f.ts) for f in status.faults]
-        found.append(msgspec.structs.replace(status, faults=faults))
+        found.append(msgspec.structs.replace(status, host=name, faults=faults))
     return found
 
 

@@ -66,21 +66,23 @@ def _space(space: dict[str, Any]) -> Iterator[str]:
         yield f"    fork: {name} wrote two different events at place {fork['seq']} of its log"
     if space["outgoing_waiting"]:
         yield f"    outgoing: {plural(space['outgoing_waiting'], 'event')} for other identities of this node"
+    carried = any(relay["state"] in ("in-sync", "syncing") for relay in space["relays"])
     for peer in space["peers"]:
-        yield "    " + _peer(peer)
+        yield "    " + _peer(peer, carried)
     for relay in space["relays"]:
         yield from _relay(relay)
 
 
-def _peer(peer: dict[str, Any]) -> str:
+def _peer(peer: dict[str, Any], carried: bool) -> str:
     name = clean(peer["name"] or peer["pubkey"] or f"a device unknown here ({peer['device'][:_SHORT]}…)")
-    theirs = "unknown" if peer["theirs"] is None else f"{peer['theirs']:,}"
-    text = f"{name}: {peer['state']}"
+    text = f"{name}: {_peer_state(peer['state'], carried)}"
     if peer["address"]:
         text += f" at {clean(peer['address'])}"
-    text += (
-        f", they hold {theirs}, {peer['pending']:,} to send, last heard {local_time(peer['last_heard_ts'])}"
-    )
+    if peer["theirs"] is None:
+        text += ", what they hold is unknown"
+    else:
+        text += f", they hold {peer['theirs']:,}, {peer['pending']:,} to send"
+    text += f", last heard {local_time(peer['last_heard_ts'])}"
     if peer["standing"]:
         text += f", {clean(peer['standing'])}"
     if "other-strategy" in peer["rejected"]:
@@ -90,12 +92,22 @@ def _peer(peer: dict[str, Any]) -> str:
     return text
 
 
+def _peer_state(state: str, carried: bool) -> str:
+    """A member who is never online together with this device may well have all by a relay, and not be known to."""
+    apart = carried and state in ("unreachable", "waiting")
+    return f"{state} directly (relays carry what is new)" if apart else state
+
+
 def _relay(relay: dict[str, Any]) -> Iterator[str]:
     count = f"{relay['unposted']:,}{' or more' if relay['unposted'] >= _MANY else ''}"
     text = f"    relay {clean(relay['host'])}: {relay['state']}"
     if relay["state"] != "offline":
         text += f", {count} to hand over, last heard {local_time(relay['last_heard_ts'])}"
-    yield text + (f", {clean(relay['trouble'])}" if relay["trouble"] else "")
+    if relay["trouble"]:
+        text += f", {clean(relay['trouble']).removesuffix('.')}"
+    if relay["retry_ts"]:
+        text += f", tried again at {local_time(relay['retry_ts'])}"
+    yield text
     if relay["missed"]:
         count = plural(relay["missed"], "old record")
         yield f"      {count} had been removed there before this device read them: peers may still have them"

@@ -3,13 +3,17 @@
 Owns: that text. Must not know: connections.
 """
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from quire.core.encoding import from_text, is_key, to_text
 from quire.errors import UserError
 from quire.limits import MAX_RELAY_URL_CHARS
 
+#: So much of a key tells relays apart that have one host.
+_KEY_CHARS: Final = 8
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
@@ -28,6 +32,15 @@ class RelayAddress(NamedTuple):
     def host(self) -> str:
         """What a person calls it: the host, with its port if one is named."""
         return urlsplit(self.url).netloc
+
+
+def called(relays: Sequence[RelayAddress]) -> list[str]:
+    """What a person calls each of these relays: the host, and the beginning of the key where others have that host."""
+    hosts = Counter(one.host for one in relays)
+    return [
+        one.host if hosts[one.host] == 1 else f"{one.host} (key {to_text(one.key)[:_KEY_CHARS]}…)"
+        for one in relays
+    ]
 
 
 def parse_relay(text: str) -> RelayAddress:

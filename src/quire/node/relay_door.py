@@ -42,7 +42,7 @@ class RelayDoor:
         self._changed = changed
         self._n = 0
         self._reached = False
-        self._rest_until = self._next_look = 0
+        self.rest_until = self._next_look = 0
         #: The last arrival here when it was looked at what is to be left.
         self._looked = -1
         #: What lies there, in order, and how much of it was looked at by now.
@@ -71,7 +71,7 @@ class RelayDoor:
 
     def open_mailboxes(self, now: Now) -> None:
         """Open the door's mailbox."""
-        if self._n or now.steady < self._rest_until:
+        if self._n or now.steady < self.rest_until:
             return
         self._n = self._client.open(self._access(), Mark(), [], now.wall)
 
@@ -99,19 +99,19 @@ class RelayDoor:
         """It does not; it is left again in a while."""
         self._posting.pop(unposted.post, None)
         wait = 0 if unposted.refusal is None else unposted.refusal.retry_ms
-        self._rest_until = now.steady + max(wait, RELAY_RETRY_MS)
+        self.rest_until = now.steady + max(wait, RELAY_RETRY_MS)
 
     def refused(self, n: int, retry_ms: int, now: Now) -> None:
         """The relay does not open the mailbox: it is tried again in a while."""
         self._n, self._reached = 0, False
-        self._rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
+        self.rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
 
     def closed(self, now: Now) -> None:
         """The connection is gone: nothing is kept here."""
 
     def post(self, now: Now) -> None:
         """Take what is for this device, and leave what is to be left: when something came, and now and then."""
-        if not self._reached or self._posting or now.steady < max(self._rest_until, self._next_look):
+        if not self._reached or self._posting or now.steady < max(self.rest_until, self._next_look):
             return
         self._next_look = now.steady + (SIBLINGS_GAP_MS if self.member.kind == SIBLINGS else TICK_MS)
         ctx = Context(self._home, now.wall, self.account, self.member)

@@ -88,7 +88,8 @@ class RelayUse:
         self._marks: dict[int, Mark] = {}
         self._own, self._others = self._kept.posted(self.use)
         self._batch: _Batch | None = None
-        self._rest_until = 0
+        #: Until then nothing is handed over, nor opened: the relay refused.
+        self.rest_until = 0
         #: When the first of what others wrote will have had its time: until then nobody looks for it.
         self._others_at = 0
         self._tidied = False
@@ -117,7 +118,7 @@ class RelayUse:
         """Open those of the keys that are held by now; what waits to be posted goes with the first greetings."""
         member = self.member
         fresh = [epoch for epoch in member.epochs if epoch not in self._by_epoch]
-        if now.steady < self._rest_until:
+        if now.steady < self.rest_until:
             return
         first = bool(fresh) and not self._by_epoch
         batch = self._next_batch(now, own=True, most=HELLO_EVENT_BYTES) if first else None
@@ -169,7 +170,7 @@ class RelayUse:
         """The relay does not keep a post: all of the batch is looked at again, in a while if it says so."""
         self._batch = None
         if unposted.refusal is not None:
-            self._rest_until = now.steady + max(unposted.refusal.retry_ms, RELAY_RETRY_MS)
+            self.rest_until = now.steady + max(unposted.refusal.retry_ms, RELAY_RETRY_MS)
 
     def grew(self, n: int) -> None:
         """A mailbox has more, which a frugal node reads now and then."""
@@ -181,7 +182,7 @@ class RelayUse:
         self._unread.discard(n)
         self._by_epoch = {epoch: number for epoch, number in self._by_epoch.items() if number != n}
         self._batch = None
-        self._rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
+        self.rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
 
     def closed(self, now: Now) -> None:
         """The connection is gone: what waits for its successor is ingested as it is."""
@@ -197,7 +198,7 @@ class RelayUse:
                 self._unread.add(n)
                 self._client.read_on(n)
             self._grown.clear()
-        while self._boxes and self._batch is None and not self._unread and now.steady >= self._rest_until:
+        while self._boxes and self._batch is None and not self._unread and now.steady >= self.rest_until:
             batch = self._next_batch(now, own=True) or self._next_batch(now, own=False)
             if batch is None:
                 self._tidy()

@@ -61,13 +61,17 @@ class RelayHangUp(NamedTuple):
 
 
 class RelayStatus(NamedTuple):
-    """How one identity's sync with a relay stands; times as the node's clock gives them, faults as they were noted."""
+    """How one identity's sync with a relay stands; times as the node's clock gives them, faults as they were noted.
+
+    `retry_at`: when what it could not or would not do is tried again; in the past where nothing waits.
+    """
 
     relay: RelayAddress
     state: RelayState
     unposted: int
     last_heard: int | None
     trouble: str
+    retry_at: int
     missed: int
     faults: list[FaultRow]
 
@@ -196,8 +200,10 @@ class Relaying:
             faults = kept.faults(at)
             heard, trouble = (None, "") if line is None else (line.last_heard, _troubles(line))
             unposted = lacking(self._home, member, at, UNPOSTED_SHOWN)
+            state = _state(line, member)
+            retry = _retry_at(line, member) if line is not None and trouble else 0
             found.append(
-                RelayStatus(address, _state(line, member), unposted, heard, trouble, kept.missed(at), faults)
+                RelayStatus(address, state, unposted, heard, trouble, retry, kept.missed(at), faults)
             )
         return found
 
@@ -339,6 +345,13 @@ def _keys(member: Membership) -> list[_Key]:
 
 def _troubles(line: _Line) -> str:
     return line.trouble or next(iter(line.shut.values()), "")
+
+
+def _retry_at(line: _Line, member: Membership) -> int:
+    if line.client is None:
+        return line.retry_at
+    hanging = [line.uses.get(key) for key in _keys(member)]
+    return max((one.rest_until for one in hanging if one is not None), default=0)
 
 
 def _state(line: _Line | None, member: Membership) -> RelayState:

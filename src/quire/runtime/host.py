@@ -157,6 +157,7 @@ def relay_statuses(node: Node, member: Membership, now: int) -> list[RelayStatus
             unposted=one.unposted,
             last_heard_ts=0 if one.last_heard is None else one.last_heard + shift,
             trouble=one.trouble,
+            retry_ts=one.retry_at + shift if one.retry_at > now else 0,
             missed=one.missed,
             faults=[RelayFault(fault.misdeed, "", fault.ts) for fault in one.faults],
         )

@@ -13,7 +13,7 @@ const api = new Api(token);
 const list = new MessageList();
 
 // What is open now. `channel` is a channel's name or a peer's public key.
-const now = { identities: [], spaces: [], channels: [], peers: [], channel: "general", unread: new Map(), results: false };
+const now = { identities: [], spaces: [], channels: [], peers: [], relays: [], channel: "general", unread: new Map(), results: false };
 let leave = new AbortController();
 
 // The token comes behind `#`, which is never sent anywhere, and leaves the address bar at once.
@@ -63,7 +63,7 @@ function enter(identity, space) {
   leave = new AbortController();
   waiting.length = 0;
   api.actAs(identity.pubkey, space.space_id);
-  Object.assign(now, { identity, space, channels: [], peers: [], channel: "general", unread: new Map(), begun: false, results: false });
+  Object.assign(now, { identity, space, channels: [], peers: [], relays: [], channel: "general", unread: new Map(), begun: false, results: false });
   document.title = `${space.name} · Quire`;
   byId("space-name").textContent = space.name;
   pick("identity", now.identities, "pubkey", identity.pubkey);
@@ -114,10 +114,17 @@ function live(stands) {
 
 async function refresh() {
   const { signal } = leave;
-  const [channels, peers] = await Promise.all([api.call("listChannels"), api.call("getPeers")]);
+  const [channels, peers, status] = await Promise.all(["listChannels", "getPeers", "getStatus"].map((name) => api.call(name)));
   if (signal.aborted) return;
-  Object.assign(now, { channels, peers });
+  Object.assign(now, { channels, peers, relays: relaysIn(status) });
   draw();
+}
+
+// The relays of the space that is open, by the node's status.
+function relaysIn(status) {
+  const { as, space } = api.who;
+  const identity = status.identities.find((one) => one.pubkey === as);
+  return identity?.spaces.find((one) => one.space_id === space)?.relays ?? [];
 }
 
 function draw() {
@@ -126,7 +133,7 @@ function draw() {
   const current = now.results ? null : now.channel;
   const drawn = [...names].map((name) => [name, title(name)]);
   fill(byId("channels"), JSON.stringify([drawn, current, [...now.unread]]), () => [...names].map(channelItem));
-  showPeople(now.peers, current, now.unread, open);
+  showPeople(now.peers, now.relays, current, now.unread, open);
   if (!now.results) byId("where").textContent = title(now.channel);
 }
 
@@ -194,9 +201,10 @@ async function send() {
 async function poll() {
   if (!document.hidden && !byId("room").hidden) {
     try {
-      now.peers = await api.call("getPeers");
+      const [peers, status] = await Promise.all([api.call("getPeers"), api.call("getStatus")]);
+      Object.assign(now, { peers, relays: relaysIn(status) });
       draw();
-      if (byId("state").open) showState(await api.call("getStatus"));
+      if (byId("state").open) showState(status);
     } catch {
       // the live stream tells when the node is gone
     }

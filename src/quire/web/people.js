@@ -9,15 +9,20 @@ const WORDS = {
   syncing: "syncing",
   unreachable: "unreachable",
   waiting: "not met yet",
+  refused: "refuses what it is handed",
   offline: "offline",
 };
 
-export function showPeople(peers, current, unread, open) {
-  fill(byId("people"), JSON.stringify([peers.map((p) => [p.pubkey, p.name, p.state, p.pending]), current, [...unread]]), () =>
+// Whoever is never here at the same time may well have all by a relay, and is not known to.
+const apart = (peer, relays) =>
+  ["unreachable", "waiting"].includes(peer.state) && relays.some((relay) => ["in-sync", "syncing"].includes(relay.state));
+
+export function showPeople(peers, relays, current, unread, open) {
+  const drawn = peers.map((p) => [p.pubkey, p.name, p.state, p.pending, apart(p, relays)]);
+  fill(byId("people"), JSON.stringify([drawn, current, [...unread]]), () =>
     peers.map((peer) => {
       const name = element("bdi", { className: "name", textContent: peer.name || peer.pubkey });
-      const pending = peer.pending ? ` · ${peer.pending}` : "";
-      const state = element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
+      const state = stateOf(peer, apart(peer, relays));
       const heard = peer.last_heard_ts ? `, last heard ${localTime(peer.last_heard_ts)}` : "";
       const title = `${peer.pubkey}${peer.address ? ` at ${peer.address}` : ""}${heard}`;
       const button = element("button", { type: "button", title, "data-id": peer.pubkey }, name);
@@ -31,8 +36,14 @@ export function showPeople(peers, current, unread, open) {
   );
   const others = peers.filter((peer) => peer.state !== "self");
   const together = others.filter((peer) => peer.state === "in-sync").length;
-  byId("sync").textContent =
-    others.length === 0 ? "Nobody else is here yet." : `In sync with ${together} of ${others.length}.`;
+  const direct = others.length === 0 ? "Nobody else is here yet." : `In sync with ${together} of ${others.length}.`;
+  byId("sync").textContent = [direct, ...relays.map((relay) => `Relay ${relay.host}: ${WORDS[relay.state]}.`)].join(" ");
+}
+
+function stateOf(peer, byRelay) {
+  if (byRelay) return element("span", { className: "state", textContent: "by relay" });
+  const pending = peer.pending ? ` · ${peer.pending}` : "";
+  return element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
 }
 
 export function showState(status) {
@@ -49,7 +60,8 @@ function* stateLines(status) {
       for (const waiting of space.blocked) yield `Waiting: ${waiting.count}, ${waiting.reason}.`;
       if (space.unsupported) yield `Unsupported: ${space.unsupported}; a newer version shows them.`;
       for (const relay of space.relays) {
-        const trouble = relay.trouble ? ` (${relay.trouble})` : "";
+        const again = relay.retry_ts ? `; tried again at ${localTime(relay.retry_ts)}` : "";
+        const trouble = relay.trouble ? ` (${relay.trouble.replace(/\.$/, "")}${again})` : "";
         yield `Relay ${relay.host}: ${WORDS[relay.state] ?? relay.state}, ${relay.unposted} to hand over${trouble}.`;
         for (const fault of relay.faults) yield `Relay ${relay.host}: ${fault.meaning}, ${localTime(fault.ts)}.`;
       }
