@@ -10,7 +10,6 @@ interpreter at each row, and lose it for 5 ms each time.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from quire.errors import Damaged, HomeError, QuireError
 from quire.limits import RELAY_LEAST_DISK
+from quire.relay.disk_thread import DiskThread
 from quire.relay.log_store import StoreDamaged, StoreReadOnly, StoreUnavailable
 
 _Result = TypeVar("_Result")
@@ -108,7 +108,7 @@ class LogFile:
             raise
         self._writer, self._reader = opened
         self._writing = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relay-store")
+        self._thread = DiskThread("relay-store")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[apsw.Connection]:
@@ -147,12 +147,7 @@ class LogFile:
 
         Who is cancelled still waits for its end: the connection is not free before.
         """
-        running = asyncio.get_running_loop().run_in_executor(self._thread, call)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            raise
+        return await self._thread.run(call)
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -174,7 +169,7 @@ class LogFile:
 
     def close(self) -> None:
         """Let go of it."""
-        self._thread.shutdown()
+        self._thread.end()
         _close([self._reader, self._writer])
         self._lock.release()
 
