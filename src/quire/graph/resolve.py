@@ -5,10 +5,10 @@ Owns: the rule for concurrent, contradicting changes. It depends on the set of n
 1. A change counts when it breaks no rule as of what its author built on, so far as that counts.
 2. A removal (also: a lesser role, a revoked device, a root key given up, an invite taken back, being taken
    out of an audience) voids what the removed did concurrently and would no longer be allowed to.
-3. Removals are weighed by seniority: who has had the right for longer comes first, then whose device is
-   older. What has been weighed stays, even if a more junior removal then takes away what it stood on: of
-   two who remove each other, the more senior stays. Whoever gives a right is senior to who gets it, since
-   dates grow along the graph; so a right lends no more weight than whoever gave it has.
+3. Removals are weighed by seniority, as it is by then: who has had the right for longer comes first, then
+   whose device is older. What has been weighed stays, even if a more junior removal then takes away what it
+   stood on: of two who remove each other, the more senior stays. Whoever gives a right is senior to who gets
+   it, since dates grow along the graph; so a right lends no more weight than whoever gave it has.
 4. Of more people let in by an invite than it has seats, those whose admission is dated first stay.
 """
 
@@ -110,6 +110,8 @@ class _Weighing:
         self.valid, self.counted, self._dropped = plain, 0, dropped
         self._waiting: list[tuple[Seniority, int]] = []
         self._in_line: Mask = 0
+        #: What the ranks of those in line rest on, and of those who were.
+        self._ground: Mask = 0
         self._ranks: dict[tuple[str, Mask], Seniority] = {}
 
     def run(self) -> Mask:
@@ -118,7 +120,7 @@ class _Weighing:
         self._line_up()
         while self._waiting:
             hit = self._next()
-            self._settle(hit & ~self.counted)
+            self._rank_anew(self._settle(hit & ~self.counted))
             self._line_up()
         return self.valid
 
@@ -127,7 +129,18 @@ class _Weighing:
         fresh = self._contests.removals & self.valid & ~self.counted & ~self._in_line
         self._in_line |= fresh
         for node in self._ledger.dag.each(fresh):
+            self._ground |= self._ledger.rights(node.author, node.device)
             heapq.heappush(self._waiting, (self._seniority(node), node.index))
+
+    def _rank_anew(self, changed: Mask) -> None:
+        """Rank those in line as it is now: what gave one of them its right may count no more, or again."""
+        if not changed & self._ground:
+            return
+        nodes = self._ledger.dag.nodes
+        still = [nodes[index] for _, index in self._waiting if self.valid >> index & 1]
+        self._waiting = [(self._seniority(node), node.index) for node in still]
+        self._in_line = sum(1 << node.index for node in still)
+        heapq.heapify(self._waiting)
 
     def _next(self) -> Mask:
         """Let the most senior removals count; gives what they void."""
@@ -140,8 +153,8 @@ class _Weighing:
                 hit |= self._contests.voids.get(index, 0)
         return hit
 
-    def _settle(self, due: Mask) -> None:
-        """Decide nodes anew, and all that hangs on those whose verdict changes."""
+    def _settle(self, due: Mask) -> Mask:
+        """Decide nodes anew, and all that hangs on those whose verdict changes: these."""
         nodes, changed, todo = self._ledger.dag.nodes, 0, due
         while todo:
             bit = todo & -todo
@@ -151,6 +164,7 @@ class _Weighing:
                 self.valid ^= bit
                 changed |= bit
                 todo |= self._readers.of(node) & -(bit << 1)
+        return changed
 
     def _stands(self, node: Node, bit: Mask) -> bool:
         if (self._dropped | self.counted) & bit:
