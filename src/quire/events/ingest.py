@@ -9,7 +9,6 @@ as `prev`: a run of one log needs one signature check, at its head, and a hash w
 """
 
 from collections.abc import Sequence
-from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -211,8 +210,7 @@ def _genuine(
     from outside begins a run of its own, at a later place than that one begins: so the later ones are looked at first.
     """
     cited: set[tuple[str, str, int]] = set()
-    cited_at = cache(partial(_cited_at, home, member))  # many may claim one place
-    followed = cache(partial(_followed, home, member, candidates))
+    held = _Held(home, member, candidates)
     runs = _runs(candidates)
     sound = dict.fromkeys(range(len(runs)), 0)
     unvouched: list[Candidate] = []
@@ -225,10 +223,7 @@ def _genuine(
             if (
                 (candidate.event_id, event.author, event.seq) in cited
                 or (not unsigned and core_event.signature_holds(candidate.data, member.raw_space_id))
-                or (
-                    event.seq in followed(event.author)
-                    and candidate.event_id in cited_at(event.author, event.seq)
-                )
+                or held.cite(candidate)
             ):
                 sound[place] = length
                 break
@@ -259,30 +254,50 @@ def _runs(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     return runs
 
 
-def _followed(home: Home, member: Membership, candidates: list[Candidate], author: str) -> set[int]:
-    """The places of an author's candidates after which this home holds a genuine event: looked up all at once."""
-    device = home.store.names.known_device(member.space, author)
-    if device is None:
-        return set()
-    after = [c.event.seq + 1 for c in candidates if c.event.author == author]
-    if min(after) > home.store.blobs.head(device)[0]:
-        return set()
-    return {seq - 1 for seq in home.store.blobs.genuine_at(device, after)}
+class _Held:
+    """What genuine events that are held cite, looked up once for each place: many may claim one."""
 
+    def __init__(self, home: Home, member: Membership, candidates: list[Candidate]) -> None:
+        self._home, self._member, self._candidates = home, member, candidates
+        self._followed: dict[str, set[int]] = {}
+        self._cited: dict[tuple[str, int], set[str]] = {}
 
-def _cited_at(home: Home, member: Membership, author: str, seq: int) -> set[str]:
-    """The ids that genuine events which this identity holds cite at one place of a log."""
-    device = home.store.names.known_device(member.space, author)
-    if device is None:
-        return set()
-    found: set[str] = set()
-    for row in home.store.blobs.at(member.account, device, seq + 1):
-        # Genuine to this home, by what another identity holds, is not yet genuine to this identity.
-        doubted = home.store.waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
-        opened = None if doubted else open_stored(home, member, row)
-        if opened is not None and opened[0].prev is not None:
-            found.add(opened[0].prev)
-    return found
+    def cite(self, candidate: Candidate) -> bool:
+        """Whether one of them cites this candidate."""
+        author, seq = at = candidate.event.author, candidate.event.seq
+        if author not in self._followed:
+            self._followed[author] = self._places_followed(author)
+        if seq not in self._followed[author]:
+            return False
+        if at not in self._cited:
+            self._cited[at] = self._cited_at(author, seq)
+        return candidate.event_id in self._cited[at]
+
+    def _places_followed(self, author: str) -> set[int]:
+        """The places of an author's candidates after which this home holds a genuine event, looked up all at once."""
+        blobs = self._home.store.blobs
+        device = self._home.store.names.known_device(self._member.space, author)
+        if device is None:
+            return set()
+        after = [c.event.seq + 1 for c in self._candidates if c.event.author == author]
+        if min(after) > blobs.head(device)[0]:
+            return set()
+        return {seq - 1 for seq in blobs.genuine_at(device, after)}
+
+    def _cited_at(self, author: str, seq: int) -> set[str]:
+        """The ids that genuine events which this identity holds cite at one place of a log."""
+        home, member = self._home, self._member
+        device = home.store.names.known_device(member.space, author)
+        if device is None:
+            return set()
+        found: set[str] = set()
+        for row in home.store.blobs.at(member.account, device, seq + 1):
+            # Genuine to this home, by what another identity holds, is not yet genuine to this identity.
+            doubted = home.store.waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
+            opened = None if doubted else open_stored(home, member, row)
+            if opened is not None and opened[0].prev is not None:
+                found.add(opened[0].prev)
+        return found
 
 
 def _admit(
