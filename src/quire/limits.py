@@ -378,6 +378,8 @@ NATS_SILENT_S = 5.0
 # Node (ms and counts).
 #: How often handlers' jobs run.
 TICK_MS = 1_000
+#: They begin so long after a start: whoever is known is greeted before, and has what is new by then if it is near.
+BEGIN_MS = 100
 #: How often peers that are not connected are dialled again at every address known.
 REDIAL_MS = 10_000
 #: Addresses remembered in a space by each identity, the latest reached first.

@@ -30,6 +30,7 @@ from quire.handlers import incoming, joining
 from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
+    BEGIN_MS,
     FEW_LOGS,
     REDIAL_MS,
     TICK_MS,
@@ -101,7 +102,7 @@ class Node:
         self._asking: set[tuple[bytes, bytes]] = set()
         self._doors: list[Membership] = []
         self._cursor = home.store.blobs.last_cursor()
-        self._next_tick = now
+        self._next_tick = now + BEGIN_MS
         self._next_dial = now
         self._own_noted = False
         self._rest_until = now
@@ -112,7 +113,7 @@ class Node:
         #: The relays that the identities here use.
         self.relaying = Relaying(home, self.wall, self._changed, frugal)
         self._join_spaces()
-        self._note_invites(now)
+        self._guard(self._begin, now)
 
     def wall(self, now: int) -> int:
         """The time of day (ms) at `now`."""
@@ -274,6 +275,11 @@ class Node:
             if self.trouble != str(error):
                 self.trouble = str(error)
                 self._events.append(Trouble(str(error)))
+
+    def _begin(self, now: int) -> None:
+        """Greet whoever is known at once: jobs wait until they had the time to answer."""
+        self._dial(now)
+        self.relaying.tick([*self._known, *self._doors], now)
 
     def _tick(self, now: int) -> None:
         store = self.home.store
