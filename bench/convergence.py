@@ -26,6 +26,7 @@ PEERS = (2, 5, 10, 25, 50, 100)
 LOSSES = (0.0, 0.1, 0.3, 0.5)
 #: Messages that all have from before, and that are new: so many together, however many write them.
 COMMON, NEW = 600, 100
+FRONTIER, BESIDE_STREAMS = "frontier", "sketch"
 #: Where a cell would take too long, it is left out: `full` pushes everything that it holds to everyone, and a
 #: hundred devices in one process take minutes for a second.
 MOST_PEERS = {"full": 10}
@@ -65,7 +66,8 @@ class Measured:
 
 
 def strategies() -> list[str]:
-    return list(STRATEGIES)
+    """Those of datagrams, and the one of streams: what it leaves out goes by the one that nodes begin with."""
+    return [*STRATEGIES, FRONTIER]
 
 
 def grid(peers: Sequence[int] = PEERS, losses: Sequence[float] = LOSSES) -> list[Cell]:
@@ -143,7 +145,7 @@ def measure(town: Path, cell: Cell) -> Measured:
 def _meet(folder: Path, cell: Cell) -> tuple[int | None, int, int]:
     """(time until everyone held everything; bytes, datagrams of all)."""
     ground, witness = GroundTruth(), Witness()
-    world = World(ground, folder, cell.seed, cell.strategy, lambda _: None)
+    world = World(ground, folder, cell.seed, _datagrams(cell), lambda _: None, cell.strategy == FRONTIER)
     world.network.conditions = Conditions(loss=cell.loss)
     world.watch = witness.look
     try:
@@ -156,7 +158,8 @@ def _meet(folder: Path, cell: Cell) -> tuple[int | None, int, int]:
         while world.now < GIVE_UP_MS and any(len(held) < goal for held in _notes(witness, cell.peers)):
             _go_on(world)
         tallies = [world.network.tally(device.name) for device in devices]
-        return _settled(witness, goal), sum(t.bytes_sent for t in tallies), sum(t.sent for t in tallies)
+        sent = sum(tally.bytes_sent for tally in tallies) + world.calls.carried.total()
+        return _settled(witness, goal), sent, sum(tally.sent for tally in tallies)
     finally:
         world.stop()
         ground.close()
@@ -189,13 +192,18 @@ def _notes(witness: Witness, peers: int) -> list[list[Held]]:
 
 
 def _start(world: World, folder: Path, n: int, cell: Cell) -> Device:
-    device = Device(_name(n), folder / _name(n), _host(n), _TOWN_SEED, cell.strategy)
+    streams = cell.strategy == FRONTIER
+    device = Device(_name(n), folder / _name(n), _host(n), _TOWN_SEED, _datagrams(cell), streams=streams)
     # What the device draws must differ from what it drew in the town, and from run to run.
     device.crashes, device.ahead = cell.seed, _DAY_MS
     world.devices[device.name] = device
     world.network.place(device.name, device.address)
     device.start(0)
     return device
+
+
+def _datagrams(cell: Cell) -> str:
+    return BESIDE_STREAMS if cell.strategy == FRONTIER else cell.strategy
 
 
 def _write(device: Device, n: int, count: int) -> None:

@@ -28,7 +28,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", strategies())
 def test_everyone_comes_to_hold_everything(town: Path, strategy: str) -> None:
     found = measure(town, Cell(strategy, 3, 0.1))
     assert found.settled_ms is not None
@@ -54,7 +54,7 @@ def test_who_never_agrees_is_given_up(town: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_grid_has_every_strategy_and_both_ends() -> None:
     cells = grid()
-    assert {cell.strategy for cell in cells} == set(STRATEGIES)
+    assert {cell.strategy for cell in cells} == {*STRATEGIES, "frontier"}
     assert {cell.loss for cell in cells} == set(LOSSES)
     assert (PEERS[0], PEERS[-1], LOSSES[0], LOSSES[-1]) == (2, 100, 0.0, 0.5)
     for strategy in strategies():
@@ -76,3 +76,9 @@ def test_the_run_in_the_middle_stands_for_a_cell() -> None:
     assert summary(runs) == [runs[0]]
     other = Measured(Cell(strategies()[0], 5, 0.0), 9, 1, 1, 1)
     assert len(summary([*runs, other])) == 2
+
+
+def test_streams_carry_what_datagrams_do_not(town: Path) -> None:
+    by_streams, by_datagrams = (measure(town, Cell(strategy, 3, 0.0)) for strategy in ("frontier", "sketch"))
+    assert by_streams.datagrams < by_datagrams.datagrams
+    assert by_streams.bytes_sent > 2 * 100 * convergence.NEW / 3

@@ -4,6 +4,7 @@ Owns: calls and what is written on them. Must not know: nodes' insides, what str
 where datagrams would be lost it waits, and where the way is cut it falls silent for good.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from random import Random
@@ -34,6 +35,8 @@ class Calls:
         self._random = Random(f"{seed} calls")
         self._mortal = mortal
         self._pipes = Pipes(_BYTES_PER_MS)
+        #: Bytes that each device wrote on streams.
+        self.carried: Counter[str] = Counter()
         #: Streams that fell silent, by either end.
         self._dead: dict[End, None] = {}
 
@@ -90,6 +93,7 @@ class Calls:
                 data = device.stream_to_send(end.number, now)
                 if not data:
                     break
+                self.carried[device.name] += len(data)
                 self._pipes.write(end, data, now + self._delay())
 
     def _delay(self) -> int:

@@ -47,7 +47,7 @@ class World:
         self.devices: dict[str, Device] = {}
         self.network = Network(seed)
         self._streams = streams
-        self._calls = Calls(self.network, self.devices, seed, self._mortal)
+        self.calls = Calls(self.network, self.devices, seed, self._mortal)
         self._ground = ground
         self._folder = folder
         self._seed = seed
@@ -93,7 +93,7 @@ class World:
         due = [device.due for device in self._running()]
         if self._next < len(self._plan):
             due.append(self._plan[self._next].at_ms)
-        arrivals = self.network.next_arrival(), self._calls.due()
+        arrivals = self.network.next_arrival(), self.calls.due()
         return min([*due, *(at for at in arrivals if at is not None)])
 
     def _happen(self) -> None:
@@ -113,13 +113,13 @@ class World:
             if device.running:
                 with self._mortal(device):
                     device.receive(arrival.data, arrival.source, self.now)
-        self._calls.deliver(self.now)
+        self.calls.deliver(self.now)
 
     def _pump(self, device: Device) -> None:
         with self._mortal(device):
             for data, target in device.pump(self.now):
                 self.network.send(data, device.name, device.address, target, self.now)
-            self._calls.carry(device, self.now)
+            self.calls.carry(device, self.now)
         if self.watch is not None and device.running:
             self.watch(device, self.now)
 
@@ -130,7 +130,7 @@ class World:
             yield
         except Crashed:
             device.crash()
-            self._calls.drop(device, self.now)
+            self.calls.drop(device, self.now)
             self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of.pop(device.name)})
 
     # People.
