@@ -87,6 +87,20 @@ def test_summaries_against_sums(plan: list[tuple[int, int]]) -> None:
     home.close()
 
 
+def test_a_summary_that_is_remembered_knows_what_came_since_and_what_was_undone() -> None:
+    home, alice, made = stocked([(0, NOW)])
+    index = home.store.index(alice.account, alice.space)
+    author = Author(SPACE, "late")
+    give(home, alice, author.say("second", ts=NOW))
+    with undone(home.store.db):  # with it goes that the second one was counted
+        give(home, alice, author.say("third", ts=NOW))
+        assert index.whole().count == len(made) + 2
+    assert index.whole().count == len(made) + 1
+    give(home, alice, Author(SPACE, "later").say("fourth", ts=NOW))
+    assert index.whole().count == len(made) + 2
+    home.close()
+
+
 def test_many_events_in_one_millisecond() -> None:
     home, alice, made = stocked([(place % 3, NOW + place // 40) for place in range(100)])
     held = [(ts, raw) for ts, raw, _ in made]

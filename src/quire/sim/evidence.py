@@ -5,6 +5,8 @@ ground truth.
 """
 
 from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from random import Random
 
 from quire.core.keys import KEY_BYTES
@@ -47,7 +49,7 @@ def messages(home: Home, identity: str) -> Counter[Shown]:
     rows = home.store.db.all(
         "SELECT space_id, channel_id, sender, body_text FROM message_index WHERE account_id = ?", (identity,)
     )
-    return Counter(Shown(*row) for row in rows)
+    return Counter(map(Shown._make, rows))
 
 
 def shown_ids(home: Home, identity: str) -> set[str]:
@@ -122,8 +124,8 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
         " WHERE e.account_id = ? AND m.kind <> 'home'",
         (identity,),
     )
-    for space, event_id, state in rows:
-        found.setdefault(space, Counter())[event_id, state] += 1
+    for space, rows_of_space in groupby(rows, key=itemgetter(0)):
+        found.setdefault(space, Counter()).update(map(itemgetter(1, 2), rows_of_space))
     return found
 
 

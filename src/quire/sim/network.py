@@ -56,7 +56,8 @@ class Network:
         self._seed = seed
         self._at: dict[HostPort, str] = {}
         self._links: dict[tuple[str, HostPort], Random] = {}
-        self._transit: list[tuple[int, int, _Packet]] = []
+        # (when it is handed over, when it arrived, order, what)
+        self._transit: list[tuple[int, int, int, _Packet]] = []
         self._order = 0
         self._side: dict[str, int] = {}
         self._unplugged: set[str] = set()  # asked for membership only, never iterated
@@ -132,8 +133,9 @@ class Network:
             leaves = max(now + queued, self._clogged.get(self._at[target], 0))
             self._order += 1
             arrives = leaves + wait
-            arrives += -arrives % is_.together_ms
-            heapq.heappush(self._transit, (arrives, self._order, _Packet(sender, source, target, data)))
+            handed = arrives + -arrives % is_.together_ms
+            packet = _Packet(sender, source, target, data)
+            heapq.heappush(self._transit, (handed, arrives, self._order, packet))
 
     def _queue(self, sender: str, size: int, now: int) -> int | None:
         """How long (ms) a datagram waits for the uplink of its sender; None when there is no room for it."""
@@ -166,7 +168,7 @@ class Network:
         """What has arrived, in order; what was under way when the path broke is lost."""
         found = []
         while self._transit and self._transit[0][0] <= now:
-            sender, source, target, data = heapq.heappop(self._transit)[2]
+            sender, source, target, data = heapq.heappop(self._transit)[-1]
             if self._reaches(sender, target) and self._lets_in(self._at[target], source, now):
                 found.append(Arrival(self._at[target], source, data))
             else:

@@ -56,7 +56,7 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     corrupt: _Share = 0.0
     #: What each device can send, in kB/s; 0: anything.
     uplink_kb: _Count = 0
-    #: Datagrams arrive at multiples of this time, those of one moment together: a run is cheaper by it.
+    #: Datagrams arrive, and devices act, at multiples of this time, all of one moment together: a run is cheaper by it.
     together_ms: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 

@@ -77,7 +77,7 @@ class World:
             self._happen()
             self._deliver()
             for device in self._running():
-                if device.due <= self.now:
+                if self._turn(device) <= self.now:
                     self._pump(device)
         self.now = until
 
@@ -90,11 +90,15 @@ class World:
         return [device for device in self.devices.values() if device.running]
 
     def _due(self) -> int:
-        due = [device.due for device in self._running()]
+        due = [self._turn(device) for device in self._running()]
         if self._next < len(self._plan):
             due.append(self._plan[self._next].at_ms)
         arrivals = self.network.next_arrival(), self.calls.due()
         return min([*due, *(at for at in arrivals if at is not None)])
+
+    def _turn(self, device: Device) -> int:
+        """When a device acts next: as datagrams are, all of one moment are done together."""
+        return device.due + -device.due % self.network.conditions.together_ms
 
     def _happen(self) -> None:
         while self._next < len(self._plan) and self._plan[self._next].at_ms <= self.now:

@@ -56,10 +56,16 @@ class Buckets:
         self.crowds: dict[tuple[int, int], tuple[int, list[Position]]] = {}
         #: Whether spaces are to be counted anew; None: not looked yet.
         self._recounts: bool | None = None
+        #: The changes after which nothing was left to count, and of everything held by (account, space) its summary and
+        #: the changes that it was worked out after: every session asks for them at each heartbeat.
+        self._counted_after = -1
+        self.wholes: dict[tuple[int, int], tuple[int, Summary]] = {}
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._recounts = None
+        self._counted_after = -1
+        self.wholes.clear()
 
     def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
         """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
@@ -112,9 +118,12 @@ class Buckets:
         """What is counted apart has changed: count a space anew before it is next looked at."""
         self._db.execute("INSERT OR IGNORE INTO recounts VALUES (?, ?)", (account, space))
         self._recounts = True
+        self._counted_after = -1
 
     def count_arrivals(self) -> None:
         """Count all that has arrived since the last time."""
+        if self._db.connection.total_changes() == self._counted_after:
+            return
         while self.step():
             pass
         if self._recounts is not False:
@@ -122,6 +131,7 @@ class Buckets:
                 for account, space in self._db.all("DELETE FROM recounts RETURNING account, space"):
                     self._recount(account, space)
             self._recounts = False
+        self._counted_after = self._db.connection.total_changes()
 
     def far_behind(self) -> bool:
         """Whether to count all that has arrived takes more than one step."""
@@ -184,6 +194,17 @@ class StoreIndex:
 
     def whole(self) -> Summary:
         """The summary of everything held."""
+        if self._buckets.apart(self._account, self._space):
+            return self._sum()
+        self._buckets.count_arrivals()
+        key, changes = (self._account, self._space), self._db.connection.total_changes()
+        then, summary = self._buckets.wholes.get(key, (-1, _NOTHING))
+        if then != changes:
+            summary = self._sum()
+            self._buckets.wholes[key] = changes, summary
+        return summary
+
+    def _sum(self) -> Summary:
         cells = [summary for _, summary in self.children(COARSE, None)]
         return Summary(sum(c.count for c in cells), sum(c.total for c in cells) % _MODULUS)
 

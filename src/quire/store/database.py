@@ -40,6 +40,7 @@ class Database:
             apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         )
         self._transaction = _Transaction(self)
+        self._plain_errors = _PlainErrors(self.path)
         self._on_rollback: list[Callable[[], None]] = []
         self._keeping = False
         with self.plain_errors():
@@ -171,13 +172,9 @@ class Database:
         for forget in self._on_rollback:
             forget()
 
-    @contextmanager
-    def plain_errors(self) -> Iterator[None]:
+    def plain_errors(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors about the file into HomeError and Damaged."""
-        try:
-            yield
-        except (apsw.Error, UnicodeDecodeError) as error:
-            raise in_plain_words(self.path, error) from error
+        return self._plain_errors
 
     @contextmanager
     def closed_unless_done(self) -> Iterator[None]:
@@ -226,6 +223,20 @@ class _Transaction:
         self._db.roll_back()
         if isinstance(error, apsw.Error):
             raise in_plain_words(self._db.path, error) from error
+
+
+class _PlainErrors:
+    """A class and not a generator, as a transaction is: every step of a node passes here."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, apsw.Error | UnicodeDecodeError):
+            raise in_plain_words(self._path, error) from error
 
 
 def in_plain_words(path: str, error: apsw.Error | UnicodeDecodeError) -> Exception:
