@@ -56,10 +56,19 @@ class Whereabouts:
 
     def learn(self, member: Membership, known: Sequence[tuple[bytes, str]]) -> None:
         """Note where a peer says that others can be reached: hints to try, never facts."""
-        with self._home.store.transaction():
-            for raw, text in known:
-                if raw != member.device_key.public and _usable([text]):
-                    self._remember(member, to_text(raw), text, 0)
+        # Every peer tells where all others are: most of it is known.
+        knows = self._home.store.memberships.knows_address
+        news = [
+            (device, text)
+            for device, text in [(to_text(raw), text) for raw, text in known]
+            if device != member.device
+            and not knows(member.account, member.space, device, text)
+            and _usable([text])
+        ]
+        if news:
+            with self._home.store.transaction():
+                for device, text in news:
+                    self._remember(member, device, text, 0)
 
     def dial(self, member: Membership, here: set[tuple[int, str]], now: int) -> None:
         """Greet a space's devices at the addresses known for them, the latest reached first, but for those `here`."""

@@ -20,6 +20,8 @@ from quire.sim.notes import Notes
 
 #: Faults of one kind that are told; more say nothing new.
 MAX_TOLD = 5
+#: What takes long is looked at on so many devices at a time, all of which hold the same.
+MOST_AT_ONCE = 10
 #: Reasons for which the honest may refuse each other's passing requests, which come again: one was dated by
 #: a clock that was set back, or came before its asker's introduction.
 _HONEST_REASONS = ("clock-ahead", "unknown-peer")
@@ -37,6 +39,7 @@ class Checker:
         self.lost: list[str] = []
         #: By device: the most that was said of its memory.
         self._swollen: dict[str, str] = {}
+        self._watched = 0
         self._notes = Notes()
 
     def check_restart(self, device: Device) -> None:
@@ -51,7 +54,9 @@ class Checker:
         When it has ended nothing should be on its way any more: they are not `sending`.
         """
         truth = work_out(self._ground)
-        for device in self._devices.values():
+        devices = list(self._devices.values())
+        self._watched += 1
+        for device in _in_turn(devices, self._watched) if sending else devices:
             if device.running and device.name not in truth.lying:
                 with device.sound():
                     said = too_much_memory(truth, device, sending)
@@ -118,6 +123,12 @@ class Checker:
             if gone or who == write.writer
             for shown in write.shown_to(who)
         )
+
+
+def _in_turn(devices: list[Device], number: int) -> list[Device]:
+    """Those of many that it is the turn of."""
+    shares = -(-len(devices) // MOST_AT_ONCE)
+    return devices[number % shares :: shares] if devices else []
 
 
 class _Case(NamedTuple):
@@ -368,7 +379,7 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
 def _order_matters(case: _Case) -> Iterator[str]:
     """Identities whose events, taken in in another order, give other views. Each tries one order, in turn.
 
-    Where there are very many events one identity does: all hold the same.
+    Where there are many devices some do, and where there are very many events one identity does: all hold the same.
     """
     places = [
         (device, identity, who, member)
@@ -380,6 +391,8 @@ def _order_matters(case: _Case) -> Iterator[str]:
     start = random.randrange(len(evidence.ORDERS))
     if any(evidence.holds_many(device.home) for device in case.devices):
         places = [random.choice(places)]
+    elif len(case.devices) > MOST_AT_ONCE:
+        places = random.sample(places, MOST_AT_ONCE)
     for number, (device, identity, who, member) in enumerate(places, start):
         order = evidence.ORDERS[number % len(evidence.ORDERS)]
         found = case.notes.of(device, evidence.views, identity)
@@ -389,11 +402,14 @@ def _order_matters(case: _Case) -> Iterator[str]:
 
 
 def _changed_by_rebuild(case: _Case) -> Iterator[str]:
-    """Devices whose views a rebuild changes. Where there are very many events one device is looked at."""
+    """Devices whose views a rebuild changes. Where there are many devices, or very many events, some are looked at."""
     devices = list(case.devices)
     many = [device for device in devices if evidence.holds_many(device.home)]
+    random = Random(" ".join(case.truth.names) + " rebuild")
     if many:
-        devices = [Random(" ".join(case.truth.names) + " rebuild").choice(many)]
+        devices = [random.choice(many)]
+    elif len(devices) > MOST_AT_ONCE:
+        devices = random.sample(devices, MOST_AT_ONCE)
     for device in devices:
         before = case.notes.of(device, evidence.views)
         if not _same(evidence.rebuilt_views(device.home), before):

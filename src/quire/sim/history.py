@@ -22,7 +22,16 @@ _LASTING = {
 _DIVIDING = ("partition", "silence")
 #: Rows of the plan that are no news, or are told of elsewhere.
 _UNTOLD = frozenset(
-    {"boot", "conditions", "rest", "heal", "invite", "write", *(end for end, _ in _LASTING.values())}
+    {
+        "boot",
+        "conditions",
+        "rest",
+        "heal",
+        "invite",
+        "gather",
+        "write",
+        *(end for end, _ in _LASTING.values()),
+    }
 )
 #: Of what is written at once so many texts are kept, and of each so many characters.
 MAX_TEXTS, MAX_TEXT = 25, 300

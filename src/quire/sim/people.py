@@ -14,7 +14,10 @@ from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.ground import SimEvent
 
+#: By space and guest.
 Links = dict[tuple[str, str], str]
+#: The guest that a link is for when it is for all who come.
+ANYONE = ""
 
 
 def act(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
@@ -33,11 +36,13 @@ def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any
 
 
 def _invite(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
-    return {"link": invite.create(_context(device, now, event.actor, event.detail["space"])).link}
+    ctx = _context(device, now, event.actor, event.detail["space"])
+    return {"link": invite.create(ctx, event.detail.get("uses", 1)).link}
 
 
 def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
-    link = links.get((event.detail["space"], event.actor))
+    space = event.detail["space"]
+    link = links.get((space, event.actor)) or links.get((space, ANYONE))
     if link is None:
         raise NotIn("Nobody has handed on a link yet.")
     joining.join(_context(device, now), link, event.actor)

@@ -22,8 +22,9 @@ from quire.sim.witness import Witness
 from quire.sim.workload import write_plan
 from quire.sim.world import World
 
-#: How often it is asked who has settled: to 100 ms of virtual time, or 1 % of the time it has taken.
-_LOOK_MS, _LOOK_SHARE = 100, 100
+#: How often it is asked who has settled: to 100 ms of virtual time for each ten devices, or 1 % of the time it has
+#: taken.
+_LOOK_MS, _FEW, _LOOK_SHARE = 100, 10, 100
 #: How often nodes' memory is looked at before that (ms); of a long plan, so many times.
 _WATCH_MS, _WATCHES = 5_000, 6
 
@@ -170,8 +171,9 @@ class _Run:
 
     def _settle(self) -> None:
         start = self.world.now
+        look_ms = _LOOK_MS * -(-len(self.world.devices) // _FEW)
         while self.world.now < start + self._scenario.settle_s * 1_000:
-            self.world.run(self.world.now + max(_LOOK_MS, (self.world.now - start) // _LOOK_SHARE))
+            self.world.run(self.world.now + max(look_ms, (self.world.now - start) // _LOOK_SHARE))
             for device in self.world.devices.values():
                 if not self._checker.settled(device):
                     self._settled.pop(device.name, None)

@@ -27,6 +27,9 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: How many are (also) in a second space.
     second_space: _Count = 0
     join_within_s: int = 5
+    #: Whether all are members, and hold the same, before anything goes wrong. Each then has a device of its own, and
+    #: there is one space.
+    gathered: bool = False
     #: How many the founder removes from the first space towards the end; they, and the others, write on.
     removals: _Count = 0
 

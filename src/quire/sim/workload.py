@@ -10,6 +10,7 @@ import msgspec
 
 from quire.sim.faults import DEATHS, FaultPlan, Step
 from quire.sim.ground import GroundTruth
+from quire.sim.people import ANYONE
 from quire.sim.scenario import Scenario
 
 _PEOPLE = ("ada", "ben", "cai", "dora", "eli", "fay", "gus", "hana", "ivo", "june", "kim", "lea")
@@ -102,6 +103,9 @@ class _Workload:
 
     def _gather(self) -> None:
         """Found the spaces and let everyone join. Who has invited others may join no other space later."""
+        if self._scenario.people.gathered:
+            self._gather_at_once()
+            return
         second = min(self._scenario.people.second_space, len(self._people) - 1)
         guests = self._random.sample(self._people[2:], second - 1) if second > 1 else []
         self._found(_SPACES[0], self._people[0], 0)
@@ -114,6 +118,19 @@ class _Workload:
             self._found(_SPACES[1], founder, since + 1)
             for person in guests:
                 self._join(_SPACES[1], person, guests)
+
+    def _gather_at_once(self) -> None:
+        """All are in, and know of each other, within the first milliseconds."""
+        space, founder = _SPACES[0], self._people[0]
+        self._found(space, founder, 0)
+        self._write_history()
+        at = self._members[0][2] + 1
+        guests = self._people[1:]
+        self._do(at, founder, "invite", space, guest=ANYONE, uses=len(guests))
+        for person in guests:
+            self._do(at + 1, person, "join", space)
+            self._members.append((space, person, at + 2))
+        self.steps.append(Step(at + 2, self._device[founder], "gather", {"space": space}))
 
     def _write_history(self) -> None:
         """What the founder writes before anybody joins."""

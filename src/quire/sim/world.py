@@ -16,6 +16,7 @@ from quire.sim import people
 from quire.sim.calls import Calls
 from quire.sim.device import Crashed, Device
 from quire.sim.faults import DEATHS
+from quire.sim.gathering import gather
 from quire.sim.ground import CRASHED, DONE, DOWN, REFUSED, GroundTruth, SimEvent
 from quire.sim.network import Network
 from quire.sim.scenario import Conditions
@@ -108,6 +109,8 @@ class World:
                 self._act(event)
             elif event.actor == "network":
                 self._change_network(event)
+            elif event.action == "gather":
+                self._gather(event)
             elif event.action != "rest":
                 self._change_device(event)
 
@@ -138,6 +141,12 @@ class World:
             self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of.pop(device.name)})
 
     # People.
+
+    def _gather(self, event: SimEvent) -> None:
+        host = self.devices[event.actor]
+        gather(host, [one for one in self._running() if one is not host], event.detail["space"], self.now)
+        for device in self._running():
+            device.committed(self.now)
 
     def _act(self, event: SimEvent) -> None:
         device = self.devices[event.detail["device"]]

@@ -374,7 +374,8 @@ def _beginnings(name: int) -> list[str]:
 
 
 def _in_order(rows: Sequence[tuple[int, str]]) -> list[Position]:
-    return sorted((ts, _raw(event_id)) for ts, event_id in rows)
+    raws = _raws([event_id for _, event_id in rows])
+    return sorted([(ts, raw) for (ts, _), raw in zip(rows, raws, strict=True)])
 
 
 def _raws(event_ids: Sequence[str]) -> list[bytes]:

@@ -317,17 +317,28 @@ class Memberships:
 
     def remember_address(self, account: int, space: int, device: str, address: str, reached_ts: int) -> None:
         """Note that a device was reached at `address` (`host:port`), or 0 for hearsay (ms)."""
+        known = self.knows_address(account, space, device, address)
         self._db.execute(
             "INSERT INTO addresses VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET reached_ts = max(reached_ts, excluded.reached_ts)",
             (account, space, device, address, reached_ts),
         )
+        if known:
+            return
         self._db.execute(
             "DELETE FROM addresses WHERE account = ?1 AND space = ?2 AND (device, address) IN (SELECT device, address"
             " FROM addresses WHERE account = ?1 AND space = ?2"
             " ORDER BY reached_ts DESC, device, address LIMIT -1 OFFSET ?3)",
             (account, space, MAX_ADDRESSES_KEPT),
         )
+
+    def knows_address(self, account: int, space: int, device: str, address: str) -> bool:
+        """Whether an address of a device is noted already."""
+        row = self._db.one(
+            "SELECT 1 FROM addresses WHERE account = ? AND space = ? AND device = ? AND address = ?",
+            (account, space, device, address),
+        )
+        return row is not None
 
     def addresses_of(self, account: int, device: str) -> list[str]:
         """Where a device was reached, in any space that an identity shares with it, the latest first."""

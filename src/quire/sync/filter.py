@@ -20,12 +20,19 @@ def bits_of(key: bytes, salt: bytes, ids: Iterable[bytes], count: int) -> bytes:
     """The filter of `count` ids: FILTER_BITS_PER_ID bits for each, FILTER_PROBES of them set."""
     bits = bytearray(count * FILTER_BITS_PER_ID // 8)
     size, width, unpack = len(bits) * 8, FILTER_PROBES * 2, _UNPACK[FILTER_PROBES]
+    begun = _begin(key, salt, width)
     for event_id in ids:
-        digest = blake2b(event_id, key=key, salt=salt, person=_PERSON, digest_size=width).digest()
-        for probe in unpack(digest):
+        hashed = begun.copy()
+        hashed.update(event_id)
+        for probe in unpack(hashed.digest()):
             probe %= size
             bits[probe >> 3] |= 1 << (probe & 7)
     return bytes(bits)
+
+
+def _begin(key: bytes, salt: bytes, width: int) -> blake2b:
+    """A hash that has taken in the key: a copy of it for each id costs less than one that begins anew."""
+    return blake2b(key=key, salt=salt, person=_PERSON, digest_size=width)
 
 
 class Bloom:
@@ -44,9 +51,11 @@ class Bloom:
             return [event_id for _, event_id in positions]
         size, width, unpack = len(bits) * 8, self._probes * 2, _UNPACK[self._probes]
         lacked: list[bytes] = []
+        begun = _begin(key, salt, width)
         for _, event_id in positions:
-            digest = blake2b(event_id, key=key, salt=salt, person=_PERSON, digest_size=width).digest()
-            for probe in unpack(digest):
+            hashed = begun.copy()
+            hashed.update(event_id)
+            for probe in unpack(hashed.digest()):
                 probe %= size
                 if not bits[probe >> 3] >> (probe & 7) & 1:
                     lacked.append(event_id)
