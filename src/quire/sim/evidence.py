@@ -41,6 +41,11 @@ _VIEWS = (
     "SELECT d.device, x.first, x.last, a.account_id, s.space_id"
     f" FROM hidden AS x JOIN devices AS d ON d.n = x.device {_WHOSE}",
 )
+#: What an identity holds; its own log left out.
+_HELD = (
+    "FROM events AS e JOIN accounts AS a USING (account_id) JOIN spaces AS s USING (space_id)"
+    " JOIN memberships AS m ON m.account = a.n AND m.space = s.n WHERE e.account_id = ? AND m.kind <> 'home'"
+)
 Views = Counter[tuple[object, ...]]
 
 
@@ -50,6 +55,12 @@ def messages(home: Home, identity: str) -> Counter[Shown]:
         "SELECT space_id, channel_id, sender, body_text FROM message_index WHERE account_id = ?", (identity,)
     )
     return Counter(map(Shown._make, rows))
+
+
+def count_messages(home: Home, identity: str) -> int:
+    """How many messages an identity sees."""
+    row = home.store.db.one("SELECT count(*) FROM message_index WHERE account_id = ?", (identity,))
+    return 0 if row is None else int(row[0])
 
 
 def shown_ids(home: Home, identity: str) -> set[str]:
@@ -118,15 +129,16 @@ def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str
 def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     """By space: (event id, state) of everything that an identity holds there; its own log left out."""
     found: dict[str, Counter[tuple[str, str]]] = {}
-    rows = home.store.db.all(
-        "SELECT e.space_id, e.event_id, e.state FROM events AS e JOIN accounts AS a USING (account_id)"
-        " JOIN spaces AS s USING (space_id) JOIN memberships AS m ON m.account = a.n AND m.space = s.n"
-        " WHERE e.account_id = ? AND m.kind <> 'home'",
-        (identity,),
-    )
+    rows = home.store.db.all(f"SELECT e.space_id, e.event_id, e.state {_HELD}", (identity,))
     for space, rows_of_space in groupby(rows, key=itemgetter(0)):
         found.setdefault(space, Counter()).update(map(itemgetter(1, 2), rows_of_space))
     return found
+
+
+def count_held(home: Home, identity: str) -> int:
+    """How many events an identity holds; its own log left out."""
+    row = home.store.db.one(f"SELECT count(*) {_HELD}", (identity,))
+    return 0 if row is None else int(row[0])
 
 
 def held_back(home: Home, identity: str, space_id: str) -> list[str]:

@@ -193,12 +193,12 @@ class _Run:
         people = [identity for identity, where in lives_on.items() if where == device.name]
         tally = self.world.network.tally(device.name)
         with device.sound():
-            held = [evidence.held(device.home, identity) for identity in people]
-            messages = sum(evidence.messages(device.home, identity).total() for identity in people)
+            events = sum(evidence.count_held(device.home, identity) for identity in people)
+            messages = sum(evidence.count_messages(device.home, identity) for identity in people)
         return DeviceResult(
             device=device.name,
             people=[names[identity] for identity in people],
-            events=sum(events.total() for spaces in held for events in spaces.values()),
+            events=events,
             messages=messages,
             settled_ms=self._settled.get(device.name),
             datagrams=tally.sent,
