@@ -11,7 +11,8 @@ from quire.sim.scenario import Faults
 
 #: Virtual time (ms) before which nothing goes wrong, so that there is something to go wrong.
 FIRST_FAULT_MS = 1_000
-_LONGEST_MS = 20_000
+#: The longest that something lasts (ms), and the share of the run that it may take.
+_LONGEST_MS, _LONGEST_SHARE = 20_000, 3
 #: What a device dies of; it lasts until its `restart`.
 DEATHS = ("crash", "tear", "power")
 #: A crash comes before one of so many next SQL statements: in the midst of whatever the node does then.
@@ -39,6 +40,7 @@ class FaultPlan:
         self.down: dict[str, list[tuple[int, int]]] = {name: [] for name in hosts}
         self._hosts = dict(hosts)
         self._end = end
+        self._longest = min(_LONGEST_MS, end // _LONGEST_SHARE)
         self._random = random
         self.bad_disks = random.sample(list(hosts), min(faults.bad_disks, len(hosts)))
         self._crashes(faults, "crash", faults.crashes)
@@ -145,4 +147,4 @@ class FaultPlan:
 
     def _window(self) -> tuple[int, int]:
         start = FIRST_FAULT_MS + self._random.randrange(self._end - FIRST_FAULT_MS)
-        return start, min(self._end, start + 1 + self._random.randrange(_LONGEST_MS))
+        return start, min(self._end, start + 1 + self._random.randrange(self._longest))

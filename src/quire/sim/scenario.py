@@ -42,6 +42,8 @@ class Writing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     direct: _Share = 0.2
     runs: _Share = 0.1
     large: _Share = 0.03
+    #: The most messages that are written at once.
+    at_once: Annotated[int, msgspec.Meta(ge=2)] = 12
     #: Messages that the founder writes before anybody joins, many at once.
     history: _Count = 0
 

@@ -34,7 +34,6 @@ _LARGE = 12_000
 #: Messages of the history that are written at once, under one signature; and how much later the next are (ms). All in
 #: one millisecond would be what no community has, and dear to look through.
 _HISTORY_BATCH, _HISTORY_GAP_MS = 1_000, 10
-_MOST_AT_ONCE = 25
 #: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
 _SILENT_MS = 8_000
 #: How long after the last has begun to join all should be in (ms).
@@ -95,7 +94,8 @@ class _Workload:
 
     def _lie(self) -> None:
         """Liars begin when all should be in: who withholds could keep others out, which is no fault of theirs."""
-        begin = self._scenario.people.join_within_s * 1_000 + _JOINED_MS
+        people = self._scenario.people
+        begin = _JOINED_MS if people.gathered else people.join_within_s * 1_000 + _JOINED_MS
         for device, how in self._liars.items():
             for _ in range(1 if how == "withhold" else self._scenario.faults.lies):
                 at = begin + self._random.randrange(self._end - begin)
@@ -223,7 +223,7 @@ class _Workload:
         many = random.random() < writing.runs
         return [
             self._text(f"{number}.{place}")
-            for place in range(2 + random.randrange(_MOST_AT_ONCE - 1) if many else 1)
+            for place in range(2 + random.randrange(writing.at_once - 1) if many else 1)
         ]
 
     def _text(self, mark: str) -> str:
