@@ -14,6 +14,7 @@ from quire.handlers import admit, identity, invite
 from quire.handlers.admit import Request
 from quire.limits import (
     ARRIVALS_PAGE,
+    BEGIN_MS,
     MALFORMED_PER_MINUTE,
     MAX_ADDRESSES_KEPT,
     MAX_CLOCK_AHEAD_MS,
@@ -23,7 +24,7 @@ from quire.limits import (
     TICK_MS,
 )
 from quire.net.endpoint import SessionId
-from quire.node import Arrived
+from quire.node import Arrived, Node
 from tests.node.world import MORNING, Station, World
 
 DAY = 86_400_000
@@ -77,6 +78,22 @@ def test_a_peer_that_restarts_is_met_again(world: World, pair: tuple[Station, St
         bob.up()
         world.until(lambda: _same(alice, bob), most=5_000)
     assert len(alice.texts()) == 6
+
+
+def test_who_is_near_has_what_is_new_before_a_start_s_jobs_begin(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    bob.down()
+    alice.ask("sendMessage", target="general", text="while bob was away")
+    world.run(500)
+    begun: list[Node] = []
+    monkeypatch.setattr(Node, "_run_jobs", lambda node, *_: begun.append(node))
+    bob.up()
+    world.until(lambda: bob.texts() == ["while bob was away"], most=BEGIN_MS - 1)
+    assert bob.running not in begun
+    world.run(BEGIN_MS)
+    assert bob.running in begun
 
 
 def test_a_peer_that_restarts_elsewhere_is_met_again(world: World, pair: tuple[Station, Station]) -> None:

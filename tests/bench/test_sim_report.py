@@ -5,10 +5,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import sim_report
-from bench.convergence import COMMON, GRID_MS, LOSSES, NEW, PEERS, RUNS, Cell, Measured
+from bench.convergence import COMMON, GRID_MS, LOSSES, NEW, PEERS, RUNS, Cell, Measured, strategies
 from bench.sim_report import BEGIN, END, PAGE, PLOT, plot, table, with_table
 from quire.sim.history import MAX_TEXT, MAX_TEXTS
-from quire.sync import STRATEGIES
 
 
 def measured(strategy: str, peers: int, loss: float, settled_ms: int | None) -> Measured:
@@ -42,7 +41,7 @@ def test_only_what_is_between_the_marks_changes() -> None:
 def test_a_chart_for_each_strategy_with_a_line_for_each_loss() -> None:
     drawn = ElementTree.fromstring(plot(FOUND))
     lines = [e for e in drawn.iter() if e.get("data-line")]
-    assert len([e for e in drawn.iter() if e.get("class") == "chart"]) == len(STRATEGIES)
+    assert len([e for e in drawn.iter() if e.get("class") == "chart"]) == len(strategies())
     assert sorted(e.get("data-last") or "" for e in lines) == ["100 1.5", "2 4"]
     assert len([e for e in drawn.iter() if (e.get("class") or "").startswith("dot")]) == 3
 
@@ -69,7 +68,7 @@ def test_the_command_writes_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_committed_table_and_plot_tell_the_same() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
-    assert {strategy for strategy, _, _ in rows} <= set(STRATEGIES)
+    assert {strategy for strategy, _, _ in rows} <= set(strategies())
     assert {"sketch", "bloom", "full"} <= {strategy for strategy, _, _ in rows}
     sizes = {int(peers) for _, peers, _ in rows}
     assert {2, 50} <= sizes <= set(PEERS)
