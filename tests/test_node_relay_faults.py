@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+import quire.node.relaying as relaying
 from quire.core.keys import derive
+from quire.core.relay_address import parse_relay
 from quire.core.ticket import decode_link
 from quire.limits import (
     HELLO_EVENT_BYTES,
@@ -15,10 +17,13 @@ from quire.limits import (
     MAX_LEFT,
     MAX_RELAY_HELLO,
     MAX_RELAY_RECORD,
+    MAX_RELAY_REST_MS,
     MAX_RELAY_RETRY_MS,
     POST_BYTES,
     POST_EVENTS,
     RELAY_EAGER_MS,
+    RELAY_FORGIVEN_MS,
+    RELAY_REST_MS,
     RELAY_RETRY_MS,
     RELAY_SLEPT_MS,
 )
@@ -27,6 +32,7 @@ from quire.net.left import Letter
 from quire.net.mailbox import Access, bundles
 from quire.net.relay_wire import Add, Hello, Record, Refusal
 from quire.node.relay_door import RelayDoor
+from quire.store.relays import Use
 from tests.net.memory_relay import Line, MemoryRelay
 from tests.node.relayed import founder, pair, state, the_relay
 from tests.node.world import MORNING, Station, World
@@ -85,9 +91,63 @@ def test_a_relay_that_goes_on_lying_is_left_alone(world: World) -> None:
         world.hang_up_relays()
     world.run(10_000)
     before = len(the_relay(world).heard)
-    world.run(10 * 60_000)
-    assert len(the_relay(world).heard) == before
-    assert state(alice) == "unreachable"
+    (relay,) = alice.space()["relays"]
+    assert (relay["state"], relay["trouble"]) == ("unreachable", relaying._AGAIN)
+    assert 10_000 < relay["retry_ts"] - MORNING - world.now <= RELAY_REST_MS << 4
+    assert relay["unposted"] > 0, "it is not said to have what it may have lost"
+    world.run(relay["retry_ts"] - MORNING - world.now - 1_000)
+    assert len(the_relay(world).heard) == before, "nobody's question changes that"
+    world.run(60_000)
+    assert state(alice) == "in-sync"
+
+
+def test_however_often_it_breaks_its_word_it_is_tried_again_some_day() -> None:
+    line = relaying._Line(parse_relay("wss://relay.example/#" + "A" * 43))
+    rests = [relaying._rest(line, Use(1, 1, 1), now) for now in range(9)]
+    assert rests[:3] == [0, RELAY_REST_MS, 4 * RELAY_REST_MS]
+    assert rests[-1] == MAX_RELAY_REST_MS
+    assert relaying._rest(line, Use(1, 2, 1), 9) == 0  # in another space it is the first time
+    assert relaying._rest(line, Use(1, 1, 1), 9 + RELAY_FORGIVEN_MS) == 0
+
+
+def _restored(world: World, station: Station) -> None:
+    """An older copy is put back; until it is told of."""
+    _forget_last(the_relay(world))
+    world.hang_up_relays()
+    known = [one["ts"] for one in station.space()["relays"][0]["faults"]]
+    world.until(lambda: [one["ts"] for one in station.space()["relays"][0]["faults"]] != known)
+
+
+def test_an_older_copy_that_is_put_back_twice_is_soon_forgiven(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert relaying.RELAY_FORGIVEN_MS > RELAY_REST_MS
+    monkeypatch.setattr(relaying, "RELAY_FORGIVEN_MS", 20 * 60_000)
+    alice, _ = pair(world)
+    for number in range(8):
+        alice.ask("sendMessage", target="general", text=str(number))
+    world.run(10_000)
+    for soon in (10_000, RELAY_REST_MS + 10_000):
+        _restored(world, alice)
+        world.until(lambda: state(alice) == "in-sync", most=soon)
+    world.run(20 * 60_000)
+    _restored(world, alice)
+    world.until(lambda: state(alice) == "in-sync", most=10_000)
+
+
+def test_another_relay_in_its_place_for_a_moment_is_no_reason_to_leave_it_alone(world: World) -> None:
+    alice, _ = pair(world)
+    right = the_relay(world)
+    world.relays["wss://relay.example/"] = MemoryRelay(bytes([9] * 32))
+    world.hang_up_relays()
+    world.run(20_000)
+    (relay,) = alice.space()["relays"]
+    assert relay["state"] == "unreachable"
+    assert "it has another key than its address here" in relay["trouble"]
+    world.relays["wss://relay.example/"] = right
+    alice.ask("getStatus")
+    _soon(world)
+    assert state(alice) == "in-sync"
 
 
 @pytest.mark.slow

@@ -283,6 +283,11 @@ MAX_RELAY_RETRY_MS = 5 * 60_000
 #: looks at how things stand, something else was reached, the machine slept (the clock went on for so long without it).
 RELAY_EAGER_MS = 10_000
 RELAY_SLEPT_MS = 30_000
+#: How long a relay is left alone that broke its word a second time: four times as long each time after, up to the
+#: second figure; and after how long without a fault the first one is forgotten.
+RELAY_REST_MS = 60_000
+MAX_RELAY_REST_MS = 60 * 60_000
+RELAY_FORGIVEN_MS = 24 * 60 * 60_000
 #: Letters and welcomes of one door at a relay that are kept in mind, the newest ones, and bytes of one.
 MAX_LEFT = 4_096
 MAX_LEFT_BYTES = 4_096

@@ -40,3 +40,14 @@ def test_whatever_has_no_presentation_is_a_table(capsys: pytest.CaptureFixture[s
 def test_damage_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     damage = [{"what": "hash", "event_id": "e1", "detail": "flipped"}]
     assert "1 fault in 7 events" in text(capsys, "verify", {"events": 7, "damaged": 1, "damage": damage})
+
+
+@pytest.mark.parametrize(("theirs", "pending", "shown"), [(None, 6_329, "?"), (None, 0, "0"), (7, 12, "12")])
+def test_of_whom_nobody_heard_it_is_not_said_how_much_there_is_to_send(
+    capsys: pytest.CaptureFixture[str], theirs: int | None, pending: int, shown: str
+) -> None:
+    peer = {
+        "name": "bob", "role": "member", "state": "unreachable", "address": "", "last_heard_ts": 0,
+        "theirs": theirs, "pending": pending, "pubkey": "B",
+    }  # fmt: skip
+    assert text(capsys, "getPeers", [peer]).split()[-3:] == ["never", shown, "B"]

@@ -91,7 +91,7 @@ def _peers(out: "Console", result: Any, _: Params) -> None:
             p["state"],
             p["address"],
             local_time(p["last_heard_ts"]),
-            p["pending"],
+            "?" if p["theirs"] is None and p["pending"] else p["pending"],  # nobody knows what they have
             p["pubkey"],
         ]
         for p in result

@@ -14,7 +14,16 @@ from quire.core.relay_address import RelayAddress
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import relay, relay_places
-from quire.limits import MAX_RELAY_RETRY_MS, MAX_RELAYS, RELAY_EAGER_MS, RELAY_RETRY_MS, RELAY_SLEPT_MS
+from quire.limits import (
+    MAX_RELAY_REST_MS,
+    MAX_RELAY_RETRY_MS,
+    MAX_RELAYS,
+    RELAY_EAGER_MS,
+    RELAY_FORGIVEN_MS,
+    RELAY_REST_MS,
+    RELAY_RETRY_MS,
+    RELAY_SLEPT_MS,
+)
 from quire.net.relay_client import (
     Came,
     Fault,
@@ -35,8 +44,8 @@ from quire.store.relays import FaultRow, Use
 _Key = tuple[int, int, bool]
 _Hanging = RelayUse | RelayDoor
 RelayState = Literal["in-sync", "syncing", "unreachable", "refused", "waiting"]
-#: After a fault a relay is read and written anew; after another one so soon (ms) it is left alone for as long.
-_TRUST_AGAIN_MS = 60 * 60_000
+#: What is told of a relay that broke its word again, and is left alone for that.
+_AGAIN = "it broke its word again and again, so it is left alone for a while"
 
 
 #: What a relay as a whole did that none may → what a person is told.
@@ -94,6 +103,8 @@ class _Line:
     trouble: str = ""
     #: Why it does not open a mailbox, by what hangs there.
     shut: dict[_Hanging, str] = field(default_factory=dict)
+    #: By account and space: how often it broke its word lately, and when last.
+    broken: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 
 
 #: Events counted as not handed over, at most: `quire status` says "100 or more".
@@ -304,19 +315,21 @@ class Relaying:
             use.refused(event.n, event.refusal.retry_ms, self._now(now))
 
     def _blame(self, line: _Line, fault: Fault, now: int) -> None:
-        """A relay broke its word: note it, for everybody whom it concerns, and begin anew with it, or leave it."""
-        wall, rest = self._wall(now), 0
+        """A relay broke its word: note it, for everybody whom it concerns, and begin anew with it.
+
+        Each time it takes longer until that: an operator who puts an old copy back twice is soon forgiven, and what
+        does so all the time costs little. What answers in its place may be gone in a moment.
+        """
+        kept, rest = self._home.store.relays, 0
         use = line.boxes.get(fault.n)
-        for one in [use] if use is not None else list(line.uses.values()):
-            kept, at = self._home.store.relays, one.use
+        for at in {one.use for one in ([use] if use is not None else line.uses.values())}:
             with self._home.store.transaction():
-                if kept.faults(at) and kept.faults(at)[0].ts > wall - _TRUST_AGAIN_MS:
-                    rest = _TRUST_AGAIN_MS
-                elif fault.n:
+                if fault.n:
+                    rest = max(rest, _rest(line, at, now))
                     kept.start_over(at)
-                kept.add_fault(at, FaultRow(wall, fault.misdeed, fault.before, fault.now))
+                kept.add_fault(at, FaultRow(self._wall(now), fault.misdeed, fault.before, fault.now))
         self._end(line, now)
-        self._fail(line, "" if fault.n else _NO_RELAY[fault.misdeed], now, rest)
+        self._fail(line, _told(fault, rest), now, rest)
         self._events.append(RelayHangUp(line.number))
 
     def _end(self, line: _Line, now: int) -> None:
@@ -335,6 +348,21 @@ class Relaying:
         line.retry_at = now + max(wait, rest)
         eager = RELAY_EAGER_MS + (int.from_bytes(self._home.entropy(2)) * RELAY_EAGER_MS >> 16)
         line.eager_at = now + max(eager, rest)
+
+
+def _told(fault: Fault, rest: int) -> str:
+    """What a person is told beside the fault itself."""
+    if fault.n:
+        return _AGAIN if rest else ""
+    return _NO_RELAY[fault.misdeed]
+
+
+def _rest(line: _Line, at: Use, now: int) -> int:
+    """How long (ms) a relay is left alone that broke its word once more: not for the first time in a day."""
+    times, last = line.broken.get(at[:2], (0, now))
+    times = 1 if now - last > RELAY_FORGIVEN_MS else times + 1
+    line.broken[at[:2]] = times, now
+    return min(RELAY_REST_MS << 2 * (times - 2), MAX_RELAY_REST_MS) if times > 1 else 0
 
 
 def _keys(member: Membership) -> list[_Key]:

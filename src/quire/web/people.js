@@ -42,7 +42,7 @@ export function showPeople(peers, relays, current, unread, open) {
 
 function stateOf(peer, byRelay) {
   if (byRelay) return element("span", { className: "state", textContent: "by relay" });
-  const pending = peer.pending ? ` · ${peer.pending}` : "";
+  const pending = peer.pending && peer.theirs !== null ? ` · ${peer.pending}` : "";
   return element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
 }
 
