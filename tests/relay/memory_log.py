@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from quire.net.relay_wire import NO_CHAIN, Record, digest, link, sort_key
 from quire.relay.log_store import (
     Appended,
+    Grown,
     Kept,
     Part,
     Position,
@@ -121,7 +122,7 @@ class MemoryLog:
         log = await self._log(mailbox)
         return list(Counter(one.device for one in log.records[after:] if one.device != device).items())
 
-    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
+    def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         self._watchers.append(grown)
 
     async def prune(self, keep: Retention, now: int) -> Pruned:

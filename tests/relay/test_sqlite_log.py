@@ -54,6 +54,37 @@ def test_appends_that_come_together_share_a_transaction(tmp_path: Path) -> None:
     _run(tmp_path / "relay.db", scenario)
 
 
+def test_what_is_on_its_way_to_the_disk_is_told_before_it_is_kept(tmp_path: Path) -> None:
+    async def scenario(store: SqliteLog) -> None:
+        told: list[tuple[str, int]] = []
+        store.watch(
+            lambda _, tip: told.append(("grown", tip.length)),
+            lambda _, tip: told.append(("soon", tip.length)),
+        )
+        store._file.in_thread = _failing(store._file.in_thread)  # type: ignore[method-assign, assignment]
+        with pytest.raises(StoreUnavailable):
+            await store.append(BOX, ONE, records(1, 3), T0)
+        await store.append(BOX, ONE, records(1, 4), T0)
+        await asyncio.sleep(0)
+        assert told == [("soon", 3), ("soon", 4), ("grown", 4)]
+
+    _run(tmp_path / "relay.db", scenario)
+
+
+def _failing(in_thread: Callable[..., Any]) -> Callable[..., Any]:
+    """The first call fails, once the loop went on."""
+    calls: list[Any] = []
+
+    async def call(act: Any) -> Any:
+        calls.append(act)
+        if len(calls) == 1:
+            await asyncio.sleep(0.01)
+            raise StoreUnavailable("no room")
+        return await in_thread(act)
+
+    return call
+
+
 def test_a_transaction_takes_a_bounded_number_of_records(tmp_path: Path) -> None:
     async def scenario(store: SqliteLog) -> None:
         told: list[int] = []

@@ -20,6 +20,10 @@ class Tip(NamedTuple):
     chain: bytes = NO_CHAIN
 
 
+#: Called with a mailbox and its end.
+Grown = Callable[[bytes, Tip], None]
+
+
 class Appended(NamedTuple):
     """`had` and `taken`: the device's last local number before and after; `size`: bytes kept in the mailbox now."""
 
@@ -139,8 +143,10 @@ class LogStore(Protocol):
         """How many records after a place each other device has there, by device key."""
         ...
 
-    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
-        """Call this for each mailbox that grew, whichever process wrote to it."""
+    def watch(self, grown: Grown, growing: Grown | None = None) -> None:
+        """Call `grown` for each mailbox that grew, whichever process wrote to it. A store that waits for its disk may
+        call `growing` meanwhile with what will be so unless that fails: there is time to make ready for it.
+        """
         ...
 
     async def prune(self, keep: Retention, now: int) -> Pruned:

@@ -19,6 +19,7 @@ from quire.net.relay_wire import Record
 from quire.relay import nats_reads
 from quire.relay.log_store import (
     Appended,
+    Grown,
     Kept,
     Part,
     Position,
@@ -48,7 +49,7 @@ class NatsLog:
         self._cache = PageCache()
         self._boxes: OrderedDict[bytes, Mailbox] = OrderedDict()
         self._synced = Synced(link)
-        self._watchers: list[Callable[[bytes, Tip], None]] = []
+        self._watchers: list[Grown] = []
         self._follower = asyncio.create_task(link.follow(seq, self._heard))
 
     async def append(self, mailbox: bytes, device: bytes, records: Sequence[Record], now: int) -> Appended:
@@ -89,8 +90,8 @@ class NatsLog:
         """See LogStore; what it costs: quire.relay.nats_reads."""
         return await patiently(lambda: nats_reads.news(self._box(mailbox), device, after))
 
-    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
-        """See LogStore."""
+    def watch(self, grown: Grown, growing: Grown | None = None) -> None:
+        """See LogStore. It tells of nothing before it is kept."""
         self._watchers.append(grown)
 
     async def prune(self, keep: Retention, now: int) -> Pruned:

@@ -32,7 +32,7 @@ class World(NamedTuple):
 class Mailbox:
     """A mailbox that somebody has open here: its readers, and its end as far as is known."""
 
-    __slots__ = ("_head", "_key", "_reading", "first", "id", "latest", "readers", "size", "tip")
+    __slots__ = ("_ahead", "_head", "_key", "_reading", "first", "id", "latest", "readers", "size", "tip")
 
     def __init__(self, mailbox: bytes, key: DeviceKey) -> None:
         self.id = mailbox
@@ -44,6 +44,8 @@ class Mailbox:
         self.latest: Part | None = None
         self._key = key
         self._head: Head | None = None
+        #: The head that there will be soon, unless the store fails.
+        self._ahead: Head | None = None
         self._reading: dict[tuple[int, int, int], asyncio.Future[Part]] = {}
 
     def grown(self, tip: Tip, by: Reader | None = None, latest: Part | None = None) -> None:
@@ -57,10 +59,17 @@ class Mailbox:
                 if reader is not by:
                     wake(reader)
 
+    def growing(self, tip: Tip) -> None:
+        """It will be this long as soon as the store has it: sign that while the disk is waited for."""
+        self._ahead = sign_head(self._key, self.id, tip.length, tip.chain)
+
     def head(self, tip: Tip) -> Head:
         """The signed head for a length: one signature serves all readers."""
         if self._head is None or self._head[:2] != tip:
-            self._head = sign_head(self._key, self.id, tip.length, tip.chain)
+            ahead = self._ahead
+            if ahead is None or ahead[:2] != tip:
+                ahead = sign_head(self._key, self.id, tip.length, tip.chain)
+            self._head = ahead
         return self._head
 
     async def read(self, store: LogStore, after: int, most_records: int, most_bytes: int) -> Part:
@@ -113,12 +122,17 @@ class Shared:
         #: Messages that are being acted on.
         self.under_way = 0
         self._mailboxes: dict[bytes, Mailbox] = {}
-        store.watch(self.grown)
+        store.watch(self.grown, self.growing)
 
     def grown(self, mailbox: bytes, tip: Tip) -> None:
         """A mailbox grew, whichever process wrote to it."""
         if (found := self._mailboxes.get(mailbox)) is not None:
             found.grown(tip)
+
+    def growing(self, mailbox: bytes, tip: Tip) -> None:
+        """A mailbox is about to grow."""
+        if (found := self._mailboxes.get(mailbox)) is not None:
+            found.growing(tip)
 
     def enter(self, reader: Reader, wake: Wake) -> Mailbox:
         """Open a mailbox for a reader; `wake` is called when it grew."""

@@ -8,7 +8,7 @@ the disk serves all of them. Acknowledgements go with the next append, or after 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +18,7 @@ from quire.net.relay_wire import Record
 from quire.relay import sqlite_reads, sqlite_upkeep
 from quire.relay.log_store import (
     Appended,
+    Grown,
     Kept,
     Part,
     Position,
@@ -61,7 +62,8 @@ class SqliteLog:
         self._writer: asyncio.Task[None] | None = None
         self._acks = WaitingAcks()
         self._acks_soon: asyncio.Task[None] | None = None
-        self._watchers: list[Callable[[bytes, Tip], None]] = []
+        self._watchers: list[Grown] = []
+        self._foretold: list[Grown] = []
 
     async def append(self, mailbox: bytes, device: bytes, records: Sequence[Record], now: int) -> Appended:
         """As `LogStore.append`. StoreUnavailable also when more waits for the disk than it can take."""
@@ -106,9 +108,10 @@ class SqliteLog:
         with self._file.reading() as db:
             return sqlite_reads.news(db, mailbox, device, after)
 
-    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
-        """As `LogStore.watch`: called on the event loop after the commit."""
+    def watch(self, grown: Grown, growing: Grown | None = None) -> None:
+        """As `LogStore.watch`: called on the event loop after the commit, and while it waits for the disk."""
         self._watchers.append(grown)
+        self._foretold += [] if growing is None else [growing]
 
     async def prune(self, keep: Retention, now: int) -> Pruned:
         """As `LogStore.prune`; the file gives back what it will not soon need."""
@@ -196,6 +199,9 @@ class SqliteLog:
                 for ack in acks:
                     await group.acknowledge(*ack)
                 grown = group.save()
+                asyncio.get_running_loop().call_soon(
+                    _tell, self._foretold, grown
+                )  # once the commit is under way
             self._acks.written(acks)
         except Exception as error:  # nothing of it was kept, and each of them has to know
             answers, grown = [error] * len(taken), {}
@@ -208,9 +214,14 @@ class SqliteLog:
                 one.done.set_exception(answer)
             else:
                 one.done.set_result(answer)
-        for mailbox, tip in grown.items():
-            for watcher in self._watchers:
-                asyncio.get_running_loop().call_soon(watcher, mailbox, tip)
+        if grown:
+            asyncio.get_running_loop().call_soon(_tell, self._watchers, grown)
+
+
+def _tell(watchers: Sequence[Grown], grown: Mapping[bytes, Tip]) -> None:
+    for mailbox, tip in grown.items():
+        for watcher in watchers:
+            watcher(mailbox, tip)
 
 
 async def _nothing(_: Group) -> None:
