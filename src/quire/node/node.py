@@ -24,7 +24,6 @@ from quire.events.history import index_for
 from quire.events.home import Home
 from quire.events.ingest import release_held
 from quire.events.standing import graph_of
-from quire.graph.roles import Role
 from quire.graph.state import open_invites
 from quire.handlers import incoming, joining
 from quire.handlers.admit_letter import WHY
@@ -53,6 +52,7 @@ from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
 from quire.node.fetching import Fetching, blame
 from quire.node.relaying import RelayCall, RelayHangUp, Relaying
+from quire.node.standing import standing
 from quire.node.whereabouts import Whereabouts
 from quire.store.memberships import DOORS, JOINING, Membership
 from quire.sync.index import EventIndex
@@ -373,27 +373,8 @@ class Node:
         }
 
     def _standing(self, account: int, space: int, device: bytes) -> Standing:
-        """How a device stands to one of our identities, by the membership graph.
-
-        Who was let in a moment ago knows nobody but whoever let it in, and gives to nobody else what it is given.
-        At doors that are no spaces there is nothing to have but letters.
-        """
         member = self.home.store.memberships.get(account, space)
-        if member.kind in DOORS:
-            return Standing.UNKNOWN
-        graph = graph_of(self.home, member)
-        if not graph.valid:
-            known = joining.inviter(Context(self.home, 0, account, member))
-            return Standing.MEMBER if known in ("", to_text(device)) else Standing.UNKNOWN
-        name = to_text(device)
-        if not graph.ledger.claims(name, graph.valid):
-            return Standing.UNKNOWN
-        claim = graph.ledger.standing(name, graph.valid)
-        if claim is not None and graph.ledger.role(claim.member, graph.valid) >= Role.GUEST:
-            return Standing.MEMBER
-        # Whoever was removed may hold a new invite, and has to be heard to show it.
-        may_ask = (account, space) in self._inviting and not graph.ledger.revocations(name) & graph.valid
-        return Standing.UNKNOWN if may_ask else Standing.REMOVED
+        return standing(self.home, member, to_text(device), (account, space) in self._inviting)
 
     def _act(self, session_id: SessionId, session: Session, notice: Notice, now: int) -> None:
         member = self._members[session_id.space_id, session_id.local]

@@ -1,0 +1,34 @@
+"""How a device stands to one of our identities, by the membership graph: what it may be given, and whether it is heard.
+
+Must not know: sessions, what is said.
+"""
+
+from quire.events.context import Context
+from quire.events.home import Home
+from quire.events.standing import graph_of
+from quire.graph.roles import Role
+from quire.handlers import joining
+from quire.net.standing import Standing
+from quire.store.memberships import DOORS, Membership
+
+
+def standing(home: Home, member: Membership, device: str, inviting: bool) -> Standing:
+    """Of a device (its key as text) to a member; `inviting`: its space has an invite that lets somebody in.
+
+    Who was let in a moment ago knows nobody but whoever let it in, and gives to nobody else what it is given.
+    At doors that are no spaces there is nothing to have but letters.
+    """
+    if member.kind in DOORS:
+        return Standing.UNKNOWN
+    graph = graph_of(home, member)
+    if not graph.valid:
+        known = joining.inviter(Context(home, 0, member.account, member))
+        return Standing.MEMBER if known in ("", device) else Standing.UNKNOWN
+    if not graph.ledger.claims(device, graph.valid):
+        return Standing.UNKNOWN
+    claim = graph.ledger.standing(device, graph.valid)
+    if claim is not None and graph.ledger.role(claim.member, graph.valid) >= Role.GUEST:
+        return Standing.MEMBER
+    # Whoever was removed may hold a new invite, and has to be heard to show it.
+    may_ask = inviting and not graph.ledger.revocations(device) & graph.valid
+    return Standing.UNKNOWN if may_ask else Standing.REMOVED
