@@ -1,6 +1,6 @@
 """Full disks and unreadable files under a running node: told, lived through, and repaired by later sync."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -8,8 +8,13 @@ import apsw
 import pytest
 
 from quire.errors import BadEvent, Damaged, HomeError
+from quire.events.home import Home
+from quire.events.settle import Report
 from quire.handlers import incoming
-from quire.limits import TICK_MS
+from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
+from quire.net.notices import Status
+from quire.store.logs import StoreLogs
+from quire.store.memberships import Membership
 from tests.node.world import Station, World
 
 FULL = "The disk is full."
@@ -28,6 +33,34 @@ def pair(world: World) -> tuple[Station, Station]:
     bob = world.guest("bob", alice)
     world.until(lambda: alice.connected() and bob.connected())
     return alice, bob
+
+
+@pytest.fixture
+def behind(world: World, pair: tuple[Station, Station]) -> tuple[Station, Station]:
+    """Bob was away while alice wrote a batch that one answer over a stream has no room for; streams are slow."""
+    alice, bob = pair
+    bob.down()
+    alice.down()
+    alice.up(streams=True)
+    texts = [str(n) + "x" * (RUN_BYTES // 100) for n in range(250)]
+    alice.ask("sendMessages", target="general", texts=texts)
+    world.pipes.bytes_per_ms = 2_000
+    bob.up(streams=True)
+    return alice, bob
+
+
+def _held(station: Station) -> int:
+    member = station.home.store.memberships.all()[0]
+    return station.home.store.index(member.account, member.space).whole().count
+
+
+def _status(station: Station) -> Status:
+    (found,) = station.running.sessions(station.home.store.memberships.all()[0]).values()
+    return found
+
+
+def _equal(*stations: Station) -> bool:
+    return len({_held(one) for one in stations}) == 1 and all(_status(one).in_sync for one in stations)
 
 
 def _fail(error: Exception) -> Any:
@@ -152,3 +185,74 @@ def test_a_full_disk_rolls_back_whole_batches(world: World, pair: tuple[Station,
     world.until(lambda: sorted(alice.texts()) == sorted(bob.texts()), most=60_000)
     assert alice.running.trouble == ""
     assert alice.ask("verify")["damage"] == []
+
+
+def test_stores_are_compared_again_after_a_stream_that_ended_while_nothing_could_be_read(
+    world: World, behind: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = behind
+    world.until(lambda: world.streamed.get("alice"))
+    with monkeypatch.context() as patch:
+        patch.setattr(bob.home.store.buckets, "far_behind", _fail(apsw.IOError("no disk")))
+        world.cut("bob")
+        world.until(bob.troubles)
+    world.until(lambda: _equal(alice, bob))
+
+
+def test_a_stream_ends_though_what_was_left_of_it_cannot_be_written(
+    world: World, behind: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last event of a batch is signed: those before it wait in memory for it, until no more can come."""
+    alice, bob = behind
+    receive = incoming.receive
+
+    def full_at_the_end(home: Home, member: Membership, records: Sequence[bytes], *rest: Any) -> Report:
+        if not records:
+            raise HomeError(FULL)
+        return receive(home, member, records, *rest)
+
+    world.until(lambda: world.streamed.get("alice", 0) > RUN_BYTES)
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "receive", full_at_the_end)
+        world.cut("bob")
+        world.until(bob.troubles)
+        assert not bob.running.fetching
+    world.until(lambda: _equal(alice, bob))
+
+
+def test_a_stream_whose_events_cannot_be_written_is_hung_up(
+    world: World, behind: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = behind
+    world.until(lambda: world.pipes.ends("bob"))
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "receive", _fail(HomeError(FULL)))
+        world.until(bob.troubles)
+        world.run(100)
+        assert not world.pipes.ends("bob")
+        assert not bob.running.fetching
+    world.until(lambda: _equal(alice, bob))
+
+
+def test_a_stream_that_is_gone_is_over_though_what_came_on_others_cannot_be_seen_to(
+    world: World, behind: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = behind
+    world.until(lambda: world.streamed.get("alice"))
+    streams = bob.running._streams
+    with monkeypatch.context() as patch:
+        patch.setattr(streams, "act", _fail(apsw.IOError("no disk")))
+        world.cut("bob")
+        world.run(2_000)
+        assert streams.next_timer() is None
+    world.until(lambda: _equal(alice, bob))
+
+
+def test_how_far_logs_are_held_is_told_though_it_could_not_be_read_at_first(
+    world: World, behind: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = behind
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreLogs, "heights", _fail(apsw.IOError("no disk")))
+        world.until(alice.troubles)
+    world.until(lambda: _equal(alice, bob), most=STREAM_IDLE_MS // 2)

@@ -161,8 +161,8 @@ class Bulk:
         self._notices.append(RunCame(want, said.reached, said.last, said.records))
 
     def _tell_heights(self) -> None:
-        self._told = True
         entries = self._logs.heights()[:MAX_HEIGHTS]
+        self._told = True
         for at in range(0, max(len(entries), 1), HEIGHTS_PER_FRAME):
             more = at + HEIGHTS_PER_FRAME < len(entries)
             self._link.seal(stream_wire.heights(entries[at : at + HEIGHTS_PER_FRAME], more))

@@ -65,7 +65,7 @@ class Carrier(Protocol):
         ...
 
     def carried(self, session_id: SessionId, streams: bool, now: int) -> None:
-        """A stream with a peer brings what a session else would, or does so no more."""
+        """A stream with a peer brings what a session else would, or does so no more. Must not fail."""
         ...
 
 
@@ -165,7 +165,13 @@ class Streams:
             del self._came[number]
             stream = self._streams.get(number)
             if stream is not None and stream.bulk is not None:
-                self._act(number, stream, stream.bulk, now)
+                try:
+                    self._act(number, stream, stream.bulk, now)
+                except Exception:
+                    # What it told is lost with it: others are to be asked for that, or it again.
+                    if number in self._streams:
+                        self._end(number, now)
+                    raise
 
     def to_send(self, number: int) -> bytes:
         """What to write next; call again while it gives something and there is room."""
@@ -174,9 +180,11 @@ class Streams:
 
     def closed(self, number: int, now: int) -> None:
         """A stream is gone, or could not be opened; what came on it counts."""
-        self.act(now)
-        if number in self._streams:
-            self._end(number, now)
+        try:
+            self.act(now)
+        finally:
+            if number in self._streams:
+                self._end(number, now)
 
     def next_timer(self) -> int | None:
         """When `handle_timer` should be called next (ms)."""
@@ -283,27 +291,32 @@ class Streams:
         if fetch.over:
             del self._fetches[key]
             for _, stream in sources:
-                if stream.bulk is not None and stream.session_id is not None:
+                if stream.bulk is not None:
                     stream.bulk.finish()
+            for _, stream in sources:
+                if stream.session_id is not None:
                     self._carrier.take(stream.session_id, (), False, now)
 
     def _end(self, number: int, now: int) -> None:
+        """Hang up. What came and was not taken in yet is taken in last: that can fail, and the stream is over all the
+        same.
+        """
         self._events.append(HangUp(number))
         session_id = self._streams[number].session_id
         carried = None if session_id is None else self.carried_bytes(session_id)
         stream = self._streams.pop(number)
         if session_id is None or carried is None:
             return
-        fetch = self._fetches.get(_whose(session_id))
-        if fetch is not None and fetch.knows(number):
-            self._carrier.take(session_id, (), False, now)
-            fetch.left(number)
-            self._ask(_whose(session_id), now)
         if self._by_session.get(session_id) == number:
             del self._by_session[session_id]
             self._far_since.pop(session_id, None)
             self._remember(session_id, stream, carried, now)
             self._carrier.carried(session_id, False, now)
+        fetch = self._fetches.get(_whose(session_id))
+        if fetch is not None and fetch.knows(number):
+            fetch.left(number)
+            self._ask(_whose(session_id), now)
+            self._carrier.take(session_id, (), False, now)
 
     def _remember(self, session_id: SessionId, stream: _Stream, carried: tuple[int, int], now: int) -> None:
         """Keep what a stream carried; if it was called for nothing, rest for a while."""

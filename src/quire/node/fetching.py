@@ -83,21 +83,22 @@ class Fetching:
         """A stream brings what a session would have to, or does so no more.
 
         A session compares sums of all that is held: those of a million events take seconds, so they are worked out in
-        steps before it may.
+        steps before it may. That is seen to at the next timer, which comes again where the store cannot be read.
         """
         self._over.pop(session_id, None)
-        if not streams and self._home.store.buckets.far_behind():
-            self._over[session_id] = None
+        if streams:
+            self._set(session_id, True, now)
         else:
-            self._set(session_id, streams, now)
+            self._over[session_id] = None
 
     def next_timer(self) -> int | None:
-        """When `handle_timer` should be called: at once, while there is something to count."""
+        """When `handle_timer` should be called: at once, while a session waits for it."""
         return 0 if self._over else None
 
     def handle_timer(self, now: int) -> None:
-        """Count a step's worth of what streams brought."""
-        if self._over and not self._home.store.buckets.step():
+        """Count a step's worth of what streams brought; where the rest is no more than that, sessions compare again."""
+        buckets = self._home.store.buckets
+        if self._over and not (buckets.far_behind() and buckets.step()):
             for session_id in list(self._over):
                 self._set(session_id, False, now)
             self._over.clear()
