@@ -32,10 +32,10 @@ def running(tmp_path: Path) -> Iterator[RunningRelay]:
     path = tmp_path / "relay.db"
     asyncio.run(_fill(path))
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     config = RelayConfig(listen="127.0.0.1:0", store=f"sqlite:{path}")
-    relay = asyncio.run_coroutine_threadsafe(serve_relay(config), loop).result(60)
+    relay = asyncio.run_coroutine_threadsafe(serve_relay(config, new_key=True), loop).result(60)
     try:
         yield relay
     finally:
@@ -85,6 +85,22 @@ def test_a_copy_of_a_store_that_is_in_use_is_a_store(
         assert name == "link.db" or (tmp_path / name).read_bytes() == before
     refused = quire("relay", "backup", str(tmp_path / "none" / "copy.db"), "--store", store)
     assert (refused.code, "could not be written" in refused.err) == (1, True)
+
+
+def test_over_a_store_that_was_served_no_other_key_is_used(quire: Quire, tmp_path: Path) -> None:
+    async def served() -> None:
+        await (
+            await serve_relay(RelayConfig(listen="127.0.0.1:0", store=f"sqlite:{tmp_path / 'relay.db'}"))
+        ).close()
+
+    asyncio.run(served())
+    key = tmp_path / "relay.db.key"
+    key.rename(tmp_path / "relay.db.k")
+    words = ("relay", "serve", "--listen", "127.0.0.1:0", "--store", f"sqlite:{tmp_path / 'relay.db'}")
+    refused = quire(*words)
+    assert (refused.code, f"There is no key {key}" in refused.err) == (1, True)
+    assert "--new-key" in refused.err
+    assert not key.exists()
 
 
 def test_space_is_given_back(quire: Quire, tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ class Relay:
         self._listen = "127.0.0.1:0"
         self.address = ""
 
-    def up(self) -> str:
-        """Start it, and wait until it serves; its address, key and all."""
+    def up(self, *once: str) -> str:
+        """Start it, with these options for `once`, and wait until it serves; its address, key and all."""
         assert self.process is None
         command = [
             *self.program,
@@ -62,7 +62,7 @@ class Relay:
         ]
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [*command, *self._options], stdout=subprocess.PIPE, stderr=errors, env=self.environment
+                [*command, *self._options, *once], stdout=subprocess.PIPE, stderr=errors, env=self.environment
             )
         assert self.process.stdout is not None
         said = _object(self.process.stdout)

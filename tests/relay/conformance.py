@@ -73,6 +73,25 @@ class Conformance:
 
     examples = 60
 
+    def test_one_relays_key_is_remembered(self, open_store: OpenStore) -> None:
+        async def first(store: LogStore) -> None:
+            assert await store.served_under() is None
+            tried = await asyncio.gather(*(store.serve_under(key, None) for key in (ONE, TWO)))
+            assert set(tried) == {await store.served_under()} < {ONE, TWO}
+            assert (await store.usage()).mailboxes == 0
+
+        async def again(store: LogStore) -> None:
+            known = await store.served_under()
+            assert await store.serve_under(THREE, THREE) == known
+            assert await store.serve_under(THREE, None) == known
+            assert await store.serve_under(THREE, known) == THREE
+            assert (await store.append(BOX, ONE, records(1, 3), T0)).taken == 3
+            assert (await store.usage()).mailboxes == 1
+            assert await store.served_under() == THREE
+
+        run(open_store, first)
+        run(open_store, again)
+
     def test_nobody_wrote_yet(self, open_store: OpenStore) -> None:
         async def scenario(store: LogStore) -> None:
             assert await store.append(BOX, ONE, [], T0) == Appended(0, 0, Tip(), 0)

@@ -50,6 +50,7 @@ class MemoryLog:
         self.logs: dict[bytes, _Log] = {}
         self.down = self.full = self.blind = self.late = self.closed = self.damaged = False
         self.reads = 0
+        self.key: bytes | None = None
         self.appending: asyncio.Event | None = None
         self.checking: asyncio.Event | None = None
         self._watchers: list[Callable[[bytes, Tip], None]] = []
@@ -121,6 +122,15 @@ class MemoryLog:
     async def news(self, mailbox: bytes, device: bytes, after: int) -> list[tuple[bytes, int]]:
         log = await self._log(mailbox)
         return list(Counter(one.device for one in log.records[after:] if one.device != device).items())
+
+    async def served_under(self) -> bytes | None:
+        return self.key
+
+    async def serve_under(self, key: bytes, before: bytes | None) -> bytes:
+        if self.key in (None, before):
+            self.key = key
+        assert self.key is not None
+        return self.key
 
     def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         self._watchers.append(grown)

@@ -105,14 +105,17 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "says"), [(VERSION + 1, "newer version"), (VERSION - 1, "earlier version")]
+)
+def test_another_version_is_left_alone(tmp_path: Path, version: int, says: str) -> None:
     path = tmp_path / "relay.db"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+        db.execute(f"PRAGMA user_version = {version}")
         db.execute("CREATE TABLE log (other)")
     before = path.read_bytes()
-    with pytest.raises(HomeError, match="newer version"):
+    with pytest.raises(HomeError, match=says):
         SqliteLog(path)
     assert path.read_bytes() == before
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quire.errors import HomeError
-from quire.runtime.private_file import draft_of, write_private
+from quire.runtime.private_file import draft_of, make_private, write_private
 
 
 def test_private_files_are_their_owners_alone_and_whole(tmp_path: Path) -> None:
@@ -36,3 +36,14 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
     write_private(path, "kept", durable=True)
     assert synced == [(False, False), (True, True)]
     assert not draft_of(path).exists()
+
+
+def test_a_file_is_made_once_and_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db.key"
+    assert make_private(path, "first")
+    assert not make_private(path, "second")
+    assert path.read_bytes() == b'"first"'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [*tmp_path.iterdir()] == [path]
+    with pytest.raises(HomeError, match="cannot be written"):
+        make_private(tmp_path / "no folder" / "x", 1)

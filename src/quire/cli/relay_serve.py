@@ -34,6 +34,7 @@ _STATS = """Show what a relay's store holds, or how a running relay is.
 WHAT is a store (sqlite:PATH) or a relay's address (ws://…, wss://…). Exit code 1 where the relay is not well."""
 _COMPACT = "Give space that a relay's store does not need back to the disk. The relay may run meanwhile."
 _BACKUP = "Write a consistent copy of a relay's store into a file. The relay may run meanwhile."
+_NEW_KEY = """Once: begin with another key over a store that was served under one. Devices take it for another relay."""
 
 #: Seconds that a running relay may take to say how it is.
 _PATIENCE_S = 10
@@ -58,13 +59,15 @@ def serve() -> Callable[..., None]:
             print(json_text(said) if options.json else f"Relay:   {relay.url}")
             sys.stdout.flush()
 
-        config = configured(given, os.environ, given.pop("config"))
+        new_key, file = given.pop("new_key"), given.pop("config")
+        config = configured(given, os.environ, file)
         to_standard_error()
         for text in unknown_settings(os.environ):
             log("setting-unknown", text=text)
-        run_relay(config, ready)
+        run_relay(config, ready, new_key)
 
     parameters = [option("config", None, str | None, "--config", "Settings in a TOML file.", "FILE")]
+    parameters.append(option("new_key", False, bool, "--new-key", _NEW_KEY))
     defaults = msgspec.structs.asdict(RelayConfig())
     for name, text in HELP.items():
         default = defaults[name]

@@ -143,6 +143,16 @@ class LogStore(Protocol):
         """How many records after a place each other device has there, by device key."""
         ...
 
+    async def served_under(self) -> bytes | None:
+        """The public key of the relay that the store is served as; None before its first start."""
+        ...
+
+    async def serve_under(self, key: bytes, before: bytes | None) -> bytes:
+        """Remember that key where `before` is what is remembered now; whichever key counts then. Of several who try
+        at once one wins.
+        """
+        ...
+
     def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         """Call `grown` for each mailbox that grew, whichever process wrote to it. A store that waits for its disk may
         call `growing` meanwhile with what will be so unless that fails: there is time to make ready for it.

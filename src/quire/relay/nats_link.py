@@ -26,12 +26,14 @@ LOG: Final = "QUIRE_LOG"
 SYNCED: Final = "QUIRE_SYNCED"
 LOG_SUBJECT: Final = "quire.log."
 SYNCED_SUBJECT: Final = "quire.synced."
+#: The public key of the relay that all processes are, in its last message.
+KEY_SUBJECT: Final = "quire.relay.key"
 _SUMMARY = "Quire-Page"
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _REPLICAS = 3
 _TRIES = 20
 _STREAMS: dict[str, dict[str, Any]] = {
-    LOG: {"subjects": [LOG_SUBJECT + "*"], "allow_atomic": True},
+    LOG: {"subjects": [LOG_SUBJECT + "*", KEY_SUBJECT], "allow_atomic": True},
     SYNCED: {"subjects": [SYNCED_SUBJECT + "*"], "max_msgs_per_subject": 1},
 }
 #: JetStream's error codes: for a sequence that is not what was expected; for no room, which may come with "busy".
@@ -125,10 +127,12 @@ class Link:
         return found
 
     async def mailboxes(self) -> AsyncIterator[str]:
-        """Every subject of the log."""
+        """The subject of every mailbox in the log."""
         offset = 0
         while True:
-            info = await self._ask(f"STREAM.INFO.{LOG}", {"subjects_filter": ">", "offset": offset})
+            info = await self._ask(
+                f"STREAM.INFO.{LOG}", {"subjects_filter": LOG_SUBJECT + "*", "offset": offset}
+            )
             found = info["state"].get("subjects") or {}
             for subject in found:
                 yield subject
@@ -153,7 +157,7 @@ class Link:
         return 1 + sum(one["active"] < NATS_SILENT_S * 1e9 for one in others), 1 + len(others)
 
     async def follow(self, seq: int, told: Callable[[Stored], None]) -> None:
-        """Call this for each message of the log after a sequence, in order and without its data, for ever.
+        """Call this for each message of a mailbox after a sequence, in order and without its data, for ever.
 
         A consumer lives on one server: when that goes, another is made that goes on after what was told.
         """
@@ -245,6 +249,7 @@ def _summary(headers: dict[str, str]) -> bytes:
 def _consumer(inbox: str, seq: int) -> dict[str, Any]:
     return {
         "deliver_subject": inbox,
+        "filter_subject": LOG_SUBJECT + "*",
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": seq + 1,
         "ack_policy": "none",

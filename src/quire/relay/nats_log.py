@@ -31,7 +31,7 @@ from quire.relay.log_store import (
 )
 from quire.relay.nats_access import NatsAccess
 from quire.relay.nats_client import Unsure
-from quire.relay.nats_link import LOG_SUBJECT, Link, Stored, open_link
+from quire.relay.nats_link import KEY_SUBJECT, LOG, LOG_SUBJECT, Link, Stored, open_link
 from quire.relay.nats_mailbox import Mailbox, PageCache, patiently
 from quire.relay.nats_pages import Wanted, read_summary
 from quire.relay.nats_synced import Synced
@@ -89,6 +89,23 @@ class NatsLog:
     async def news(self, mailbox: bytes, device: bytes, after: int) -> list[tuple[bytes, int]]:
         """See LogStore; what it costs: quire.relay.nats_reads."""
         return await patiently(lambda: nats_reads.news(self._box(mailbox), device, after))
+
+    async def served_under(self) -> bytes | None:
+        """See LogStore."""
+        stored = await patiently(lambda: self._link.last(LOG, KEY_SUBJECT))
+        return stored.data if stored else None
+
+    async def serve_under(self, key: bytes, before: bytes | None) -> bytes:
+        """See LogStore."""
+
+        async def attempt() -> bytes:
+            stored = await self._link.last(LOG, KEY_SUBJECT)
+            if stored and stored.data != before:
+                return stored.data
+            await self._link.publish(KEY_SUBJECT, key, stored.seq if stored else 0)
+            return key
+
+        return await patiently(attempt)
 
     def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         """See LogStore. It tells of nothing before it is kept."""

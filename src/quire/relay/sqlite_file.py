@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 
 #: What marks a file as a log store ("QRLG" in its header), and the version of its tables.
 APPLICATION_ID = 0x5152_4C47
-VERSION = 1
+VERSION = 2
 #: Page cache of each of the two connections (KiB).
 CACHE_KIB = 16_384
 #: A commit moves the WAL into the database when it has this many pages of 4 KiB; it stays this large (bytes).
@@ -40,7 +40,8 @@ SHARED_KIB = 32
 
 # `log.n` is mailbox * 2^32 + place: the records of a mailbox lie together in the order of its log. `nth` counts the
 # records of its device, so that news are two look-ups. `oldest` is when the first record arrived, if it goes by its
-# age. `log_device` holds n too, as every index of a rowid table.
+# age. `log_device` holds n too, as every index of a rowid table. `served` has the relay's
+# public key, once there is one.
 SCHEMA = """
 CREATE TABLE mailboxes (
     n INTEGER PRIMARY KEY,
@@ -81,7 +82,8 @@ CREATE TABLE log (
 CREATE INDEX log_sorted ON log (mailbox, sort_key);
 CREATE INDEX log_device ON log (device);
 CREATE TABLE totals (mailboxes INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL) STRICT;
-INSERT INTO totals VALUES (0, 0, 0)
+INSERT INTO totals VALUES (0, 0, 0);
+CREATE TABLE served (key BLOB NOT NULL) STRICT
 """
 
 
@@ -92,7 +94,7 @@ class LogFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or make it. Raises HomeError (held, no rights, not ours, newer) or Damaged."""
+        """Open or make it. Raises HomeError (held, no rights, not ours, of another version) or Damaged."""
         self.path = path
         self._lock = _hold(path)
         opened: list[apsw.Connection] = []
@@ -245,10 +247,15 @@ def _writer(path: Path) -> apsw.Connection:
 
 
 def _is_new(path: Path, db: apsw.Connection) -> bool:
-    """Whether there is nothing in it yet. Raises HomeError where it is not ours, or of a newer version."""
+    """Whether there is nothing in it yet. Raises HomeError where it is not ours, or of another version."""
     made_by, version = db.pragma("application_id"), db.pragma("user_version")
     if made_by == APPLICATION_ID and version == VERSION:
         return False
+    if made_by == APPLICATION_ID and version < VERSION:
+        raise HomeError(
+            f"The relay's store {path} was made by an earlier version of Quire, whose stores this one cannot read. "
+            "Nothing was changed. Move it away, and devices hand over again what they have to a new one."
+        )
     if made_by == APPLICATION_ID:
         raise HomeError(
             f"The relay's store {path} was written by a newer version of Quire. Install that version or newer; "

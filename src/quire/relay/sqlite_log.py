@@ -50,8 +50,8 @@ class _Waiting(NamedTuple):
 class SqliteLog:
     """A `LogStore` in one file, which one process holds, used on one event loop.
 
-    Raises HomeError or Damaged (quire.errors) where the file is held, cannot be used, is not a log store, is of a
-    newer version, or damaged. It starts from a copy made by `backup()` as from any other file.
+    Raises HomeError or Damaged (quire.errors) where the file is held, cannot be used, is not a log store, is of
+    another version, or damaged. It starts from a copy made by `backup()` as from any other file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,6 +107,15 @@ class SqliteLog:
         """As `LogStore.news`."""
         with self._file.reading() as db:
             return sqlite_reads.news(db, mailbox, device, after)
+
+    async def served_under(self) -> bytes | None:
+        """As `LogStore.served_under`."""
+        with self._file.reading() as db:
+            return sqlite_reads.served_under(db)
+
+    async def serve_under(self, key: bytes, before: bytes | None) -> bytes:
+        """As `LogStore.serve_under`."""
+        return await sqlite_upkeep.serve_under(self._file, key, before)
 
     def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         """As `LogStore.watch`: called on the event loop after the commit, and while it waits for the disk."""

@@ -105,6 +105,12 @@ def news(db: apsw.Connection, mailbox: bytes, device: bytes, after: int) -> list
     return [(other, lacking) for other, lacking in rows]
 
 
+def served_under(db: apsw.Connection) -> bytes | None:
+    """As `LogStore.served_under`."""
+    found: bytes | None = db.execute("SELECT key FROM served").get
+    return found
+
+
 def totals(db: apsw.Connection) -> tuple[int, int, int]:
     """Mailboxes, records and bytes of data in the whole store."""
     mailboxes, records, size = db.execute("SELECT mailboxes, records, size FROM totals").get

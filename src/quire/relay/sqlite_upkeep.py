@@ -1,4 +1,4 @@
-"""The upkeep of a SQLite log store while it runs: retention, giving space back, copies.
+"""The upkeep of a SQLite log store while it runs: its relay's key, retention, giving space back, copies.
 
 Owns: the steps that these are made of, each short, with room for appends in between. Must not know: when it is time.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from quire.limits import RELAY_STEP_MAILBOXES, RELAY_STEP_PAGES, RELAY_STEP_RECORDS
+from quire.relay import sqlite_reads
 from quire.relay.log_store import Pruned, Retention
 from quire.relay.sqlite_file import LogFile, no_copy, refuse_existing
 from quire.relay.sqlite_group import PLACE_BITS
@@ -20,6 +21,17 @@ from quire.relay.sqlite_group import PLACE_BITS
 SPARE_SHARE = 8
 #: More bytes than any mailbox has.
 _ALL = 1 << 62
+
+
+async def serve_under(file: LogFile, key: bytes, before: bytes | None) -> bytes:
+    """As `LogStore.serve_under`."""
+    async with file.transaction() as db:
+        known = sqlite_reads.served_under(db)
+        if known is not None and known != before:
+            return known
+        db.execute("DELETE FROM served")
+        db.execute("INSERT INTO served VALUES (?)", (key,))
+        return key
 
 
 async def prune(file: LogFile, keep: Retention, now: int) -> Pruned:

@@ -35,7 +35,7 @@ from quire.relay.shared import World
 from quire.relay.stores import open_store
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.relay_config import RelayConfig
-from quire.runtime.relay_key import relay_key
+from quire.runtime.relay_key import KeyFile
 from quire.runtime.relay_log import LOGGER, log, mistake
 from quire.runtime.relay_socket import Doorkeeper, RelaySocket
 
@@ -183,19 +183,20 @@ class RunningRelay:
         return None
 
 
-async def serve_relay(config: RelayConfig) -> RunningRelay:
-    """Start a relay on the running event loop; `close()` ends it.
+async def serve_relay(config: RelayConfig, new_key: bool = False) -> RunningRelay:
+    """Start a relay on the running event loop; `close()` ends it. `new_key`: see `KeyFile.key()`.
 
     Raises UserError for settings that cannot be used, HomeError where the port, the store or a file cannot be had.
     """
     config.trusted()
     config.base()
+    file = KeyFile(config.store, config.key)
     _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
     bound = _bind(config.listen)
     try:
         store = await open_store(config.store, NatsAccess(config.nats_credentials, config.nats_ca))
         try:
-            key = relay_key(config.store, config.key)
+            key = await file.key(store, new_key)
             world = World(wall_ms, steady_ms, asyncio.sleep, os.urandom, log)
             relay = RunningRelay(config, RelayService(store, key, config.settings(), world), key, bound)
             await relay.start(bound)
@@ -208,12 +209,12 @@ async def serve_relay(config: RelayConfig) -> RunningRelay:
     return relay
 
 
-def run_relay(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
+def run_relay(config: RelayConfig, ready: Callable[[RunningRelay], None], new_key: bool = False) -> None:
     """Run a relay until SIGINT or SIGTERM; SIGHUP reads the certificate again. Raises as `serve_relay()`."""
-    asyncio.run(_run(config, ready))
+    asyncio.run(_run(config, ready, new_key))
 
 
-async def _run(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> None:
+async def _run(config: RelayConfig, ready: Callable[[RunningRelay], None], new_key: bool) -> None:
     """Signals are taken from the first moment on: one that comes while the store is opened is meant too."""
     loop = asyncio.get_running_loop()
     stopped, reloads = asyncio.Event(), asyncio.Queue[None]()
@@ -221,7 +222,7 @@ async def _run(config: RelayConfig, ready: Callable[[RunningRelay], None]) -> No
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, None)
     stopping = asyncio.ensure_future(stopped.wait())
-    starting = asyncio.ensure_future(serve_relay(config))
+    starting = asyncio.ensure_future(serve_relay(config, new_key))
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
