@@ -1,8 +1,10 @@
 """What operators type: figures, copies and space of a store, also while a relay runs."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,34 @@ def test_a_copy_of_a_store_that_is_in_use_is_a_store(
         assert name == "link.db" or (tmp_path / name).read_bytes() == before
     refused = quire("relay", "backup", str(tmp_path / "none" / "copy.db"), "--store", store)
     assert (refused.code, "could not be written" in refused.err) == (1, True)
+
+
+def _overwrite(path: Path, pages: range) -> None:
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek(4_096 * page)
+            file.write(b"\xff" * 4_096)
+
+
+def test_of_a_damaged_store_no_copy_is_kept(quire: Quire, tmp_path: Path) -> None:
+    path, copy = tmp_path / "relay.db", tmp_path / "copy.db"
+    asyncio.run(_fill(path))
+    _overwrite(path, range(500, 510))
+    done = quire("relay", "backup", str(copy), "--store", f"sqlite:{path}")
+    assert done.code == 1
+    assert f"The relay's store {path} is damaged: its copy does not pass" in done.err
+    assert done.out == ""
+    assert not [*tmp_path.glob("copy*")]
+
+
+def test_figures_that_are_damaged_are_none(quire: Quire, tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    asyncio.run(_fill(path))
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'totals'").fetchone()
+    _overwrite(path, range(page - 1, page))
+    done = quire("relay", "stats", f"sqlite:{path}")
+    assert (done.code, "is damaged" in done.err, done.out) == (1, True, "")
 
 
 def test_over_a_store_that_was_served_no_other_key_is_used(quire: Quire, tmp_path: Path) -> None:

@@ -3,25 +3,22 @@
 Owns: connections that never write a record. Must not know: the relay that runs, if one does.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
 
 from quire.errors import HomeError, QuireError
 from quire.limits import RELAY_STEP_PAGES
-from quire.relay import sqlite_reads
+from quire.relay import sqlite_copy, sqlite_reads
 from quire.relay.log_store import Usage
 from quire.relay.sqlite_file import (
     APPLICATION_ID,
     BUSY_MS,
     PAGE_BYTES,
     VERSION,
-    no_copy,
     refusal,
-    refuse_existing,
 )
 
 
@@ -60,21 +57,10 @@ def _room_for_it(path: Path) -> Iterator[None]:
 
 def copy(path: Path, to: Path) -> int:
     """A consistent copy, whole or not at all, as of its beginning; its bytes. Raises HomeError, Damaged."""
-    refuse_existing(to)
-    part = Path(f"{to}.part")
-    with _opened(path) as db:
-        try:
-            part.unlink(missing_ok=True)
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
-            _copy(db, part)
-            _sync(part)
-            os.replace(part, to)
-            _sync(to.parent)
-        except (OSError, apsw.Error) as error:
-            raise no_copy(to, error) from None
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    with _opened(path) as db, sqlite_copy.begun(path, to) as part:
+        _copy(db, part)
+        sqlite_copy.check(path, part)
+        sqlite_copy.finish(part, to)
     return to.stat().st_size
 
 
@@ -106,11 +92,3 @@ def _opened(path: Path) -> Iterator[apsw.Connection]:
 
 def _size(path: Path) -> int:
     return sum(part.stat().st_size for part in (path, Path(f"{path}-wal")) if part.exists())
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from errno import ENOSPC
 from pathlib import Path
 from typing import TypeVar
 
@@ -287,7 +286,7 @@ def refusal(path: Path, error: apsw.Error | UnicodeDecodeError) -> QuireError:
             f"The disk of the relay's store {path} is full: to open it SQLite needs {SHARED_KIB} KiB for a file beside "
             "it. Nothing kept is lost. Free some space and try again."
         )
-    kind = Damaged if _is_damage(error) else HomeError
+    kind = Damaged if is_damage(error) else HomeError
     return kind(in_plain_words(path, error))
 
 
@@ -295,7 +294,7 @@ def in_plain_words(path: Path, error: Exception) -> str:
     """What is wrong with the file, and what to do."""
     if isinstance(error, apsw.FullError):
         return _full(path)
-    if _is_damage(error):
+    if is_damage(error):
         return (
             f"The relay's store {path} is damaged ({error}), or no relay's store at all. Stop the relay, keep a copy "
             "of the file as it is, and start from the latest backup: devices send again what it lacks."
@@ -314,32 +313,11 @@ def _full(path: Path) -> str:
 
 
 def _unavailable(error: Exception) -> type[StoreUnavailable]:
-    if _is_damage(error):
+    if is_damage(error):
         return StoreDamaged
     return StoreReadOnly if isinstance(error, apsw.FullError | apsw.ReadOnlyError) else StoreUnavailable
 
 
-def _is_damage(error: Exception) -> bool:
+def is_damage(error: Exception) -> bool:
+    """Whether it says that the file's bytes are not what was written."""
     return isinstance(error, apsw.NotADBError | apsw.CorruptError | UnicodeDecodeError | apsw.SQLError)
-
-
-def refuse_existing(to: Path) -> None:
-    """Raise HomeError where there is a file in the way of a copy: it may be a relay's key, or the one good copy."""
-    if os.path.lexists(to):
-        raise HomeError(
-            f"{to} is there already, and a copy replaces nothing. Choose another name, or move that away first."
-        )
-
-
-def no_copy(to: Path, error: OSError | apsw.Error) -> HomeError:
-    """What whoever wants a copy reads when it cannot be written."""
-    full = isinstance(error, apsw.FullError) or getattr(error, "errno", None) == ENOSPC
-    if full:
-        return HomeError(
-            f"The copy {to} could not be written: its disk is full. Choose a disk that has room for all of the store; "
-            "the relay's store is as it was."
-        )
-    return HomeError(
-        f"The copy {to} could not be written: {getattr(error, 'strerror', None) or error}. Check that its folder "
-        "exists and may be written; the relay's store is as it was."
-    )

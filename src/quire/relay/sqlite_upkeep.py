@@ -4,17 +4,16 @@ Owns: the steps that these are made of, each short, with room for appends in bet
 """
 
 import asyncio
-import os
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 
 from quire.limits import RELAY_STEP_MAILBOXES, RELAY_STEP_PAGES, RELAY_STEP_RECORDS
-from quire.relay import sqlite_reads
+from quire.relay import sqlite_copy, sqlite_reads
 from quire.relay.log_store import Pruned, Retention
-from quire.relay.sqlite_file import LogFile, no_copy, refuse_existing
+from quire.relay.sqlite_file import LogFile
 from quire.relay.sqlite_group import PLACE_BITS
 
 #: After a pruning the file keeps this share of itself free, for what comes next.
@@ -134,22 +133,12 @@ async def compact(file: LogFile, spare_share: int = 0) -> None:
 async def backup(file: LogFile, path: Path) -> None:
     """Copy the store as it is at the end of the copying; the copy is there whole, or not at all.
 
-    Raises HomeError where that cannot be done; the store is as it was.
+    Raises HomeError where that cannot be done, Damaged where the store is; it is as it was.
     """
-    refuse_existing(path)
-    part = Path(f"{path}.part")
-    try:
-        part.unlink(missing_ok=True)
-        os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
+    with sqlite_copy.begun(file.path, path) as part:
         await _copy(file, part)
-        _sync(part)
-        os.replace(part, path)
-        _sync(path.parent)
-    except (OSError, apsw.Error) as error:
-        raise no_copy(path, error) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        await asyncio.to_thread(sqlite_copy.check, file.path, part)
+        sqlite_copy.finish(part, path)
 
 
 async def _copy(file: LogFile, part: Path) -> None:
@@ -162,11 +151,3 @@ async def _copy(file: LogFile, part: Path) -> None:
             while not copying.done:
                 async with file.held():
                     await file.in_thread(lambda: copying.step(RELAY_STEP_PAGES))
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
