@@ -333,8 +333,8 @@ RELAY_LASTING_BYTES = 32 * 1024 * 1024
 #: How often a relay looks whether its store can be used, and how long it waits for the answer (s).
 RELAY_CHECK_MS = 5_000
 RELAY_CHECK_S = 3.0
-#: Free space on the disk of a store in a file below which it counts as full: twice the largest message, which goes
-#: into the write-ahead log and from there into the database.
+#: Free space on the disk of a store in a file below which no record is kept, until there is twice as much: twice the
+#: largest message, which goes into the write-ahead log and from there into the database.
 RELAY_LEAST_DISK = 2 * MAX_RELAY_MESSAGE
 #: When to try again at a store that is damaged.
 RELAY_DAMAGED_MS = 60_000

@@ -13,9 +13,11 @@ import pytest
 from quire.errors import Damaged, HomeError
 from quire.limits import RELAY_LEAST_DISK
 from quire.relay import sqlite_beside
-from quire.relay.log_store import Retention, StoreDamaged, StoreReadOnly, StoreUnavailable
+from quire.relay.counters import Counters
+from quire.relay.log_store import Retention, StoreDamaged, StoreGone, StoreReadOnly, StoreUnavailable
 from quire.relay.sqlite_file import SHARED_KIB
 from quire.relay.sqlite_log import SqliteLog
+from quire.relay.store_watch import StoreWatch
 from tests.process.small_disk import SmallDisk
 from tests.relay.appenders import appending, examine
 from tests.relay.conformance import BOX, ONE, TWO, whole_log
@@ -129,6 +131,71 @@ def test_a_disk_that_is_almost_full_counts_as_full(disk: SmallDisk) -> None:
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_on_an_almost_full_disk_it_is_read_only_and_stays_so_until_there_is_room(disk: SmallDisk) -> None:
+    told: list[str] = []
+
+    async def scenario() -> None:
+        store = SqliteLog(disk.folder / "relay.db")
+        watch = StoreWatch(store, Counters(), lambda event, **_: told.append(event))
+        await store.append(BOX, TWO, records(1, 40, size=900), T0)
+        for left in (RELAY_LEAST_DISK - 100_000, 2 * RELAY_LEAST_DISK - 100_000):
+            disk.fill(leaving=left)
+            for _ in range(3):
+                with pytest.raises(
+                    StoreReadOnly, match=r"is full but for [37]\.9 MiB.* until 8 MiB are free"
+                ) as refused:
+                    await store.append(BOX, ONE, records(1, 1), T0)
+                watch.failed(refused.value)
+                trouble = await watch.look()
+                assert trouble
+                assert trouble.status == "read-only"
+            await store.acknowledge(BOX, TWO, 7)
+            assert len(await whole_log(store, BOX)) == 40
+            disk.free()
+        assert (await store.append(BOX, ONE, records(1, 1), T0)).taken == 1
+        assert await watch.look() is None
+        disk.fill(leaving=RELAY_LEAST_DISK - 100_000)
+        assert await watch.look()
+        assert (await store.prune(Retention(size=1), T0)).records == 41  # which makes room
+        await store.close()
+
+    asyncio.run(scenario())
+    assert told == ["store-unavailable", "store-available", "store-unavailable"]
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm"])
+def test_a_store_whose_file_was_taken_away_keeps_nothing_more_and_says_so(
+    tmp_path: Path, ending: str
+) -> None:
+    told: list[tuple[str, str]] = []
+    name = tmp_path / f"relay.db{ending}"
+
+    async def scenario() -> None:
+        store = SqliteLog(tmp_path / "relay.db")
+        watch = StoreWatch(store, Counters(), lambda event, text="", **_: told.append((event, text)))
+        await store.append(BOX, TWO, records(1, 40), T0)
+        assert await watch.look() is None
+        name.rename(tmp_path / "away")
+        for _ in range(2):
+            trouble = await watch.look()
+            assert trouble
+            assert (trouble.status, "was moved, removed or replaced" in trouble.text) == ("unavailable", True)
+            name.write_bytes(b"another")
+            with pytest.raises(StoreGone, match="Start the relay again"):
+                await store.append(BOX, ONE, records(1, 1), T0)
+        with pytest.raises(StoreGone):
+            await store.prune(Retention(size=1), T0)
+        assert len(await whole_log(store, BOX)) == 40
+        (tmp_path / "away").rename(name)  # it is the file that is open
+        assert await watch.look() is None
+        assert (await store.append(BOX, ONE, records(1, 1), T0)).taken == 1
+        await store.close()
+
+    asyncio.run(scenario())
+    assert [event for event, _ in told] == ["store-unavailable", "store-available"]
+    assert str(name) in told[0][1]
 
 
 def test_files_that_may_not_grow_are_lived_through(tmp_path: Path) -> None:

@@ -110,6 +110,10 @@ class StoreDamaged(StoreUnavailable):
     """Something of what was kept cannot be read any more, and will not be until somebody mends it."""
 
 
+class StoreGone(StoreUnavailable):
+    """What is written to is not under its name any more: a new start would not find it."""
+
+
 class StoreBusy(StoreUnavailable):
     """More is asked of it than it can take in; nothing is wrong with it."""
 

@@ -30,8 +30,10 @@ def begun(path: Path, to: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_RDWR | os.O_CREAT, 0o600))
         yield part
-    except (OSError, apsw.Error) as error:
-        raise (refusal(path, error) if _tells_damage(error) else _unwritten(to, error)) from None
+    except apsw.Error as error:
+        raise (refusal(path, error) if is_damage(error) else _unwritten(to, error)) from None
+    except OSError as error:
+        raise _unwritten(to, error) from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -68,10 +70,6 @@ def _sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def _tells_damage(error: OSError | apsw.Error) -> bool:
-    return isinstance(error, apsw.Error) and is_damage(error)
 
 
 def _unwritten(to: Path, error: OSError | apsw.Error) -> HomeError:

@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 from quire.errors import Damaged, HomeError, QuireError
 from quire.limits import RELAY_LEAST_DISK
 from quire.relay.disk_thread import DiskThread
-from quire.relay.log_store import StoreDamaged, StoreReadOnly, StoreUnavailable
+from quire.relay.log_store import StoreDamaged, StoreGone, StoreReadOnly, StoreUnavailable
 
 _Result = TypeVar("_Result")
+MIB = 1024 * 1024
 
 #: What marks a file as a log store ("QRLG" in its header), and the version of its tables.
 APPLICATION_ID = 0x5152_4C47
@@ -108,6 +109,10 @@ class LogFile:
             self._lock.release()
             raise
         self._writer, self._reader = opened
+        self._names = [f"{path}{ending}" for ending in ("", "-wal", "-shm")]
+        #: Which files these names meant when they were opened.
+        self._files = [_file_at(name) for name in self._names]
+        self._short = False
         self._writing = asyncio.Lock()
         self._thread = DiskThread("relay-store")
 
@@ -118,6 +123,7 @@ class LogFile:
         Raises StoreUnavailable, with nothing done.
         """
         async with self.held() as db:
+            self.look_for_files()
             with self.plain_errors(), _rolled_back(db):
                 db.execute("BEGIN IMMEDIATE")
                 yield db
@@ -162,11 +168,28 @@ class LogFile:
         """Bytes on disk."""
         return sum(part.stat().st_size for part in (self.path, Path(f"{self.path}-wal")) if part.exists())
 
+    def look_for_files(self) -> None:
+        """Raise StoreGone where its names do not mean the files that are open any more: what is written to those is
+        lost with this process.
+        """
+        for name, opened in zip(self._names, self._files, strict=True):
+            if opened is not None and _file_at(name) != opened:
+                raise StoreGone(
+                    f"The relay's store {name} was moved, removed or replaced while the relay ran, and nothing more is "
+                    "kept. Start the relay again, where the file is gone for good with the latest backup in its place: "
+                    "devices hand over again what it lacks."
+                )
+
     def look_for_room(self) -> None:
-        """Raise StoreReadOnly where its disk has no room for the next large message."""
+        """Raise StoreReadOnly where its disk has no room for the next large message, and then until it has twice as
+        much, so that it is not one moment this and the next moment that.
+        """
         disk = os.statvfs(self.path.parent)
-        if disk.f_blocks and disk.f_bavail * disk.f_frsize < RELAY_LEAST_DISK:
-            raise StoreReadOnly(_full(self.path))
+        least = (2 if self._short else 1) * RELAY_LEAST_DISK
+        left = disk.f_bavail * disk.f_frsize
+        self._short = disk.f_blocks > 0 and left < least
+        if self._short:
+            raise StoreReadOnly(_nearly_full(self.path, left))
 
     def close(self) -> None:
         """Let go of it."""
@@ -213,6 +236,15 @@ def _hold(path: Path) -> FileLock:
             "and may be written by whoever runs the relay."
         ) from None
     return lock
+
+
+def _file_at(name: str) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _writer(path: Path) -> apsw.Connection:
@@ -309,6 +341,14 @@ def _full(path: Path) -> str:
     return (
         f"The disk of the relay's store {path} is full: nothing more is kept until there is room, and nothing kept "
         "before is lost. Free some space or let less be kept; the relay goes on by itself."
+    )
+
+
+def _nearly_full(path: Path, left: int) -> str:
+    return (
+        f"The disk of the relay's store {path} is full but for {left / MIB:.1f} MiB, which are for its own work: no "
+        f"record is kept until {2 * RELAY_LEAST_DISK / MIB:.0f} MiB are free, and nothing kept before is lost. Free "
+        "some space or let less be kept; the relay goes on by itself."
     )
 
 

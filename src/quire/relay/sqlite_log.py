@@ -71,6 +71,7 @@ class SqliteLog:
             with self._file.reading() as db:
                 had, tip, kept = sqlite_reads.standing(db, mailbox, device)
             return Appended(had, had, tip, kept)
+        self._file.look_for_room()
         size = sum(len(record.data) + _RECORD_BYTES for record in records)
         return await self._write(
             lambda group: group.append(mailbox, device, records, now), len(records), size
@@ -140,7 +141,8 @@ class SqliteLog:
             return Usage(*sqlite_reads.totals(db), self._file.size())
 
     async def check(self, writing: bool) -> None:
-        """As `LogStore.check`. StoreReadOnly also before the disk is quite full."""
+        """As `LogStore.check`. StoreReadOnly, as from append(), before the disk is quite full."""
+        self._file.look_for_files()
         with self._file.reading() as db:
             sqlite_reads.totals(db)
         self._file.look_for_room()

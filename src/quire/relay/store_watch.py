@@ -9,7 +9,14 @@ from typing import Literal, NamedTuple
 
 from quire.limits import RELAY_CHECK_S
 from quire.relay.counters import Counters
-from quire.relay.log_store import LogStore, StoreBusy, StoreDamaged, StoreReadOnly, StoreUnavailable
+from quire.relay.log_store import (
+    LogStore,
+    StoreBusy,
+    StoreDamaged,
+    StoreGone,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 
 
 class Trouble(NamedTuple):
@@ -24,6 +31,11 @@ _READ_ONLY = Trouble(
 )
 _DAMAGED = Trouble(
     "unavailable", "The store is damaged, and has to be put back from a copy. The relay's log says more."
+)
+_GONE = Trouble(
+    "unavailable",
+    "The store was moved, removed or replaced, and keeps nothing more until the relay is started again. The relay's "
+    "log says more.",
 )
 _UNAVAILABLE = Trouble(
     "unavailable", "The store does not answer, or not all of it that has to. The relay's log says why."
@@ -90,4 +102,6 @@ class StoreWatch:
 def _trouble(error: StoreUnavailable) -> Trouble:
     if isinstance(error, StoreDamaged):
         return _DAMAGED
+    if isinstance(error, StoreGone):
+        return _GONE
     return _READ_ONLY if isinstance(error, StoreReadOnly) else _UNAVAILABLE
