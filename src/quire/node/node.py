@@ -101,8 +101,8 @@ class Node:
         self._inviting: dict[tuple[int, int], None] = {}
         self._asking: set[tuple[bytes, bytes]] = set()
         self._doors: list[Membership] = []
-        #: Who was reached, and where, and when they are told what there is to tell: once they are answered.
-        self._met: deque[tuple[int, SessionId, Address]] = deque()
+        #: Who was reached, and where: told what there is to tell once they are answered.
+        self._met: deque[tuple[SessionId, Address]] = deque()
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now + BEGIN_MS
         self._next_dial = now
@@ -151,13 +151,12 @@ class Node:
         """When `handle_timer` should be called next (ms)."""
         parts = (self._endpoint, self._streams, self._fetching)
         timers = [due for part in parts if (due := part.next_timer()) is not None]
-        timers += [self._met[0][0]] if self._met else []
+        timers += [0] if self._met else []
         return max(min([self._next_tick, *timers]), self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
-        while self._met and self._met[0][0] <= now:
-            self._guard(partial(self._reached, *self._met.popleft()[1:]), now)
+        self._guard(self._tell_met, now)
         self._guard(self._endpoint.handle_timer, now)
         self._guard(self._streams.handle_timer, now)
         self._guard(self._fetching.handle_timer, now)
@@ -385,7 +384,7 @@ class Node:
             self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
             self._expect(session_id, session)
-            self._met.append((now, session_id, notice.address))
+            self._met.append((session_id, notice.address))
         elif isinstance(notice, Moved):
             self._found_at(member, session_id, session, notice.address, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
@@ -421,6 +420,11 @@ class Node:
         address = session.status().address
         if self._has_streams and address is not None:
             session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
+
+    def _tell_met(self, now: int) -> None:
+        while self._met:  # what cannot be done now is done when the store can be used again
+            self._reached(*self._met[0], now)
+            self._met.popleft()
 
     def _reached(self, session_id: SessionId, address: Address, now: int) -> None:
         """Remember a device that was reached, and tell it what there is to tell."""
