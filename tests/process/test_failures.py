@@ -13,7 +13,14 @@ from tests.process.harness import Lab, fails
 # --- Ports and addresses.
 
 
-@pytest.mark.parametrize(("kind", "option"), [(socket.SOCK_DGRAM, "--listen"), (socket.SOCK_STREAM, "--api")])
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        (socket.SOCK_DGRAM, "--listen"),
+        (socket.SOCK_STREAM, "--api"),
+        (socket.SOCK_STREAM, "--mirror-listen"),
+    ],
+)
 def test_a_port_in_use_is_told_in_plain_words(lab: Lab, kind: int, option: str) -> None:
     alice = lab.founder("alice")
     with socket.socket(socket.AF_INET, kind) as other:

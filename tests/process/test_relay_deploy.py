@@ -126,26 +126,36 @@ def _service() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_the_units_command_takes_its_options(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["", "other.db"])
+def test_the_units_command_takes_its_options_and_the_files(tmp_path: Path, named: str) -> None:
     service = _service()
     program, *words = service["ExecStart"].split()
     assert program.endswith("/bin/quire")
+    (state,) = [f"/var/lib/{service['StateDirectory']}"]
+    assert service["WorkingDirectory"] == state
+    assert "Environment" not in service
     file = tmp_path / "relay.toml"
-    file.write_text('listen = "127.0.0.1:0"\n')
-    name, _, value = service["Environment"].partition("=")
-    assert name == f"{ENVIRONMENT}STORE"
-    running = environment(tmp_path) | {name: value.replace("/var/lib/quire-relay", str(tmp_path))}
+    store = f"store = 'sqlite:{tmp_path / named}'\n" if named else ""
+    file.write_text(f'listen = "127.0.0.1:0"\n{store}')
     words = [str(file) if word.startswith("/etc/") else word for word in words]
-    relay = subprocess.Popen([QUIRE, *words], env=running, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    relay = subprocess.Popen(
+        [QUIRE, *words],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert relay.stdout is not None
     assert relay.stderr is not None
     with relay.stdout, relay.stderr:
         assert relay.stdout.readline().startswith(b"Relay: ")
+        told = json.loads(relay.stderr.readline())
+        assert (told["event"], told["store"]) == ("listening", f"sqlite:{tmp_path / (named or 'relay.db')}")
         assert re.fullmatch(r"/bin/kill -HUP \$MAINPID", service["ExecReload"])
         relay.send_signal(signal.SIGHUP)
         relay.terminate()
         assert relay.wait(PATIENCE) == 0
-    assert (tmp_path / "relay.db").exists()
+    assert (tmp_path / (named or "relay.db")).exists()
     assert float(service["TimeoutStopSec"]) > 10 + 2, "a drain, and closing"
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from quire.errors import UserError
 from quire.relay.log_store import Retention
-from quire.runtime.relay_config import HELP, RelayConfig, configured, unknown_settings
+from quire.runtime.relay_config import HELP, RelayConfig, configured, overridden, unknown_settings
 
 
 def test_an_option_counts_before_the_environment_that_before_the_file_that_before_the_default(
@@ -19,6 +19,31 @@ def test_an_option_counts_before_the_environment_that_before_the_file_that_befor
     assert (config.listen, config.keep_days, config.mailbox_mib) == ("127.0.0.1:3", 1.5, 7)
     assert config.stall_seconds == RelayConfig().stall_seconds
     assert configured({}, environment | {"QUIRE_RELAY_CONFIG": str(file)}, None).mailbox_mib == 7
+
+
+def test_an_empty_variable_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text('url = "wss://relay.example"\n')
+    environment = {"QUIRE_RELAY_KEEP_DAYS": "", "QUIRE_RELAY_URL": "", "QUIRE_RELAY_CONFIG": ""}
+    config = configured({}, environment, str(file))
+    assert (config.keep_days, config.url) == (0, "wss://relay.example")
+    assert configured({}, environment, None) == RelayConfig()
+
+
+def test_what_does_not_count_of_the_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text('listen = "127.0.0.1:1"\nstore = "sqlite:file.db"\nkeep_mib = 7\nkey = "k"\n')
+    environment = {
+        "QUIRE_RELAY_STORE": "sqlite:env.db",
+        "QUIRE_RELAY_LISTEN": "127.0.0.1:2",
+        "QUIRE_RELAY_KEEP_MIB": "7",
+    }
+    given = {"listen": "127.0.0.1:3", "key": None, "url": "wss://relay.example"}
+    assert overridden(given, environment, str(file)) == [
+        f"'listen' in the file {file} does not count: an option says otherwise.",
+        f"'store' in the file {file} does not count: QUIRE_RELAY_STORE in the environment says otherwise.",
+    ]
+    assert overridden(given, environment, None) == []
 
 
 def test_numbers_become_those_of_the_service() -> None:

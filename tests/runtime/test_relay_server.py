@@ -109,10 +109,17 @@ def test_tls_from_files_that_are_read_again(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_behind_a_proxy_it_tells_the_address_of_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("wss://relay.example.org/", "wss://relay.example.org/"),
+        ("http://relay.example", "ws://relay.example/"),
+    ],
+)
+def test_behind_a_proxy_it_tells_the_address_of_others(tmp_path: Path, typed: str, meant: str) -> None:
     async def scenario() -> None:
-        relay = await serve_relay(config(tmp_path, url="wss://relay.example.org/"))
-        assert relay.url.startswith("wss://relay.example.org/#")
+        relay = await serve_relay(config(tmp_path, url=typed))
+        assert relay.url.startswith(f"{meant}#")
         await relay.close()
 
     asyncio.run(scenario())
@@ -169,8 +176,12 @@ def test_signals_are_taken_while_the_store_is_opened(tmp_path: Path) -> None:
             "--key",
             str(tmp_path / "key"),
         ]
-        relay = subprocess.Popen([sys.executable, "-c", "from quire.cli import main; main()", *words])
+        program = [sys.executable, "-c", "from quire.cli import main; main()", *words]
+        relay = subprocess.Popen(program, stderr=subprocess.PIPE)
+        assert relay.stderr is not None
         try:
+            told = json.loads(relay.stderr.readline())  # before anybody answers
+            assert (told["event"], told["store"]) == ("connecting", store)
             client, _ = silent.accept()  # it waits for an answer now, which never comes
             with client:
                 relay.send_signal(signal.SIGHUP)
@@ -179,3 +190,4 @@ def test_signals_are_taken_while_the_store_is_opened(tmp_path: Path) -> None:
         finally:
             relay.kill()
             relay.wait()
+            relay.stderr.close()

@@ -89,9 +89,10 @@ def up() -> Callable[..., None]:
 
 def _mirror(folder: Path, listen: str | None, file: str | None) -> "RelayConfig":
     """The settings of a relay beside the node, from the places where those of any relay come from."""
-    from quire.runtime.relay_config import configured, unknown_settings
+    from quire.runtime.relay_config import configured, overridden, unknown_settings
 
-    for text in unknown_settings(os.environ):
+    given = {"listen": listen}
+    for text in unknown_settings(os.environ) + overridden(given, os.environ, file):
         note(text)
     defaults = {"listen": DEFAULT_MIRROR, "store": f"sqlite:{folder / 'relay.db'}"}
-    return configured({"listen": listen}, os.environ, file, defaults)
+    return configured(given, os.environ, file, defaults)

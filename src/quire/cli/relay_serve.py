@@ -45,7 +45,7 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="The file to write.")]
 
 def serve() -> Callable[..., None]:
     """The command `relay serve`."""
-    from quire.runtime.relay_config import HELP, RelayConfig, configured, unknown_settings
+    from quire.runtime.relay_config import HELP, RelayConfig, configured, overridden, unknown_settings
 
     def run(ctx: typer.Context, **given: Any) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing was read yet that could be read again
@@ -64,6 +64,8 @@ def serve() -> Callable[..., None]:
         to_standard_error()
         for text in unknown_settings(os.environ):
             log("setting-unknown", text=text)
+        for text in overridden(given, os.environ, file):
+            log("setting-overridden", text=text)
         run_relay(config, ready, new_key)
 
     parameters = [option("config", None, str | None, "--config", "Settings in a TOML file.", "FILE")]
@@ -134,7 +136,7 @@ def _store_option() -> inspect.Parameter:
 
 
 def _default_store() -> str:
-    return os.environ.get("QUIRE_RELAY_STORE", "sqlite:relay.db")
+    return os.environ.get("QUIRE_RELAY_STORE") or "sqlite:relay.db"
 
 
 def _file(store: str) -> Path:

@@ -40,6 +40,15 @@ def nats_servers(url: str) -> list[str]:
     return found if "@" not in hosts and all(map(_names_a_host, found)) else []
 
 
+def place_of(url: str) -> str:
+    """Which store an address means, for a log: wherever the process was started, and without anything secret."""
+    path = sqlite_path(url)
+    if path is not None:
+        return f"{SQLITE}{path.absolute()}"
+    servers = [urlsplit(server) for server in nats_servers(url)]
+    return f"{servers[0].scheme}://{','.join(server.netloc for server in servers)}"
+
+
 def _names_a_host(url: str) -> bool:
     try:
         parts = urlsplit(url)

@@ -139,14 +139,43 @@ def configured(
     """Settings from options (None: not given), else the environment, else a TOML file, else as they are by default,
     or as `defaults` has them.
 
-    The file is named by the option, else by QUIRE_RELAY_CONFIG. Raises UserError in plain words.
+    The file is named by the option, else by QUIRE_RELAY_CONFIG. A variable that is empty is none. Raises UserError in
+    plain words.
     """
+    settings = dict(defaults)
+    for _, told in _sources(given, environment, file):
+        settings |= told
+    return msgspec.convert(settings, RelayConfig)
+
+
+def overridden(given: Mapping[str, Any], environment: Mapping[str, str], file: str | None) -> list[str]:
+    """A sentence about each setting of the file that does not count, since something else says otherwise."""
+    (where, named), (_, around), (_, options) = _sources(given, environment, file)
+    counts = named | around | options
+    return [
+        f"{name!r} in {where} does not count: {_by(name, options)} says otherwise."
+        for name, value in named.items()
+        if counts[name] != value
+    ]
+
+
+def _by(name: str, options: Mapping[str, Any]) -> str:
+    return "an option" if name in options else f"{ENVIRONMENT}{name.upper()} in the environment"
+
+
+def _sources(
+    given: Mapping[str, Any], environment: Mapping[str, str], file: str | None
+) -> list[tuple[str, dict[str, Any]]]:
+    """File, environment and options: how each is called, and its settings. What comes later counts."""
     file = file or environment.get(f"{ENVIRONMENT}CONFIG")
-    settings: dict[str, Any] = _checked(_read(Path(file)), f"the file {file}", strict=True) if file else {}
-    told = {name: environment[key] for name in HELP if (key := f"{ENVIRONMENT}{name.upper()}") in environment}
-    settings |= _checked(told, "the environment (QUIRE_RELAY_…)", strict=False)
-    settings |= _checked({k: v for k, v in given.items() if v is not None}, "the options", strict=False)
-    return msgspec.convert({**defaults, **settings}, RelayConfig)
+    named = f"the file {file}"
+    variables = {name: value for name in HELP if (value := environment.get(f"{ENVIRONMENT}{name.upper()}"))}
+    around, options = "the environment (QUIRE_RELAY_…)", "the options"
+    return [
+        (named, _checked(_read(Path(file)), named, strict=True) if file else {}),
+        (around, _checked(variables, around, strict=False)),
+        (options, _checked({k: v for k, v in given.items() if v is not None}, options, strict=False)),
+    ]
 
 
 def unknown_settings(environment: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,5 @@
-"""What a relay writes for its operator: one JSON object to a line, without content, names or addresses.
+"""What a relay writes for its operator: one JSON object to a line, without content, or names and addresses of
+whoever uses it.
 
 Owns: the form of a line. Must not know: what happens.
 """
@@ -17,7 +18,7 @@ _LEVELS = {
     **dict.fromkeys(
         ("store-unavailable", "prune-failed", "store-left", "certificate-unreadable"), logging.ERROR
     ),
-    "setting-unknown": logging.WARNING,
+    **dict.fromkeys(("setting-unknown", "setting-overridden"), logging.WARNING),
 }
 
 

@@ -32,7 +32,7 @@ from quire.relay.connection import Connection, Gone
 from quire.relay.nats_access import NatsAccess
 from quire.relay.service import RelayService
 from quire.relay.shared import World
-from quire.relay.stores import open_store
+from quire.relay.stores import open_store, place_of, sqlite_path
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.relay_config import RelayConfig
 from quire.runtime.relay_key import KeyFile
@@ -75,7 +75,12 @@ class RunningRelay:
         )  # fmt: skip
         self._service.start()
         self._pinging = asyncio.ensure_future(self._ping(self._server))
-        log("listening", tls=self.tls is not None, pid=os.getpid())
+        log(
+            "listening",
+            store=place_of(self._config.store),
+            tls=self.tls is not None,
+            pid=os.getpid(),
+        )
 
     async def close(self) -> None:
         """End in good order; new connections are refused from now on."""
@@ -183,8 +188,9 @@ class RunningRelay:
         return None
 
 
-async def serve_relay(config: RelayConfig, new_key: bool = False) -> RunningRelay:
-    """Start a relay on the running event loop; `close()` ends it. `new_key`: see `KeyFile.key()`.
+async def serve_relay(config: RelayConfig, new_key: bool = False, option: str = "--listen") -> RunningRelay:
+    """Start a relay on the running event loop; `close()` ends it. `new_key`: see `KeyFile.key()`; `option` is what
+    names the address to listen at.
 
     Raises UserError for settings that cannot be used, HomeError where the port, the store or a file cannot be had.
     """
@@ -192,7 +198,9 @@ async def serve_relay(config: RelayConfig, new_key: bool = False) -> RunningRela
     config.base()
     file = KeyFile(config.store, config.key)
     _context(config)  # before anything is made: a mistake in the settings leaves nothing behind
-    bound = _bind(config.listen)
+    bound = _bind(config.listen, option)
+    if sqlite_path(config.store) is None:  # which may take a while
+        log("connecting", store=place_of(config.store))
     try:
         store = await open_store(config.store, NatsAccess(config.nats_credentials, config.nats_ca))
         try:
@@ -250,7 +258,7 @@ def _end(client: ServerConnection) -> None:
     closing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def _bind(listen: str) -> socket.socket:
+def _bind(listen: str, option: str) -> socket.socket:
     host, port = parse_address(listen)
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -261,7 +269,7 @@ def _bind(listen: str) -> socket.socket:
         bound.close()
         taken = error.errno == EADDRINUSE
         why = "another program uses it" if taken else (error.strerror or str(error)).lower()
-        raise HomeError(f"A relay cannot listen on {listen}: {why}. Choose another with --listen.") from None
+        raise HomeError(f"A relay cannot listen on {listen}: {why}. Choose another with {option}.") from None
     return bound
 
 

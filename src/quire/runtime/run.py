@@ -100,7 +100,8 @@ async def _mirrored(folder: Path, config: "RelayConfig") -> "RunningRelay":
     async def serve(port: int) -> "RunningRelay":
         scheme = "wss" if config.tls_cert else "ws"
         url = config.url or (f"{scheme}://{reachable_at((host, port))[0]}" if port else "")
-        return await serve_relay(msgspec.structs.replace(config, listen=format_address(host, port), url=url))
+        told = msgspec.structs.replace(config, listen=format_address(host, port), url=url)
+        return await serve_relay(told, option="--mirror-listen")
 
     host, port = parse_address(config.listen)
     ports = last_ports(folder)
