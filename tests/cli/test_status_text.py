@@ -1,5 +1,7 @@
 from quire.cli.status_text import status_lines
+from quire.cli.text import near_time
 
+NOW = 1_790_000_000_000 - 70_000
 STATUS = {
     "running": True, "addresses": ["127.0.0.1:1", "10.0.0.1:1"], "search_backlog": 1,
         "health": {"trouble": "", "dropped": {}, "unsent": 0}, "stale_views": True,
@@ -46,7 +48,7 @@ STATUS = {
 
 
 def test_everything_that_is_known_is_told() -> None:
-    told = "\n".join(status_lines(STATUS))
+    told = "\n".join(status_lines(STATUS, NOW))
     for text in (
         "running at 127.0.0.1:1 and 10.0.0.1:1",
         "1 message not indexed yet",
@@ -64,7 +66,7 @@ def test_everything_that_is_known_is_told() -> None:
         "bob: syncing at 10.0.0.2:5, what they hold is unknown, last heard never,"
         " does not know this device yet, refused: bad-frame × 2",
         "relay relay.example: refused, 100 or more to hand over, last heard never, There is no room, "
-        "tried again at 2026-09-2",
+        f"tried again at {near_time(1_790_000_000_000, NOW)}\n",
         "2 old records had been removed there before this device read them",
         "fault at never: it lost records (rolled-back). Nothing of yours is lost",
         "relay two.example: offline\n",
@@ -82,7 +84,7 @@ def test_a_peer_that_nobody_knows_is_named_by_its_key() -> None:
         **STATUS["identities"][0],
         "spaces": [{**STATUS["identities"][0]["spaces"][0], "peers": [stranger]}],
     }
-    told = "\n".join(status_lines({**STATUS, "identities": [identity]}))
+    told = "\n".join(status_lines({**STATUS, "identities": [identity]}, NOW))
     assert "    a device unknown here (hbheup_v…): syncing, they hold 0" in told
 
 
@@ -95,7 +97,7 @@ def test_a_home_at_rest() -> None:
         "stale_views": False,
         "identities": [],
     }
-    assert list(status_lines(rest)) == [
+    assert list(status_lines(rest, NOW)) == [
         "Node: not running (start it with `quire up`)",
         "No identity yet: `quire identity create NAME`",
     ]
@@ -111,7 +113,7 @@ def test_what_the_node_lives_through_is_told() -> None:
         "stale_views": False,
         "identities": [],
     }
-    lines = list(status_lines(status))
+    lines = list(status_lines(status, NOW))
     assert "\x1b" not in lines[1]
     assert lines[1].startswith("Trouble: The disk is full.")
     assert lines[2:4] == [

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from quire.cli.text import clean, clean_lines, json_text, local_time, plural
+from quire.cli.text import clean, clean_lines, json_text, local_time, near_time, plural
 
 EVIL = "a\x1b[31mred\x1b]0;title\x07\x9b2J\r\nb\tc\u202egnp\u2066x\x00"
 
@@ -27,6 +27,14 @@ def test_times_that_no_calendar_has(ts: int, text: str) -> None:
 
 def test_times_are_local() -> None:
     assert local_time(1_790_000_000_000).startswith("2026-09-2")
+
+
+@pytest.mark.parametrize(
+    ("ms", "seconds"), [(0, ":20"), (599_000, ":19"), (-599_000, ":21"), (600_000, ""), (-600_000, "")]
+)
+def test_a_time_that_is_near_has_seconds(ms: int, seconds: str) -> None:
+    now = 1_790_000_000_000
+    assert near_time(now + ms, now) == local_time(now + ms) + seconds
 
 
 def test_plurals() -> None:

@@ -3,6 +3,7 @@
 Owns: one presentation for each operation that needs its own. Must not know: how results come about.
 """
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ def _who(result: Any) -> str:
 
 
 def _status(out: "Console", result: Any, _: Params) -> None:
-    for text in status_lines(result):
+    for text in status_lines(result, int(1000 * time.time())):
         line(out, text)
 
 

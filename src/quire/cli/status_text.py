@@ -6,7 +6,7 @@ Owns: their wording and order. Must not know: how the facts were found.
 from collections.abc import Iterator
 from typing import Any
 
-from quire.cli.text import clean, local_time, plural
+from quire.cli.text import clean, local_time, near_time, plural
 
 #: So much of a key tells devices apart.
 _SHORT = 8
@@ -14,8 +14,8 @@ _SHORT = 8
 _MANY = 100
 
 
-def status_lines(status: dict[str, Any]) -> Iterator[str]:
-    """The whole status, one line after the other."""
+def status_lines(status: dict[str, Any], now: int) -> Iterator[str]:
+    """The whole status at a time of day (ms), one line after the other."""
     where = " and ".join(status["addresses"])
     yield f"Node: running at {where}" if status["running"] else "Node: not running (start it with `quire up`)"
     yield from _health(status["health"])
@@ -29,7 +29,7 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{clean(identity['name'])}  {identity['pubkey']}"
         for space in identity["spaces"]:
-            yield from _space(space)
+            yield from _space(space, now)
         if not identity["spaces"]:
             yield "  in no space yet"
         for refused in identity["rejected"]:
@@ -46,7 +46,7 @@ def _health(health: dict[str, Any]) -> Iterator[str]:
         yield f"Unsent: {plural(health['unsent'], 'datagram')} that the system did not take (sent again later)"
 
 
-def _space(space: dict[str, Any]) -> Iterator[str]:
+def _space(space: dict[str, Any], now: int) -> Iterator[str]:
     yield f"  {clean(space['name'])}: {plural(space['held'], 'event')} held, {space['valid']:,} valid"
     if space["revoked"]:
         yield "    revoked: this device was taken away by another one of the identity; nobody takes anything from it"
@@ -70,7 +70,7 @@ def _space(space: dict[str, Any]) -> Iterator[str]:
     for peer in space["peers"]:
         yield "    " + _peer(peer, carried)
     for relay in space["relays"]:
-        yield from _relay(relay)
+        yield from _relay(relay, now)
 
 
 def _peer(peer: dict[str, Any], carried: bool) -> str:
@@ -98,7 +98,7 @@ def _peer_state(state: str, carried: bool) -> str:
     return f"{state} directly (relays carry what is new)" if apart else state
 
 
-def _relay(relay: dict[str, Any]) -> Iterator[str]:
+def _relay(relay: dict[str, Any], now: int) -> Iterator[str]:
     count = f"{relay['unposted']:,}{' or more' if relay['unposted'] >= _MANY else ''}"
     text = f"    relay {clean(relay['host'])}: {relay['state']}"
     if relay["state"] != "offline":
@@ -106,7 +106,7 @@ def _relay(relay: dict[str, Any]) -> Iterator[str]:
     if relay["trouble"]:
         text += f", {clean(relay['trouble']).removesuffix('.')}"
     if relay["retry_ts"]:
-        text += f", tried again at {local_time(relay['retry_ts'])}"
+        text += f", tried again at {near_time(relay['retry_ts'], now)}"
     yield text
     if relay["missed"]:
         count = plural(relay["missed"], "old record")

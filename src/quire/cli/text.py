@@ -15,6 +15,8 @@ _UNSAFE_OR_BREAK = re.compile(r"[\n\t]|" + _UNSAFE.pattern)
 #: JSON writes the characters below 32 as escapes already, and a terminal obeys these too.
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
+_NEAR_MS = 10 * 60_000
+
 
 def clean(text: object) -> str:
     """Text for one line: every control character, line breaks too, becomes a visible escape."""
@@ -45,6 +47,12 @@ def local_time(ts: int) -> str:
         return f"{datetime.fromtimestamp(ts / 1000):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):
         return str(ts)
+
+
+def near_time(ts: int, now: int) -> str:
+    """The same, with seconds where it is within ten minutes of `now` (ms)."""
+    seconds = f":{datetime.fromtimestamp(ts / 1000):%S}" if abs(ts - now) < _NEAR_MS else ""
+    return local_time(ts) + seconds
 
 
 def plural(number: int, one: str, many: str = "") -> str:
