@@ -21,6 +21,8 @@ CACHE_KIB = 16_384
 #: Checkpoint inside a commit when the WAL has this many 4 KiB pages (64 MiB): a running node does it in
 #: spare time long before.
 CHECKPOINT_PAGES = 16_384
+#: Statements kept prepared, more than a node has: those that find no room are compiled at each use.
+STATEMENTS = 512
 
 
 class Database:
@@ -44,7 +46,7 @@ class Database:
         self._on_rollback: list[Callable[[], None]] = []
         self._keeping = False
         with self.plain_errors():
-            self.connection = apsw.Connection(self.path, flags=flags, vfs=vfs)
+            self.connection = apsw.Connection(self.path, flags=flags, vfs=vfs, statementcachesize=STATEMENTS)
             with self.closed_unless_done():
                 self.connection.set_busy_timeout(5_000)
                 if key is not None:
