@@ -143,9 +143,9 @@ def test_a_page_that_is_remembered_knows_what_came_since(monkeypatch: pytest.Mon
         made = sorted([*made, (NOW, from_text(came.event_id), came)])
         assert index.page((NOW, b""), sync_index.END, 10) == [(ts, raw) for ts, raw, _ in made][:10]
     monkeypatch.setattr(buckets, "MAX_BATCH", 3)
-    home.store.buckets.crowds.clear()
+    home.store.buckets.pages.clear()
     assert len(index.page((NOW, b""), sync_index.END, 10)) == 10
-    assert index._crowd == [], "too many to remember"
+    assert index._pages() == {}, "too many to remember"
     home.close()
 
 

@@ -30,6 +30,8 @@ _BELOW_NAME = 256 - 8 * NAME_BYTES
 #: Characters of an id that `ids` finds it by; the last one says some bits more than a short name does.
 _FOUND_BY = 11
 _NOTHING = Summary(0, 0)
+#: Pages remembered of each space; together they hold no more than one write can bring.
+_MOST_PAGES = 16
 
 #: By (account, space): the epochs whose content is counted apart.
 ApartEpochs = Callable[[int, int], frozenset[int]]
@@ -37,6 +39,8 @@ ApartEpochs = Callable[[int, int], frozenset[int]]
 ClosedEpochs = Callable[[], frozenset[int]]
 #: Summaries by (level, bucket, epoch).
 Cells = dict[tuple[int, int, int], Summary]
+#: Positions of whole milliseconds by (first, last, limit): see `StoreIndex._milliseconds`.
+Pages = dict[tuple[int, int, int], list[Position]]
 
 
 def nothing_closed() -> frozenset[int]:
@@ -51,9 +55,9 @@ class Buckets:
         self._db = db
         self.apart = apart
         self.sketches = sketches
-        #: By (account, space): the last millisecond that held more than a page, in order, and the changes it was
-        #: read after.
-        self.crowds: dict[tuple[int, int], tuple[int, list[Position]]] = {}
+        #: By (account, space): what was read of the order of events, by what was asked, and the changes it was read
+        #: after. Many sessions ask for the same, and a page begins in the millisecond that the one before it ended in.
+        self.pages: dict[tuple[int, int], tuple[int, Pages]] = {}
         #: Whether spaces are to be counted anew; None: not looked yet.
         self._recounts: bool | None = None
         #: The changes after which nothing was left to count, and of everything held by (account, space) its summary and
@@ -66,6 +70,7 @@ class Buckets:
         self._recounts = None
         self._counted_after = -1
         self.wholes.clear()
+        self.pages.clear()
 
     def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
         """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
@@ -188,10 +193,6 @@ class StoreIndex:
         self._space = space
         self._closed = closed
 
-    @property
-    def _crowd(self) -> list[Position]:
-        return self._buckets.crowds.get((self._account, self._space), (-1, []))[1]
-
     def whole(self) -> Summary:
         """The summary of everything held."""
         if self._buckets.apart(self._account, self._space):
@@ -264,27 +265,33 @@ class StoreIndex:
 
     def _milliseconds(self, first: int, last: int, limit: int) -> list[Position]:
         """All positions of whole milliseconds from `first` on: those that fit into `limit`, or one."""
+        if self._closed():
+            return self._read_milliseconds(first, last, limit)
+        pages, asked = self._pages(), (first, last, limit)
+        held = pages.get(asked)
+        if held is None:
+            held = self._read_milliseconds(first, last, limit)
+            if len(pages) >= _MOST_PAGES or len(held) + sum(map(len, pages.values())) > MAX_BATCH:
+                pages.clear()
+            if len(held) <= MAX_BATCH:
+                pages[asked] = held
+        return held
+
+    def _pages(self) -> Pages:
+        """The pages that are remembered, of what is held now."""
         changes = self._db.connection.total_changes()
-        if not self._closed():
-            then, crowd = self._buckets.crowds.get((self._account, self._space), (-1, []))
-            if crowd and (crowd[0][0], then) == (first, changes):
-                return crowd
+        then, pages = self._buckets.pages.get((self._account, self._space), (-1, {}))
+        if then != changes:
+            pages = {}
+            self._buckets.pages[self._account, self._space] = changes, pages
+        return pages
+
+    def _read_milliseconds(self, first: int, last: int, limit: int) -> list[Position]:
         rows = self._rows(first, last, limit + 1)
         if len(rows) > limit:
             newest = rows[-1][0]
-            rows = [row for row in rows if row[0] < newest]
-            if not rows:
-                return self._read_crowd(newest, changes)
+            rows = [row for row in rows if row[0] < newest] or self._rows(newest, newest, -1)
         return _in_order(rows)
-
-    def _read_crowd(self, ts: int, changes: int) -> list[Position]:
-        """All positions of one millisecond. Kept, since a page begins where the one before it ended."""
-        held = _in_order(self._rows(ts, ts, -1))
-        # Not what a rollback could still undo, and not more than one write can bring.
-        self._buckets.crowds.pop((self._account, self._space), None)
-        if len(held) <= MAX_BATCH and not self._db.connection.in_transaction and not self._closed():
-            self._buckets.crowds[self._account, self._space] = changes, held
-        return held
 
     def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
         closed = self._closed()
