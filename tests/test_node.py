@@ -23,6 +23,7 @@ from quire.limits import (
     SILENCE_MS,
     TICK_MS,
 )
+from quire.net import wire
 from quire.net.endpoint import SessionId
 from quire.node import Arrived, Node
 from tests.node.world import MORNING, Station, World
@@ -161,6 +162,24 @@ def test_newcomers_learn_where_the_others_are(world: World, pair: tuple[Station,
     bob.up()
     carol.up()
     world.until(lambda: carol.connected() == 1)
+
+
+def test_those_who_are_met_at_once_are_introduced_together(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = pair
+    for name in ("carol", "dave", "erin", "frank"):
+        world.guest(name, alice)
+    everyone = list(world.stations.values())
+    world.until(lambda: all(station.connected() == 5 for station in everyone))
+    alice.down()
+    told: list[int] = []
+    addresses = wire.addresses
+    monkeypatch.setattr(wire, "addresses", lambda known: told.append(len(known)) or addresses(known))
+    alice.up()
+    world.until(lambda: alice.connected() == 5)
+    assert told.count(4) == 5, "alice names the four others at once"
+    assert told.count(1) == 5 * 4, "alone, only she is named"
 
 
 @pytest.mark.slow

@@ -138,6 +138,7 @@ class Node:
                 came = True
                 self._guard(partial(self._act, session_id, session, notice), now)
         if came:
+            self._whereabouts.tell()
             self.committed(now)
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, HostPort]]:

@@ -27,6 +27,8 @@ class Whereabouts:
         self._own = own[:MAX_ADDRESSES]
         #: By space and device: where the others were told that it is.
         self._introduced: dict[tuple[bytes, bytes], str] = {}
+        #: By space and device: where the others are still to be told that it is.
+        self._news: dict[bytes, dict[bytes, str]] = {}
 
     def reached(self, member: Membership, peer: bytes, address: Address, wall: int) -> str:
         """Remember where a device was reached, at a time of day (ms); the address as text."""
@@ -35,16 +37,22 @@ class Whereabouts:
         return where
 
     def introduce(self, session_id: SessionId, where: str) -> None:
-        """Tell the others, once, where a member was reached: who is behind a NAT has to dial them itself."""
+        """Let `tell` say, once, where a member was reached: others who are behind a NAT have to dial it themselves."""
         about = session_id.space_id, session_id.peer
         if self._introduced.get(about) == where:
             return
         if len(self._introduced) >= MAX_ADDRESSES_KEPT:
             self._introduced.clear()
         self._introduced[about] = where
-        for other_id, other in self._endpoint.sessions():
-            if other_id.space_id == session_id.space_id and other_id.peer != session_id.peer:
-                other.share([(session_id.peer, where)])
+        self._news.setdefault(session_id.space_id, {})[session_id.peer] = where
+
+    def tell(self) -> None:
+        """Tell the others whom `introduce` named since the last time, together: in a large space all meet at once."""
+        news, self._news = self._news, {}
+        for session_id, session in self._endpoint.sessions() if news else ():
+            others = [one for one in news.get(session_id.space_id, {}).items() if one[0] != session_id.peer]
+            if others:
+                session.share(others)
 
     def share(self, member: Membership, housemates: Sequence[bytes], peer: bytes, session: Session) -> None:
         """Tell a peer where the others are, and this node with its devices in the space."""
