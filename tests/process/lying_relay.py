@@ -6,14 +6,14 @@ every mailbox with enough in it.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from quire.cli import main
 from quire.net import relay_wire as wire
 from quire.net.relay_wire import NO_CHAIN, Record
-from quire.relay.log_store import Kept, LogStore, Part, Tip
+from quire.relay.log_store import Grown, Kept, LogStore, Part, Tip
 from quire.relay.nats_access import NatsAccess
 from quire.relay.stores import open_store
 from quire.runtime import relay_server
@@ -69,7 +69,7 @@ class LyingStore:
     async def acknowledge(self, mailbox: bytes, device: bytes, seq: int) -> None:
         await self._store.acknowledge(mailbox, device, min(seq, (await self._true(mailbox))[-1].seq))
 
-    def watch(self, grown: Callable[[bytes, Tip], None]) -> None:
+    def watch(self, grown: Grown, growing: Grown | None = None) -> None:
         async def tell(mailbox: bytes) -> None:
             grown(mailbox, _tip(await self._log(mailbox)))
 

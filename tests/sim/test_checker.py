@@ -24,7 +24,7 @@ SMALL = Scenario(
     about="x",
     settle_s=30,
     people=People(count=3, join_within_s=1),
-    writing=Writing(writes=40, within_s=4, direct=0.4),
+    writing=Writing(writes=40, within_s=4, direct=0.4, at_once=25),
 )
 
 
@@ -235,7 +235,9 @@ def test_faults_of_one_kind_are_told_in_a_bounded_number(finished: Finished) -> 
 @pytest.mark.slow
 def test_removed_people_who_know_more_are_seen(tmp_path: Path) -> None:
     people = People(count=3, join_within_s=1, removals=1)
-    run = run_it(tmp_path, structs.replace(SMALL, people=people, writing=Writing(writes=60, within_s=30)))
+    run = run_it(
+        tmp_path, structs.replace(SMALL, people=people, writing=Writing(writes=60, within_s=30, at_once=25))
+    )
     assert run.judge() == ""
     truth = work_out(run.ground)
     [(removed, gone)] = truth.removed.items()
