@@ -426,6 +426,7 @@ class Node:
         while self._met:  # what cannot be done now is done when the store can be used again
             self._reached(*self._met[0], now)
             self._met.popleft()
+        self._whereabouts.tell()
 
     def _reached(self, session_id: SessionId, address: Address, now: int) -> None:
         """Remember a device that was reached, and tell it what there is to tell."""
