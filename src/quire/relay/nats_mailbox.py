@@ -41,12 +41,14 @@ from quire.relay.nats_pages import (
 )
 
 _Done = TypeVar("_Done")
+#: Between tries (s): longer each time while the servers do not agree.
+_LEAST_WAIT_S, _MOST_WAIT_S = 0.005, 0.5
 
 
 async def patiently(act: Callable[[], Awaitable[_Done]]) -> _Done:
     """Try until it is done: StoreUnavailable when the servers do not agree on an answer for long."""
     reason: Exception | None = None
-    wait = 0.005
+    wait = _LEAST_WAIT_S
     try:
         async with asyncio.timeout(NATS_PATIENCE_S) as bound:
             while (
@@ -54,10 +56,12 @@ async def patiently(act: Callable[[], Awaitable[_Done]]) -> _Done:
             ):  # looked at too: a cancellation is lost now and then in asyncio.wait_for()
                 try:
                     return await act()
-                except (Conflict, Unsure) as error:
+                except Conflict as error:  # somebody got on: whoever waits longer each time might never
+                    reason, wait = error, _LEAST_WAIT_S
+                except Unsure as error:
                     reason = error
                 await asyncio.sleep(uniform(0, wait))
-                wait = min(2 * wait, 0.5)
+                wait = min(2 * wait, _MOST_WAIT_S)
     except TimeoutError:
         pass
     why = str(reason or "") or "others write at the same time"
