@@ -245,10 +245,9 @@ class _Run:
 
     def _turn(self, now: int) -> None:
         self._node.wall_ahead = wall_ms() - now
-        self._udp.send(self._node.datagrams_to_send(now))
-        if now >= self._node.next_timer():  # after what was asked is answered
+        if now >= self._node.next_timer():
             self._node.handle_timer(now)
-            self._udp.send(self._node.datagrams_to_send(now))
+        self._udp.send(self._node.datagrams_to_send(now))
         self._tcp.pump()
         self._relays.pump()
         self._tell()
