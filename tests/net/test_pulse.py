@@ -4,8 +4,10 @@ from quire.limits import (
     HEARTBEAT_GAP_MS,
     HEARTBEAT_MS,
     IDLE_HEARTBEAT_MS,
+    MAX_DATAGRAM,
     NUDGE_MS,
     PEER_BYTES_PER_SECOND,
+    UNKNOWN_BYTES_PER_SECOND,
     UNREACHABLE_HEARTBEAT_MS,
 )
 from quire.net.pulse import ByteBudget, Pulse
@@ -66,3 +68,18 @@ def test_budget_knows_when_it_has_more() -> None:
     at = budget.ready_at()
     assert not budget.allows(at - 1)
     assert budget.allows(at)
+
+
+def test_who_asks_often_is_allowed_no_later() -> None:
+    """Even where a millisecond adds less than a byte."""
+    for rate in (700, 1_500, UNKNOWN_BYTES_PER_SECOND):
+        often, seldom = ByteBudget(rate, 0), ByteBudget(rate, 0)
+        for budget in (often, seldom):
+            budget.spend(20 * MAX_DATAGRAM)
+        assert not seldom.allows(0)
+        ready = seldom.ready_at()
+        for now in range(ready):
+            assert not often.allows(now)
+            assert often.ready_at() == ready
+        assert often.allows(ready)
+        assert seldom.allows(ready)

@@ -53,21 +53,22 @@ class ByteBudget:
 
     def __init__(self, rate: int, now: int) -> None:
         self._rate = rate
-        self._burst = max(rate // 20, 2 * MAX_DATAGRAM)
+        # In thousandths of a byte: whole bytes would lose what a millisecond adds, to whoever asks each of them.
+        self._burst = 1_000 * max(rate // 20, 2 * MAX_DATAGRAM)
         self._level = self._burst
         self._at = now
 
     def allows(self, now: int) -> bool:
         """Whether another datagram may go now."""
         if now > self._at:
-            self._level = min(self._burst, self._level + self._rate * (now - self._at) // 1_000)
+            self._level = min(self._burst, self._level + self._rate * (now - self._at))
             self._at = now
         return self._level > 0
 
     def spend(self, size: int) -> None:
         """Take note of bytes sent."""
-        self._level -= size
+        self._level -= 1_000 * size
 
     def ready_at(self) -> int:
         """When `allows` will be true again."""
-        return self._at + max(1, -(-(1 - self._level) * 1_000 // self._rate))
+        return self._at + max(1, -(-(1 - self._level) // self._rate))
