@@ -257,9 +257,10 @@ class Connection:
             raise
         except StoreUnavailable as error:
             return had, self._unavailable(reader.n, error)
-        self._shared.watch.worked()
         reader.took(done.had, done.taken)
         fresh = [record for record in records if record.local > done.had]
+        if fresh:
+            self._shared.watch.worked()
         size = sum(len(record.data) for record in fresh)
         reader.device_bytes += size
         live = size <= limits.RELAY_SMALL_PAGE and len(mailbox.readers) > 1

@@ -52,14 +52,17 @@ class StoreWatch:
         self._log = log
         self._trouble: Trouble | None = None
         self._looking: asyncio.Future[None] | None = None
+        self._worked_since = False
 
     async def look(self) -> Trouble | None:
         """Look at the store, for a few seconds at most; what it cannot do, if anything."""
-        looking = self._looking or asyncio.ensure_future(self._store.check(self._trouble is not None))
-        self._looking = looking
+        looking = self._looking
+        if looking is None:
+            looking = self._looking = asyncio.ensure_future(self._store.check(self._trouble is not None))
+            self._worked_since = False
         await asyncio.wait([looking], timeout=RELAY_CHECK_S)
         if not looking.done():
-            self._note(_UNAVAILABLE, _SILENT)
+            self._looked(_UNAVAILABLE, _SILENT)
             return self._trouble
         if self._looking is looking:
             self._looking = None
@@ -69,9 +72,9 @@ class StoreWatch:
         if error is None:
             self.worked()
         elif isinstance(error, StoreUnavailable):
-            self._note(_trouble(error), str(error))
+            self._looked(_trouble(error), str(error))
         else:  # its text may hold what is secret
-            self._note(_UNAVAILABLE, f"Looking at the store failed ({type(error).__name__}).")
+            self._looked(_UNAVAILABLE, f"Looking at the store failed ({type(error).__name__}).")
         return self._trouble
 
     def failed(self, error: StoreUnavailable) -> None:
@@ -82,6 +85,7 @@ class StoreWatch:
 
     def worked(self) -> None:
         """The store kept what it was given, or looks well."""
+        self._worked_since = True
         if self._trouble not in (None, _DAMAGED):
             self._trouble = None
             self._counters.available.set(1)
@@ -91,6 +95,11 @@ class StoreWatch:
         """Look no longer."""
         if self._looking is not None:
             self._looking.cancel()
+
+    def _looked(self, trouble: Trouble, text: str) -> None:
+        """A look found this; but what the store did since that look began is newer (servers elected a leader)."""
+        if trouble is _DAMAGED or not self._worked_since:
+            self._note(trouble, text)
 
     def _note(self, trouble: Trouble, text: str) -> None:
         if self._trouble not in (trouble, _DAMAGED):
