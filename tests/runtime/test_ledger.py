@@ -1,5 +1,7 @@
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,23 @@ def test_the_fingerprint_is_of_the_code_and_of_nothing_else() -> None:
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
     assert told.strip() == code_fingerprint()
     assert len(code_fingerprint()) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("sync/sketch.py", True),
+        ("sim/scenarios/removal.toml", True),
+        ("limits.py", True),
+        ("relay/service.py", False),
+        ("cli/app.py", False),
+        ("web/new.js", False),
+    ],
+)
+def test_what_simulations_do_not_run_does_not_count(tmp_path: Path, name: str, counts: bool) -> None:
+    program = Path(str(files("quire")))
+    shutil.copytree(program, tmp_path / "quire", ignore=shutil.ignore_patterns("__pycache__"))
+    assert code_fingerprint(tmp_path / "quire") == code_fingerprint()
+    with (tmp_path / "quire" / name).open("a") as file:
+        file.write("\n")
+    assert (code_fingerprint(tmp_path / "quire") != code_fingerprint()) == counts
