@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from quire.errors import Damaged, HomeError
+from quire.relay.sqlite_chain import broken_at
 from quire.relay.sqlite_file import is_damage, refusal
 
 
@@ -40,20 +41,23 @@ def begun(path: Path, to: Path) -> Iterator[Path]:
 
 
 def check(path: Path, part: Path) -> None:
-    """Look through the whole copy of the store at `path`, for some seconds for each GB. Raises Damaged."""
+    """Look through the whole copy of the store at `path`: some seconds for each GB and million records. Raises
+    Damaged.
+    """
     whole = f"{part.absolute().as_uri()}?immutable=1"  # without files beside it
     with closing(apsw.Connection(whole, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)) as db:
         try:
             found = str(db.execute("PRAGMA integrity_check(1)").get)
+            found = broken_at(db) or "ok" if found == "ok" else found
         except (apsw.Error, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
             found = str(error)
     if found != "ok":
         raise Damaged(
-            f"The relay's store {path} is damaged: its copy does not pass SQLite's check ({' '.join(found.split())}), "
-            "and was not kept. Hold on to earlier copies. Stop the relay, keep the file as it is, and start from the "
-            "latest copy: devices send again what it lacks."
+            f"The relay's store {path} is damaged: its copy is not whole ({' '.join(found.split())}), and was not "
+            "kept. Hold on to earlier copies. Stop the relay, keep the file as it is, and start from the latest copy: "
+            "devices send again what it lacks."
         )
 
 
