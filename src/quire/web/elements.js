@@ -33,9 +33,9 @@ export function soon(action, delay = 50) {
   };
 }
 
-export function localTime(ts) {
+export function localTime(ts, timeStyle = "short") {
   const date = new Date(ts);
   if (Number.isNaN(date.getTime())) return String(ts);
   const today = date.toDateString() === new Date().toDateString();
-  return date.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+  return date.toLocaleString([], today ? { timeStyle } : { dateStyle: "medium", timeStyle });
 }

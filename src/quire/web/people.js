@@ -60,7 +60,7 @@ function* stateLines(status) {
       for (const waiting of space.blocked) yield `Waiting: ${waiting.count}, ${waiting.reason}.`;
       if (space.unsupported) yield `Unsupported: ${space.unsupported}; a newer version shows them.`;
       for (const relay of space.relays) {
-        const again = relay.retry_ts ? `; tried again at ${localTime(relay.retry_ts)}` : "";
+        const again = relay.retry_ts ? `; tried again at ${localTime(relay.retry_ts, "medium")}` : "";
         const trouble = relay.trouble ? ` (${relay.trouble.replace(/\.$/, "")}${again})` : "";
         yield `Relay ${relay.host}: ${WORDS[relay.state] ?? relay.state}, ${relay.unposted} to hand over${trouble}.`;
         for (const fault of relay.faults) yield `Relay ${relay.host}: ${fault.meaning}, ${localTime(fault.ts)}.`;
