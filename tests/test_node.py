@@ -15,6 +15,7 @@ from quire.handlers.admit import Request
 from quire.limits import (
     ARRIVALS_PAGE,
     BEGIN_MS,
+    INTRODUCE_MS,
     MALFORMED_PER_MINUTE,
     MAX_ADDRESSES_KEPT,
     MAX_CLOCK_AHEAD_MS,
@@ -164,7 +165,7 @@ def test_newcomers_learn_where_the_others_are(world: World, pair: tuple[Station,
     world.until(lambda: carol.connected() == 1)
 
 
-def test_those_who_are_met_at_once_are_introduced_together(
+def test_nobody_is_told_twice_where_the_others_are(
     world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, _ = pair
@@ -178,8 +179,9 @@ def test_those_who_are_met_at_once_are_introduced_together(
     monkeypatch.setattr(wire, "addresses", lambda known: told.append(len(known)) or addresses(known))
     alice.up()
     world.until(lambda: alice.connected() == 5)
-    assert told.count(4) == 5, "alice names the four others at once"
-    assert told.count(1) == 5 * 4, "alone, only she is named"
+    world.run(2 * INTRODUCE_MS)
+    assert told.count(6) == 5, "alice names to each whom she knows, and herself"
+    assert sum(told) <= 5 * 6 + 5 * 5, "nobody names again what was named there, either way"
 
 
 @pytest.mark.slow

@@ -387,6 +387,8 @@ TICK_MS = 1_000
 BEGIN_MS = 100
 #: How often peers that are not connected are dialled again at every address known.
 REDIAL_MS = 10_000
+#: How long at least, and half of how long at most, the others are told later where somebody was reached.
+INTRODUCE_MS = 250
 #: Addresses remembered in a space by each identity, the latest reached first.
 MAX_ADDRESSES_KEPT = 256
 #: Event ids handed to a session at once.

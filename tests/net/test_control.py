@@ -1,4 +1,4 @@
-from quire.limits import MAX_CONTROL, MAX_DATAGRAM
+from quire.limits import ADDRESSES_PER_FRAME, MAX_ADDRESSES_KEPT, MAX_CONTROL, MAX_DATAGRAM
 from quire.net import wire
 from quire.net.control import Control
 from quire.net.standing import Refusal
@@ -39,7 +39,7 @@ def test_what_no_longer_holds_is_not_said_again() -> None:
 def test_what_is_not_to_be_said_any_more_is_dropped() -> None:
     control = Control()
     control.say([SYNC, ADDRESSES, SYNC])
-    control.drop(wire.ADDRESSES)
+    control.unshare()
     assert control.fill(MAX_DATAGRAM, letters=True, now=0) == [SYNC, SYNC]
 
 
@@ -48,3 +48,64 @@ def test_the_queue_is_bounded() -> None:
     control.say([SYNC] * (MAX_CONTROL - 1))
     control.say([ADDRESSES, SYNC])
     assert len(control) == MAX_CONTROL
+
+
+def told(control: Control) -> list[tuple[bytes, str]]:
+    """The addresses that are said next, all of them."""
+    found: list[tuple[bytes, str]] = []
+    while frames := control.fill(MAX_DATAGRAM, letters=True, now=0):
+        for frame in frames:
+            found += wire.read_addresses(frame[wire.FRAME_BYTES :])
+    return found
+
+
+def addresses(first: int, count: int) -> list[tuple[bytes, str]]:
+    return [(number.to_bytes(32, "big"), f"10.0.0.1:{number}") for number in range(first, first + count)]
+
+
+def test_an_address_is_told_once() -> None:
+    control = Control()
+    control.share(addresses(1, 30))
+    control.share(addresses(21, 20))
+    assert told(control) == addresses(1, 40)
+    control.share(addresses(1, 40))
+    assert told(control) == []
+    control.share([(addresses(1, 1)[0][0], "10.0.0.2:1")])  # it moved
+    assert len(told(control)) == 1
+
+
+def test_what_the_peer_told_it_knows() -> None:
+    control = Control()
+    control.knows(addresses(1, 5))
+    control.share(addresses(1, 7))
+    assert told(control) == addresses(6, 2)
+
+
+def test_another_run_of_the_peer_is_told_all_again_and_so_is_who_could_not_be_told() -> None:
+    control = Control()
+    control.share(addresses(1, 3))
+    assert told(control) == addresses(1, 3)
+    control.begin()
+    control.share(addresses(1, 3))
+    control.unshare()
+    assert told(control) == []
+    control.share(addresses(1, 3))
+    assert told(control) == addresses(1, 3)
+
+
+def test_what_does_not_fit_the_queue_is_told_later() -> None:
+    control = Control()
+    control.say([SYNC] * (MAX_CONTROL - 1))
+    many = addresses(1, 3 * ADDRESSES_PER_FRAME)
+    control.share(many)
+    while control.fill(MAX_DATAGRAM, letters=True, now=0):
+        pass
+    control.share(many)
+    assert told(control) == many[ADDRESSES_PER_FRAME:]
+
+
+def test_what_a_peer_knows_is_kept_in_mind_up_to_a_bound() -> None:
+    control = Control()
+    control.knows(addresses(1, MAX_ADDRESSES_KEPT + 5))
+    control.share(addresses(1, MAX_ADDRESSES_KEPT + 5))
+    assert told(control) == addresses(1, 5)

@@ -226,8 +226,8 @@ def test_rejections_are_counted_by_reason(frame: bytes, reason: str) -> None:
 
 def test_control_queue_is_bounded() -> None:
     peer = Peer().meet()
-    for _ in range(MAX_CONTROL * 2):
-        peer.session.share([(bytes(32), "host:1")])
+    for number in range(MAX_CONTROL * 2):
+        peer.session.share([(bytes(32), f"host:{number}")])
     assert len(peer.session._control) == MAX_CONTROL
 
 

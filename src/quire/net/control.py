@@ -1,12 +1,13 @@
 """What goes to one peer beside events: the strategy's messages, addresses, refusals and letters.
 
-Owns: their queues, and which of them are said again when they are lost. Must not know: packets, standing.
+Owns: their queues, which of them are said again when they are lost, and which addresses the peer knows already. Must
+not know: packets, standing.
 """
 
 from collections import deque
 from collections.abc import Sequence
 
-from quire.limits import ADDRESSES_PER_FRAME, MAX_CONTROL
+from quire.limits import ADDRESSES_PER_FRAME, MAX_ADDRESSES_KEPT, MAX_CONTROL
 from quire.net import wire
 from quire.net.letters import Letters
 
@@ -20,6 +21,8 @@ class Control:
     def __init__(self) -> None:
         self.letters = Letters()
         self._waiting: deque[bytes] = deque()
+        # Addresses that were told here, either way, the latest last.
+        self._known: dict[tuple[bytes, str], None] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -29,10 +32,21 @@ class Control:
         self._waiting.extend(frames[: max(0, MAX_CONTROL - len(self._waiting))])
 
     def share(self, known: Sequence[tuple[bytes, str]]) -> None:
-        """Queue addresses (keys of 32 bytes, `host:port`); those that are none are left out."""
-        fit = [(device, text) for device, text in known if wire.is_address(text)]
+        """Queue addresses (keys of 32 bytes, `host:port`), but what was told here before and what is no address."""
+        fit = [one for one in known if one not in self._known and wire.is_address(one[1])]
         for at in range(0, len(fit), ADDRESSES_PER_FRAME):
-            self.say([wire.addresses(fit[at : at + ADDRESSES_PER_FRAME])])
+            if len(self._waiting) < MAX_CONTROL:
+                told = fit[at : at + ADDRESSES_PER_FRAME]
+                self.say([wire.addresses(told)])
+                self.knows(told)
+
+    def knows(self, known: Sequence[tuple[bytes, str]]) -> None:
+        """The peer has these addresses; of the latest MAX_ADDRESSES_KEPT that is kept in mind."""
+        for one in known:
+            self._known.pop(one, None)
+            self._known[one] = None
+        while len(self._known) > MAX_ADDRESSES_KEPT:
+            del self._known[next(iter(self._known))]
 
     def sync(self, messages: Sequence[bytes]) -> None:
         """Queue messages of the strategy."""
@@ -48,9 +62,14 @@ class Control:
         self.letters.again([frame for frame in frames if frame[0] == wire.LETTER])
         self.say([frame for frame in frames if frame[0] != wire.LETTER])
 
-    def drop(self, kind: int) -> None:
-        """What waits of this kind is not to be said any more."""
-        self._waiting = deque(frame for frame in self._waiting if frame[0] != kind)
+    def begin(self) -> None:
+        """Another run of the peer may have forgotten what it was told."""
+        self._known.clear()
+
+    def unshare(self) -> None:
+        """Addresses that wait are not to be said any more."""
+        self._known.clear()
+        self._waiting = deque(frame for frame in self._waiting if frame[0] != wire.ADDRESSES)
 
     def fill(self, room: int, letters: bool, now: int) -> list[bytes]:
         """Frames of at most `room` bytes that go next, letters first if they may go."""

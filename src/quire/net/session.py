@@ -147,10 +147,7 @@ class Session:
         return self._terms.refused
 
     def share(self, known: Sequence[tuple[bytes, str]]) -> None:
-        """Tell the peer where devices of the space were last reached (keys of 32 bytes, `host:port`).
-
-        A restricted peer is told nothing.
-        """
+        """Tell a member where devices of the space were last reached (keys of 32 bytes, `host:port`), each once."""
         if not self.restricted:
             self._control.share(known)
             self._stirred()
@@ -172,7 +169,7 @@ class Session:
         self._stirred()
         if self.restricted:
             self._outbox.clear()
-            self._control.drop(wire.ADDRESSES)
+            self._control.unshare()
         else:
             self._reconcile(now)
         self._tell()
@@ -243,6 +240,7 @@ class Session:
         self._route.adopt(address, self._dispatch.counter)
         self.connected = False
         self._terms.begin()
+        self._control.begin()
 
     def _hear(self, counter: int, size: int, address: Address, now: int) -> None:
         self.last_heard = now
@@ -295,6 +293,7 @@ class Session:
         if self.restricted:
             self._conduct.reject("unknown-addresses")  # anybody's word would have us greet anyone
         else:
+            self._control.knows(known)
             self._notices.append(AddressesLearned(known))
 
     def _take_ack(self, highest: int, seen: int, now: int) -> None:

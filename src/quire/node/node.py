@@ -136,7 +136,6 @@ class Node:
                 came = True
                 self._guard(partial(self._act, session_id, session, notice), now)
         if came:
-            self._whereabouts.tell()
             self.committed(now)
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, HostPort]]:
@@ -148,7 +147,7 @@ class Node:
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms)."""
-        parts = (self._endpoint, self._streams, self._fetching)
+        parts = (self._endpoint, self._streams, self._fetching, self._whereabouts)
         timers = [due for part in parts if (due := part.next_timer()) is not None]
         return max(min([self._next_tick, *timers]), self._rest_until)
 
@@ -157,6 +156,7 @@ class Node:
         self._guard(self._endpoint.handle_timer, now)
         self._guard(self._streams.handle_timer, now)
         self._guard(self._fetching.handle_timer, now)
+        self._guard(self._whereabouts.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
             self._guard(self._tick, now)
@@ -435,7 +435,7 @@ class Node:
         """Remember where a peer is, and tell the others if it is a member."""
         where = self._whereabouts.reached(member, session_id.peer, address, self.wall(now))
         if member.kind != JOINING and not session.restricted:
-            self._whereabouts.introduce(session_id, where)
+            self._whereabouts.introduce(session_id, where, now)
 
     def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
         housemates = [m.device_key.public for m in self._known if m.space == member.space]

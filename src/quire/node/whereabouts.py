@@ -11,7 +11,7 @@ from quire.core.address import HostPort, format_address, parse_address
 from quire.core.encoding import from_text, to_text
 from quire.errors import UserError
 from quire.events.home import Home
-from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
+from quire.limits import INTRODUCE_MS, MAX_ADDRESSES, MAX_ADDRESSES_KEPT
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.notices import Address
 from quire.net.session import Session
@@ -29,6 +29,7 @@ class Whereabouts:
         self._introduced: dict[tuple[bytes, bytes], str] = {}
         #: By space and device: where the others are still to be told that it is.
         self._news: dict[bytes, dict[bytes, str]] = {}
+        self._due = 0
 
     def reached(self, member: Membership, peer: bytes, address: Address, wall: int) -> str:
         """Remember where a device was reached, at a time of day (ms); the address as text."""
@@ -36,20 +37,32 @@ class Whereabouts:
         self._remember(member, to_text(peer), where, wall)
         return where
 
-    def introduce(self, session_id: SessionId, where: str) -> None:
-        """Let `tell` say, once, where a member was reached: others who are behind a NAT have to dial it themselves."""
+    def introduce(self, session_id: SessionId, where: str, now: int) -> None:
+        """Let it be told, once, where a member was reached: others who are behind a NAT have to dial it themselves.
+
+        In a large space all meet at once, and everybody can tell everybody the same. So it is told a while later, each
+        at another time (up to twice INTRODUCE_MS): then most have told it themselves, and need not hear it.
+        """
         about = session_id.space_id, session_id.peer
         if self._introduced.get(about) == where:
             return
         if len(self._introduced) >= MAX_ADDRESSES_KEPT:
             self._introduced.clear()
         self._introduced[about] = where
+        if not self._news:
+            self._due = now + INTRODUCE_MS + INTRODUCE_MS * self._home.entropy(1)[0] // 256
         self._news.setdefault(session_id.space_id, {})[session_id.peer] = where
 
-    def tell(self) -> None:
-        """Tell the others whom `introduce` named since the last time, together: in a large space all meet at once."""
+    def next_timer(self) -> int | None:
+        """When `handle_timer` should be called next (ms)."""
+        return self._due if self._news else None
+
+    def handle_timer(self, now: int) -> None:
+        """Tell the others of whoever was introduced, when that is due."""
+        if not self._news or now < self._due:
+            return
         news, self._news = self._news, {}
-        for session_id, session in self._endpoint.sessions() if news else ():
+        for session_id, session in self._endpoint.sessions():
             others = [one for one in news.get(session_id.space_id, {}).items() if one[0] != session_id.peer]
             if others:
                 session.share(others)
