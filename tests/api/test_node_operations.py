@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from quire.api.host import PeerStatus
+from quire.api.host import PeerStatus, RelayStatus
 from tests.api.hosts import FakeHost, let_in
 
 
@@ -41,6 +41,31 @@ def test_a_peer_elsewhere_is_offline_while_no_node_runs(host: FakeHost, tmp_path
     assert (met["bob"]["state"], met["bob"]["address"]) == ("offline", "10.0.0.8:4000")
     host.own = ("127.0.0.1:4000",)
     assert states(host, "alice")["bob"] == "waiting"
+    away.home.close()
+
+
+def test_who_is_not_reached_is_met_by_relay_while_one_carries(host: FakeHost, tmp_path: Path) -> None:
+    away = FakeHost(tmp_path / "away")
+    let_in(host, away, "bob")
+    host.own = ("127.0.0.1:4000",)
+    bob = away.context().member.device
+
+    def by_relay() -> tuple[str, int]:
+        space = host.ask("getStatus")["identities"][0]["spaces"][0]
+        return states(host, "alice")["bob"], space["by_relay"]
+
+    assert by_relay() == ("waiting", 0)
+    for state in ("in-sync", "syncing"):
+        host.relaying = [RelayStatus(host="relay.example", address="wss://relay.example/#K", state=state)]
+        host.sessions = []
+        assert by_relay() == ("by-relay", 1)
+        host.sessions = [PeerStatus(device=bob, state="unreachable")]
+        assert by_relay() == ("by-relay", 0), "status has a line for the session"
+        host.sessions = [PeerStatus(device=bob, state="syncing")]
+        assert by_relay() == ("syncing", 0)
+    host.sessions = []
+    host.relaying = [RelayStatus(host="relay.example", address="wss://relay.example/#K", state="unreachable")]
+    assert by_relay() == ("waiting", 0)
     away.home.close()
 
 

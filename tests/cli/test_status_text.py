@@ -18,7 +18,7 @@ STATUS = {
                 {
                     "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
                     "revoked": True, "joining": "not let in: the invite has expired",
-                    "refused": "invite-expired", "locked": 5, "unconfirmed": True,
+                    "refused": "invite-expired", "locked": 5, "unconfirmed": True, "by_relay": 2,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9}],
                     "relays": [
@@ -65,6 +65,7 @@ def test_everything_that_is_known_is_told() -> None:
         "outgoing: 2 events",
         "bob: syncing at 10.0.0.2:5, what they hold is unknown, last heard never,"
         " does not know this device yet, refused: bad-frame × 2",
+        "    by relay alone: 2 other members (`quire peers` names them)\n",
         "relay relay.example: refused, 100 or more to hand over, last heard never, There is no room, "
         f"tried again at {near_time(1_790_000_000_000, NOW)}\n",
         "2 old records had been removed there before this device read them",

@@ -135,3 +135,7 @@ class NodeContext(Context):
         """Address → sync state, of the relays that a running node uses for an identity in a space."""
         found = self.host.relays(account, space) if self.host is not None else []
         return {relay.address: relay for relay in found}
+
+    def is_carried(self, account: int, space: int) -> bool:
+        """Whether a relay carries what is new in a space between those who do not reach each other."""
+        return any(relay.state in ("in-sync", "syncing") for relay in self.relays(account, space).values())

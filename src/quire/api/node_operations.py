@@ -25,15 +25,16 @@ from quire.limits import MAX_ADDRESSES_KEPT
 class PeerEntry(msgspec.Struct, kw_only=True):
     """A member of this space, with how the sync with them stands: that of the device that stands best.
 
-    `state` is `self` for the identity asking and else what the sync session says; while the node is not
-    running it is `local` for another identity of this same home, and `offline` for the others.
+    `state` is `self` for the identity asking and else what the sync session says, but `by-relay` where it does not
+    reach them and a relay carries what is new; while the node is not running it is `local` for another identity of
+    this same home, and `offline` for the others.
     """
 
     pubkey: str
     name: str
     role: str
     devices: int
-    state: Literal["self", "local", "offline", "in-sync", "syncing", "unreachable", "waiting"]
+    state: Literal["self", "local", "offline", "in-sync", "syncing", "unreachable", "waiting", "by-relay"]
     address: str
     last_heard_ts: int
     held: int
@@ -66,7 +67,12 @@ def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     places = {device: address for device, address, _ in reversed(known)}
     sessions = ctx.sessions(member.account, member.space)
     local = outgoing.local_peers(ctx)
-    return [_entry(ctx, person, places, sessions, local) for person in peer.list_(ctx)]
+    entries = [_entry(ctx, person, places, sessions, local) for person in peer.list_(ctx)]
+    carried = ctx.is_carried(member.account, member.space)
+    for entry in entries if carried else ():
+        if entry.state in ("waiting", "unreachable"):
+            entry.state = "by-relay"
+    return entries
 
 
 def _entry(

@@ -3,6 +3,8 @@
 Owns: the answer of `status`. Must not know: how sync works.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus
@@ -95,6 +97,8 @@ class SpaceStatus(msgspec.Struct):
     #: Whether this device was revoked by another one of the identity: it can show what it holds, and nothing more.
     revoked: bool
     peers: list[PeerStatus]
+    #: Other members whom no session has ever had to do with, while a relay carries what is new.
+    by_relay: int
     relays: list[RelayStatus]
 
 
@@ -167,6 +171,7 @@ def _space(
     ctx: NodeContext, member: Membership, blocked: list[Waiting], names: dict[str, str]
 ) -> SpaceStatus:
     here = ctx.within(member)
+    sessions = ctx.sessions(member.account, member.space)
     held = ctx.home.store.index(member.account, member.space).whole().count
     unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
     return SpaceStatus(
@@ -187,11 +192,19 @@ def _space(
             msgspec.structs.replace(
                 session, pubkey=owner, name=names.get(owner, ""), standing=_standing(session)
             )
-            for device, session in ctx.sessions(member.account, member.space).items()
+            for device, session in sessions.items()
             for owner in (peer.owner(here, device),)
         ],
+        by_relay=_by_relay(ctx, here, sessions),
         relays=_relays(ctx, here),
     )
+
+
+def _by_relay(ctx: NodeContext, here: Context, sessions: Collection[str]) -> int:
+    if not ctx.is_carried(here.member.account, here.member.space):
+        return 0
+    met = {here.member.account_id, *(peer.owner(here, device) for device in sessions)}
+    return sum(person.pubkey not in met for person in peer.list_(here))
 
 
 def _relays(ctx: NodeContext, here: Context) -> list[RelayStatus]:

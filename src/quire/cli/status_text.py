@@ -69,6 +69,8 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
     carried = any(relay["state"] in ("in-sync", "syncing") for relay in space["relays"])
     for peer in space["peers"]:
         yield "    " + _peer(peer, carried)
+    if space["by_relay"]:
+        yield f"    by relay alone: {plural(space['by_relay'], 'other member')} (`quire peers` names them)"
     for relay in space["relays"]:
         yield from _relay(relay, now)
 

@@ -8,21 +8,18 @@ const WORDS = {
   "in-sync": "in sync",
   syncing: "syncing",
   unreachable: "unreachable",
-  waiting: "not met yet",
+  waiting: "not reached",
+  "by-relay": "by relay",
   refused: "refuses what it is handed",
   offline: "offline",
 };
 
-// Whoever is never here at the same time may well have all by a relay, and is not known to.
-const apart = (peer, relays) =>
-  ["unreachable", "waiting"].includes(peer.state) && relays.some((relay) => ["in-sync", "syncing"].includes(relay.state));
-
 export function showPeople(peers, relays, current, unread, open) {
-  const drawn = peers.map((p) => [p.pubkey, p.name, p.state, p.pending, apart(p, relays)]);
+  const drawn = peers.map((p) => [p.pubkey, p.name, p.state, p.pending]);
   fill(byId("people"), JSON.stringify([drawn, current, [...unread]]), () =>
     peers.map((peer) => {
       const name = element("bdi", { className: "name", textContent: peer.name || peer.pubkey });
-      const state = stateOf(peer, apart(peer, relays));
+      const state = stateOf(peer);
       const heard = peer.last_heard_ts ? `, last heard ${localTime(peer.last_heard_ts)}` : "";
       const title = `${peer.pubkey}${peer.address ? ` at ${peer.address}` : ""}${heard}`;
       const button = element("button", { type: "button", title, "data-id": peer.pubkey }, name);
@@ -36,13 +33,14 @@ export function showPeople(peers, relays, current, unread, open) {
   );
   const others = peers.filter((peer) => peer.state !== "self");
   const together = others.filter((peer) => peer.state === "in-sync").length;
-  const direct = others.length === 0 ? "Nobody else is here yet." : `In sync with ${together} of ${others.length}.`;
+  const carried = others.filter((peer) => peer.state === "by-relay").length;
+  const apart = carried ? `, with ${carried} by relay` : "";
+  const direct = others.length === 0 ? "Nobody else is here yet." : `In sync with ${together} of ${others.length}${apart}.`;
   byId("sync").textContent = [direct, ...relays.map((relay) => `Relay ${relay.host}: ${WORDS[relay.state]}.`)].join(" ");
 }
 
-function stateOf(peer, byRelay) {
-  if (byRelay) return element("span", { className: "state", textContent: "by relay" });
-  const pending = peer.pending && peer.theirs !== null ? ` · ${peer.pending}` : "";
+function stateOf(peer) {
+  const pending = peer.state !== "by-relay" && peer.pending && peer.theirs !== null ? ` · ${peer.pending}` : "";
   return element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
 }
 
