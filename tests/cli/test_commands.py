@@ -65,7 +65,9 @@ def test_an_invite_tells_its_limits_beside_the_link(alice: Quire) -> None:
     assert "For 3 people, until 20" in told.err
     assert "no address in it" in told.err
     assert alice("relay", "add", f"ws://127.0.0.1:7750/#{'A' * 43}").code == 0
-    assert "no address in it" not in alice("invite").err  # whoever joins is found by way of the relay
+    told = alice("invite")
+    assert "no address in it" not in told.err  # whoever joins is found by way of the relay
+    assert "nobody gets in by it before `quire up` has run" in told.err
     for words, text in (
         (("--uses", "0"), "An invite is for 1 to"),
         (("--expires", "soon"), "no length of time"),

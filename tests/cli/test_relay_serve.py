@@ -102,9 +102,13 @@ def test_of_a_damaged_store_no_copy_is_kept(quire: Quire, tmp_path: Path) -> Non
     _overwrite(path, range(500, 510))
     done = quire("relay", "backup", str(copy), "--store", f"sqlite:{path}")
     assert done.code == 1
-    assert f"The relay's store {path} is damaged: its copy does not pass" in done.err
+    assert f"The relay's store {path} is damaged: its copy is not whole" in done.err
     assert done.out == ""
     assert not [*tmp_path.glob("copy*")]
+    before = path.read_bytes()
+    compacted = quire("relay", "compact", "--store", f"sqlite:{path}")
+    assert (compacted.code, "and was left as it is" in compacted.err, compacted.out) == (1, True, "")
+    assert path.read_bytes() == before
 
 
 def test_figures_that_are_damaged_are_none(quire: Quire, tmp_path: Path) -> None:
@@ -150,7 +154,8 @@ def test_space_is_given_back(quire: Quire, tmp_path: Path) -> None:
         (("serve", "--keep-days", "long"), 2, "A setting in the options"),
         (("serve", "--config", "none.toml"), 2, "cannot be read"),
         (("stats", "sqlite:none.db"), 1, "There is no relay's store"),
-        (("stats", "ws://127.0.0.1:1"), 1, "does not answer"),
+        (("stats", "ws://127.0.0.1:1"), 1, "does not answer: Connection refused. Does it run there?"),
+        (("stats", "ws://127.0.0.1:99999"), 2, "has no port"),
         (("backup", "copy.db", "--store", "nats://127.0.0.1"), 2, "NATS's own tools"),
         (("compact", "--store", "sqlite:none.db"), 1, "There is no relay's store"),
     ],

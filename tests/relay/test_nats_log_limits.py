@@ -24,7 +24,7 @@ from quire.limits import (
     REMEMBERED_PAGE_BYTES,
     SNAPSHOT_PAGES,
 )
-from quire.relay.log_store import Retention, StoreBusy, StoreUnavailable
+from quire.relay.log_store import Retention, StoreBusy, StoreGone, StoreUnavailable
 from quire.relay.nats_log import NatsLog
 from quire.relay.nats_mailbox import PageCache
 from quire.relay.stores import nats_servers, open_store
@@ -278,6 +278,24 @@ def test_a_full_stream_is_told_at_once_and_nothing_of_it_is_kept(cluster: Cluste
         await _bound(cluster, 5_000_000)
         assert (await store.append(BOX, ONE, records(local + 1, 10, size=40_000), T0)).taken == local + 10
         await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_streams_that_are_gone_are_told_and_are_no_empty_mailboxes(cluster: Cluster, url: str) -> None:
+    async def scenario() -> None:
+        store = await opened(url)
+        await store.append(BOX, ONE, records(1, 3), T0)
+        await cluster.empty()
+        for asked in (lambda: store.check(False), lambda: store.read(OTHER_BOX, 0, 10, 10_000)):
+            with pytest.raises(StoreGone, match="start the relay's processes again"):
+                await asked()
+        with pytest.raises(StoreUnavailable):
+            await store.append(BOX, ONE, records(4, 3), T0)
+        await store.close()
+        anew = await opened(url)
+        assert (await anew.append(BOX, ONE, records(1, 6), T0)).taken == 6
+        await anew.close()
 
     asyncio.run(scenario())
 

@@ -78,6 +78,25 @@ async def _update(file: LogFile, failure: BaseException | None = None) -> None:
             raise failure
 
 
+def test_a_file_is_held_by_whatever_links_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "relay.db"
+    (tmp_path / "link.db").symlink_to(path)
+    store = SqliteLog(path)
+    with pytest.raises(HomeError, match="in use by another relay process"):
+        SqliteLog(tmp_path / "link.db")
+    asyncio.run(store.close())
+    by_link = SqliteLog(tmp_path / "link.db")
+    with pytest.raises(HomeError, match="in use by another relay process"):
+        SqliteLog(path)
+    asyncio.run(by_link.close())
+    (tmp_path / "hard.db").hardlink_to(path)
+    for name in ("hard.db", "relay.db", "link.db"):
+        with pytest.raises(HomeError, match="other names too"):
+            SqliteLog(tmp_path / name)
+    (tmp_path / "hard.db").unlink()
+    asyncio.run(SqliteLog(path).close())
+
+
 def test_a_file_that_another_process_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "relay.db"
     with appending(path) as run:

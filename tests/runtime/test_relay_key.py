@@ -35,7 +35,12 @@ def test_a_key_is_made_once_beside_the_store_for_its_owner_alone(tmp_path: Path)
     assert file.stat().st_mode & 0o777 == 0o600
     assert [*tmp_path.iterdir()] == [file]
     assert key_of(store, NATS, str(file)).public == made.public
-    assert key_of(MemoryLog(), NATS, str(file)).public == made.public  # a store that was begun anew
+    begun_anew = KeyFile(NATS, str(file))
+    assert asyncio.run(begun_anew.key(MemoryLog(), anew=False)).public == made.public
+    assert begun_anew.is_older
+    known = KeyFile(url, "")
+    asyncio.run(known.key(store, anew=False))
+    assert not known.is_older
     assert key_of(MemoryLog(), f"sqlite:{tmp_path / 'b.db'}").public != made.public
 
 
@@ -103,7 +108,9 @@ def test_of_two_first_starts_with_different_keys_one_wins(tmp_path: Path) -> Non
 def test_a_damaged_key_is_never_made_anew(tmp_path: Path, text: str) -> None:
     file = tmp_path / "relay.key"
     file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(HomeError, match="holds no key"):
+    with pytest.raises(
+        HomeError, match=rf"holds no key of a relay.* rm {file} && quire relay serve .* --new-key"
+    ):
         key_of(MemoryLog(), "sqlite:x", str(file), anew=True)
     assert file.read_bytes() == text.encode("latin-1")
 

@@ -91,6 +91,28 @@ def test_health_metrics_and_a_word_for_browsers(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_key_that_is_older_than_its_store_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store may have been lost, or its disk not be there."""
+
+    def told() -> int:
+        return sum("its store is new" in record.getMessage() for record in caplog.records)
+
+    async def serve() -> None:
+        relay = await serve_relay(config(tmp_path))
+        await relay.close()
+
+    for _ in range(2):
+        asyncio.run(serve())
+        assert told() == 0
+    (tmp_path / "relay.db").unlink()
+    asyncio.run(serve())
+    assert told() == 1
+    asyncio.run(serve())
+    assert told() == 1
+
+
 def test_tls_from_files_that_are_read_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         cert, key = certificate(tmp_path, "first.example")

@@ -6,10 +6,12 @@ Owns: their options and what they print. Must not know: how a relay runs, what a
 import inspect
 import os
 import signal
+import ssl
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -159,6 +161,8 @@ def _held(store: str) -> dict[str, Any]:
 def _ask(url: str) -> dict[str, Any]:
     """What a running relay says of its health, well or not."""
     parts = urlsplit(url)
+    if not _has_port(url):
+        raise UserError(f"{url!r} has no port that there is: one is a number from 1 to 65535.")
     address = f"{_HTTP[parts.scheme]}://{parts.netloc}/health"
     try:
         with urllib.request.urlopen(address, timeout=_PATIENCE_S) as answer:
@@ -169,7 +173,7 @@ def _ask(url: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         raise HomeError(
-            f"The relay at {parts.netloc} does not answer ({getattr(why, 'strerror', None) or why}). Does it run there?"
+            f"The relay at {parts.netloc} does not answer: {_unanswered(why, parts.scheme)}"
         ) from None
     try:
         told = msgspec.json.decode(said, type=dict[str, Any])
@@ -183,6 +187,25 @@ def _ask(url: str) -> dict[str, Any]:
             "this address do not use it. Give it the key back that it had, or give them the address that it prints."
         )
     return told
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _unanswered(why: object, scheme: str) -> str:
+    if isinstance(why, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not good ({why.verify_message}). SSL_CERT_FILE can name other authorities."
+        )
+    if isinstance(why, ssl.SSLError):
+        return "it does not speak TLS there. Is its address ws:// and not wss://?"
+    if isinstance(why, HTTPException | ConnectionResetError) and _HTTP[scheme] == "http":
+        return "what is there speaks another language. Is its address wss:// and not ws://?"
+    return f"{getattr(why, 'strerror', None) or why}. Does it run there?"
 
 
 def _flat(told: dict[str, Any]) -> dict[str, Any]:

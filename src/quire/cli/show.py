@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quire.cli.access import Options, Outcome
 from quire.cli.show_devices import DEVICE_PRESENTATIONS
-from quire.cli.show_members import MEMBER_PRESENTATIONS
+from quire.cli.show_members import MEMBER_PRESENTATIONS, leads_somewhere
 from quire.cli.status_text import status_lines
 from quire.cli.tables import Params, Present, console, line, note, table
 from quire.cli.text import clean, clean_lines, json_text, local_time, plural
@@ -33,6 +33,8 @@ def outcome(name: str, done: Outcome, options: Options, params: Params) -> None:
     present(console(), result, params)
     if not done.online and (name == "sendMessage" or (name == "joinSpace" and result["waiting"])):
         note("No node is running here: it goes out when `quire up` runs.")
+    if not done.online and name == "createInvite" and leads_somewhere(result):
+        note("No node is running here: nobody gets in by it before `quire up` has run.")
     if done.notice:
         note(done.notice)
 

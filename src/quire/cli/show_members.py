@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def leads_somewhere(invite: Any) -> bool:
+    """Whether whoever has an invite's link can find anybody by it."""
+    return bool(invite["addresses"] or decode_link(invite["link"]).relays)
+
+
 def _link(_: "Console", result: Any, __: Params) -> None:
     print(result["link"])
     if sys.stdout.isatty():
@@ -25,7 +30,7 @@ def _link(_: "Console", result: Any, __: Params) -> None:
         f"For {people}, until {local_time(result['expires'])}. Whoever has it can join: hand it on in private. "
         f"`quire invite revoke {taken_back}` takes it back."
     )
-    if not result["addresses"] and not decode_link(result["link"]).relays:
+    if not leads_somewhere(result):
         note(
             "No node has run here yet, so the link has no address in it: whoever joins cannot find you. "
             "Start `quire up`, then invite again."

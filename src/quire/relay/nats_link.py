@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from quire.errors import UserError
 from quire.limits import NATS_HEARTBEAT_S, NATS_PATIENCE_S, NATS_REQUEST_S, NATS_SILENT_S, PAGES_PER_QUESTION
-from quire.relay.log_store import StoreUnavailable
+from quire.relay.log_store import StoreGone, StoreUnavailable
 from quire.relay.nats_access import NatsAccess
 from quire.relay.nats_client import PAYLOAD_BYTES, Servers, Unsure, reach, unreachable
 
@@ -40,6 +40,7 @@ _STREAMS: dict[str, dict[str, Any]] = {
 _CONFLICTS = (10071, 10164)
 _FULL = (10023, 10047, 10077)
 _NOT_FOUND = 404
+_NO_STREAM = 10059
 _BUSY = 503
 #: What may be asked for at once: subjects of a stream, by the server's own bound.
 _SUBJECTS_PER_PAGE = 100_000
@@ -275,7 +276,9 @@ def _told_if_any(answer: bytes) -> dict[str, Any]:
 
 def _told_if_found(answer: bytes) -> dict[str, Any] | None:
     said: dict[str, Any] = json.loads(answer)
-    return None if said.get("error", {}).get("code") == _NOT_FOUND else _checked(said)
+    error = said.get("error", {})
+    is_lacking = error.get("code") == _NOT_FOUND and error.get("err_code") != _NO_STREAM
+    return None if is_lacking else _checked(said)
 
 
 def _checked(said: dict[str, Any]) -> dict[str, Any]:
@@ -284,6 +287,12 @@ def _checked(said: dict[str, Any]) -> dict[str, Any]:
         return said
     if error.get("err_code") in _CONFLICTS:
         raise Conflict
+    if error.get("err_code") == _NO_STREAM:
+        raise StoreGone(
+            f"The streams {LOG} and {SYNCED} are gone from the NATS servers, and nothing more is kept. Bring them back "
+            "(`nats stream restore`), or start the relay's processes again: they make new ones, and devices hand over "
+            "again what these lack."
+        )
     text = f"{error.get('description', 'refused')} ({error.get('err_code', 0)})"
     if error.get("code") == _BUSY and error.get("err_code") not in _FULL:
         raise Unsure(text)

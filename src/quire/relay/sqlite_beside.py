@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from quire.errors import HomeError, QuireError
+from quire.errors import Damaged, HomeError, QuireError
 from quire.limits import RELAY_STEP_PAGES
 from quire.relay import sqlite_copy, sqlite_reads
 from quire.relay.log_store import Usage
@@ -30,10 +30,15 @@ def usage(path: Path) -> Usage:
 
 def compact(path: Path) -> int:
     """Give all space that nothing uses back to the disk, in short steps that let a relay write in between; how
-    many bytes that were. Raises HomeError, Damaged.
+    many bytes that were. Raises HomeError, and Damaged before anything is moved.
     """
     before = _size(path)
     with _opened(path) as db, _room_for_it(path):
+        if (found := sqlite_copy.broken_pages(db)) is not None:
+            raise Damaged(
+                f"The relay's store {path} is damaged ({found}), and was left as it is. Stop the relay, keep a copy of "
+                "the file, and start from the latest backup: devices send again what it lacks."
+            )
         while (free := db.pragma("freelist_count")) > 0:
             db.execute(f"PRAGMA incremental_vacuum({RELAY_STEP_PAGES})").fetchall()
             if db.pragma("freelist_count") >= free:

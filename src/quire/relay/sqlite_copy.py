@@ -46,19 +46,24 @@ def check(path: Path, part: Path) -> None:
     """
     whole = f"{part.absolute().as_uri()}?immutable=1"  # without files beside it
     with closing(apsw.Connection(whole, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)) as db:
-        try:
-            found = str(db.execute("PRAGMA integrity_check(1)").get)
-            found = broken_at(db) or "ok" if found == "ok" else found
-        except (apsw.Error, UnicodeDecodeError) as error:
-            if not is_damage(error):
-                raise
-            found = str(error)
-    if found != "ok":
+        found = broken_pages(db) or broken_at(db)
+    if found is not None:
         raise Damaged(
-            f"The relay's store {path} is damaged: its copy is not whole ({' '.join(found.split())}), and was not "
-            "kept. Hold on to earlier copies. Stop the relay, keep the file as it is, and start from the latest copy: "
-            "devices send again what it lacks."
+            f"The relay's store {path} is damaged: its copy is not whole ({found}), and was not kept. Hold on to "
+            "earlier copies. Stop the relay, keep the file as it is, and start from the latest copy: devices send "
+            "again what it lacks."
         )
+
+
+def broken_pages(db: apsw.Connection) -> str | None:
+    """What SQLite's own check finds first, in its words, on one line; None where all is well."""
+    try:
+        found = str(db.execute("PRAGMA integrity_check(1)").get)
+    except (apsw.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            raise
+        found = str(error)
+    return None if found == "ok" else " ".join(found.split())
 
 
 def finish(part: Path, to: Path) -> None:

@@ -95,7 +95,7 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         """Open or make it. Raises HomeError (held, no rights, not ours, of another version) or Damaged."""
-        self.path = path
+        self.path = path = Path(os.path.realpath(path))  # by whatever links it was named
         self._lock = _hold(path)
         opened: list[apsw.Connection] = []
         try:
@@ -224,6 +224,12 @@ def _hold(path: Path) -> FileLock:
         )  # else it may count as held by another
         lock.acquire(timeout=0)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
+        if path.stat().st_nlink > 1:
+            lock.release()
+            raise HomeError(
+                f"The relay's store {path} has other names too (hard links): SQLite would keep a log beside each, and "
+                "two relays could use it at once. Copy it to a file of its own, or remove its other names."
+            )
     except Timeout:
         raise HomeError(
             f"The relay's store {path} is in use by another relay process. Stop that one, or give this one a "

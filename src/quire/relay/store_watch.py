@@ -34,8 +34,8 @@ _DAMAGED = Trouble(
 )
 _GONE = Trouble(
     "unavailable",
-    "The store was moved, removed or replaced, and keeps nothing more until the relay is started again. The relay's "
-    "log says more.",
+    "The store was moved, removed or replaced, and keeps nothing more until it is back or the relay is started again. "
+    "The relay's log says more.",
 )
 _UNAVAILABLE = Trouble(
     "unavailable", "The store does not answer, or not all of it that has to. The relay's log says why."

@@ -33,6 +33,8 @@ class KeyFile:
             )
         self._path = Path(file).expanduser() if file else Path(f"{beside}.key")
         self._store = store
+        #: Whether the key was there before the store was: that may have been lost, or be another than was meant.
+        self.is_older = False
         self._anew = f"quire relay serve --store {store}{f' --key {file}' if file else ''} --new-key"
 
     async def key(self, store: LogStore, anew: bool) -> DeviceKey:
@@ -52,6 +54,7 @@ class KeyFile:
                 raise self._missing()
             made = make_private(self._path, to_text(os.urandom(KEY_BYTES)))
         key = self._read()
+        self.is_older = known is None and not made
         if known != key.public and (known is None or anew):
             known = await store.serve_under(key.public, known)  # or another process was faster
         if known != key.public:
@@ -67,8 +70,8 @@ class KeyFile:
             raise HomeError(f"The relay's key {self._path} cannot be read: {error.strerror}.") from None
         except (msgspec.DecodeError, UnicodeError, ValueError):
             raise HomeError(
-                f"{self._path} holds no key of a relay. Put a copy of the right file back: with another key devices "
-                "take this for another relay."
+                f"{self._path} holds no key of a relay. Put a copy of the right file back, or name it right: {_ANEW}"
+                f"rm {self._path} && {self._anew}"
             ) from None
 
     def _missing(self) -> HomeError:

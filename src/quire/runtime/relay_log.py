@@ -18,7 +18,7 @@ _LEVELS = {
     **dict.fromkeys(
         ("store-unavailable", "prune-failed", "store-left", "certificate-unreadable"), logging.ERROR
     ),
-    **dict.fromkeys(("setting-unknown", "setting-overridden"), logging.WARNING),
+    **dict.fromkeys(("setting-unknown", "setting-overridden", "store-new"), logging.WARNING),
 }
 
 

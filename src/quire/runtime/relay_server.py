@@ -44,6 +44,10 @@ _OPEN_S, _CLOSE_S, _PING_S = 10, 2, 45
 _READ_AHEAD = 1
 #: Connections that the system holds ready while the process is busy: a thousand may come back at once.
 _BACKLOG = 4_096
+_NEW_STORE = (
+    "The relay's key was there before, and its store is new: it holds nothing yet. If it held something, stop the "
+    "relay and see that --store names the right place, and that its disk is mounted."
+)
 #: WebSocket's code for a message that is too large (RFC 6455).
 _TOO_BIG = 1009
 
@@ -205,6 +209,8 @@ async def serve_relay(config: RelayConfig, new_key: bool = False, option: str = 
         store = await open_store(config.store, NatsAccess(config.nats_credentials, config.nats_ca))
         try:
             key = await file.key(store, new_key)
+            if file.is_older:
+                log("store-new", store=place_of(config.store), text=_NEW_STORE)
             world = World(wall_ms, steady_ms, asyncio.sleep, os.urandom, log)
             relay = RunningRelay(config, RelayService(store, key, config.settings(), world), key, bound)
             await relay.start(bound)
