@@ -1,7 +1,6 @@
 """`python -m bench [--quick]`: run everything, print the table, write bench/out/latest.json."""
 
 import argparse
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
@@ -61,15 +60,9 @@ def main() -> None:
             runs.append(partial(reconcile.differences, folder / f"apart-{text}", count, text))
             runs.append(partial(processes.start_up, folder / f"reader-{text}", text))
         for run in runs:
-            figures += _apart(run)
+            figures += processes.apart(run)
     show(figures)
     write(figures, OUT)
-
-
-def _apart(run: Callable[[], list[Figure]]) -> list[Figure]:
-    """Run in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ async def read(host: Host) -> None:
 
 def _unseen(host: Host) -> list[Any]:
     """The latest messages that were not looked at yet: more than a few come at once after a stall of the disk."""
+    fresh: list[Any] = []
     for limit in (20, LIVE):
         found = call(host, "getMessages", {"target": "live", "limit": limit})
         fresh = [message for message in reversed(found) if message.event_id not in _SEEN]

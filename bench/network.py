@@ -2,16 +2,14 @@
 live latency, and what they cost in bytes and memory.
 """
 
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import payload
+from bench.children import Child, running
 from bench.figures import Figure
 from bench.homes import fill, founder, reopened
 from bench.processes import node
@@ -23,51 +21,16 @@ COMMON, NEW = 10_000, 100
 _REST_S = 5.0
 
 
-class Child:
+class Embedded(Child):
     """A process of `bench.embedded`."""
 
     def __init__(self, role: str, home: Path, *given: object, listen: str = "127.0.0.1:0") -> None:
-        command = [sys.executable, "-m", "bench.embedded", listen, role, str(home), *map(str, given)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ready = self.next()
+        super().__init__([sys.executable, "-m", "bench.embedded", listen, role, str(home), *map(str, given)])
 
-    def rest(self) -> "Child":
+    def rest(self) -> "Embedded":
         """Give it the time to index what it holds: that is no part of what is measured."""
         time.sleep(_REST_S)
         return self
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def next(self) -> Any:
-        """What it says next."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("a process ended before it said what was waited for")
-        return json.loads(line)
-
-    def peak_mb(self) -> float:
-        """The most resident memory that it had (MB)."""
-        with open(f"/proc/{self.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1_000
-
-    def end(self) -> None:
-        """Let it end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
-
-
-@contextmanager
-def running(*children: Child) -> Iterator[None]:
-    """End them after the block."""
-    try:
-        yield
-    finally:
-        for child in children:
-            child.end()
 
 
 def cold(folder: Path, count: int, name: str) -> list[Figure]:
@@ -76,8 +39,8 @@ def cold(folder: Path, count: int, name: str) -> list[Figure]:
     author = reopened(folder / "left")
     fill(author, count, payload.texts(5_000))
     author.home.close()
-    left = Child("hold", folder / "left", count).rest()
-    right = Child("hold", folder / "right", count)
+    left = Embedded("hold", folder / "left", count).rest()
+    right = Embedded("hold", folder / "right", count)
     with running(left, right):
         took = (right.next()["done"] - right.ready["at"]) / 1e9
         wire = right.next()["bytes_in"] / count
@@ -104,8 +67,8 @@ def small(folder: Path) -> list[Figure]:
         assert after is not None
         sizes.append(after[0] - before[0])
         ctx.home.close()
-    left = Child("hold", folder / "left", COMMON + 2 * NEW).rest()
-    right = Child("hold", folder / "right", COMMON + 2 * NEW)
+    left = Embedded("hold", folder / "left", COMMON + 2 * NEW).rest()
+    right = Embedded("hold", folder / "right", COMMON + 2 * NEW)
     with running(left, right):
         ends = [child.next()["done"] for child in (left, right)]
         costs = [child.next() for child in (left, right)]
@@ -122,8 +85,8 @@ def small(folder: Path) -> list[Figure]:
 def live(folder: Path) -> list[Figure]:
     """From a message's writing in one process to its being listable in the other."""
     _two(folder, 0)
-    reader = Child("read", folder / "right")
-    writer = Child("write", folder / "left")
+    reader = Embedded("read", folder / "right")
+    writer = Embedded("write", folder / "left")
     with running(reader, writer):
         took = reader.next()["took"]
     return [

@@ -1,10 +1,11 @@
-"""`quire up` in a process of its own, and how long it takes to start."""
+"""`quire up` in a process of its own, and how long it takes to start; a measurement in a fresh process."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -79,3 +80,9 @@ def start_up(home: Path, name: str) -> list[Figure]:
         with node(home):
             taken.append(time.perf_counter() - start)
     return [Figure(f"start-up on a home of {name}", sorted(taken)[1], "s", "<= 1")]
+
+
+def apart(run: Callable[[], list[Figure]]) -> list[Figure]:
+    """Run in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(run)

@@ -6,6 +6,7 @@ Between the stores and strategies of two homes in one process, without a network
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import payload
@@ -61,7 +62,7 @@ def _settle(sides: list[Context], strategy: str, wanted: int, name: str) -> list
     ]
 
 
-def _talk(name: str, indexes: list[EventIndex], wanted: int) -> tuple[list[int], int]:
+def _talk(name: str, indexes: Sequence[EventIndex], wanted: int) -> tuple[list[int], int]:
     """Until each knows what the other lacks: the sizes of all messages, and how many heartbeats it took.
 
     A heartbeat comes each second of a clock of its own, which bounds what is said: the work is what is timed.

@@ -13,9 +13,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench import payload
+from bench.children import running
 from bench.figures import Figure
 from bench.homes import fill, founder, reopened, sealed_batches
-from bench.network import Child, running
+from bench.network import Embedded
 from bench.relays import Client, Relay, access, client, relay
 from quire.core.sealing import NONCE_BYTES
 from quire.events.context import Context
@@ -34,7 +35,7 @@ def catch_up(folder: Path, count: int) -> list[Figure]:
     """An author writes `count` messages in bulk, hands them over and goes; a newcomer reads the relay alone."""
     with relay(folder / "relay") as there:
         link = _founded(folder / "left", there, count)
-        author = Child("handed", folder / "left")
+        author = Embedded("handed", folder / "left")
         with running(author):
             handing = (author.next()["done"] - author.ready["at"]) / 1e9
         handed, before = there.carried, there.memory_mb()
@@ -65,18 +66,18 @@ def _founded(home: Path, there: Relay, count: int) -> str:
     return link
 
 
-def _newcomer(home: Path, link: str, role: str, *given: object) -> Child:
+def _newcomer(home: Path, link: str, role: str, *given: object) -> Embedded:
     home.mkdir()
     join = [sys.executable, "-m", "quire", "--home", str(home), "join", link, "--name", "bob"]
     subprocess.run(join, check=True, stdout=subprocess.DEVNULL)
-    return Child(role, home, *given, listen="[::1]:0")
+    return Embedded(role, home, *given, listen="[::1]:0")
 
 
 def one_by_one(folder: Path, count: int) -> list[Figure]:
     """The same, with a record for each message, as messages that were sent one by one lie there."""
     with relay(folder / "relay") as there:
         link = _founded(folder / "left", there, 0)
-        author = Child("handed", folder / "left")
+        author = Embedded("handed", folder / "left")
         with running(author):
             author.next()
         ctx = reopened(folder / "left")
@@ -118,14 +119,14 @@ def live(folder: Path) -> list[Figure]:
     """Between two nodes that cannot reach each other: one is at an IPv4 address, the other at an IPv6 address."""
     with relay(folder / "relay") as there:
         link = _founded(folder / "left", there, 0)
-        author = Child("handed", folder / "left")
+        author = Embedded("handed", folder / "left")
         with running(author):
             author.next()
         newcomer = _newcomer(folder / "right", link, "handed")
         with running(newcomer):
             newcomer.next()
-        reader = Child("read", folder / "right", listen="[::1]:0")
-        writer = Child("write", folder / "left")
+        reader = Embedded("read", folder / "right", listen="[::1]:0")
+        writer = Embedded("write", folder / "left")
         with running(reader, writer):
             said = reader.next()
     if said["met"]:

@@ -86,13 +86,14 @@ async def _theirs(url: str) -> tuple[float, float, float]:
 async def _their_latency(writer: Client, reader: Client) -> float:
     keys = Keys.generate()
     await reader.subscribe(ReqTarget.auto([Filter().author(keys.public_key()).limit(0)]))
-    coming, took = reader.notifications(), []
+    coming = reader.notifications()
+    took: list[float] = []
 
     async def listen() -> None:
         while len(took) < LIVE:
             said = await coming.next()
             if said is not None and said.is_new_event():
-                took.append((time.perf_counter_ns() - int(said.event.content())) / 1e6)  # type: ignore[attr-defined]
+                took.append((time.perf_counter_ns() - int(said.event.content())) / 1e6)
 
     listening = asyncio.create_task(listen())
     await asyncio.sleep(0.5)
