@@ -12,15 +12,16 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
+PEERS_READY := bench/peers/node_modules/.ready
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test fast slow check format bench sim sim-report maelstrom chromium iproute clean
+.PHONY: help up test fast slow check format bench bench-peers sim sim-report maelstrom chromium iproute clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(RUN_READY) ## Run a node and its web app, making a home if there is none (ARGS="..." is passed on)
 	@$(BIN)/quire up $(ARGS)
@@ -48,6 +49,9 @@ format: $(DEV_READY) ## Format the code and mend what the linter can mend
 bench: $(DEV_READY) ## Measure (ARGS="..." is passed on)
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-peers: $(DEV_READY) $(PEERS_READY) ## Measure Quire and other peers in turn; needs Node (ARGS="..." is passed on)
+	@$(BIN)/python -m bench.peers $(ARGS)
+
 sim: $(RUN_READY) ## Simulate a community on a bad network; the same SEED gives the same run
 	@$(BIN)/quire sim run --seed $(SEED) $(ARGS)
 
@@ -58,7 +62,7 @@ maelstrom: $(DEV_READY) ## Let Maelstrom judge the nodes, if it is there (MAELST
 	@$(BIN)/python -m tests.maelstrom.run $(ARGS)
 
 clean: ## Remove .venv, caches and build output (never a home)
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) bench/peers/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # pip is the last thing that venv puts in place: a folder without it was never finished, and is made anew.
@@ -79,6 +83,13 @@ $(RUN_READY): pyproject.toml constraints.txt | $(BIN)/pip
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $(RUN_READY) $@
+
+$(PEERS_READY): bench/peers/package.json bench/peers/package-lock.json bench/peers/.npmrc
+	@command -v npm >/dev/null 2>&1 || { \
+	  echo "Other peers are programs for Node: install Node 20 or newer, with npm, and run the same command again."; \
+	  exit 1; }
+	cd bench/peers && npm install --no-save
+	@touch $@
 
 chromium:
 	@for name in $(BROWSERS); do command -v $$name >/dev/null 2>&1 && exit 0; done; \
