@@ -70,6 +70,7 @@ async function hold(home, port, wanted) {
   })
   if (core.length) await core.get(core.length - 1, { wait: false })
   const done = now()
+  await pause(500) // the other may still be asking
   const { bytesRead, bytesWritten } = await socket
   say({ done, bytes_in: bytesRead, bytes_out: bytesWritten })
   return true

@@ -116,6 +116,7 @@ async function hold(home, port, wanted) {
   if (items.length !== Number(wanted)) throw new Error(`${items.length} instead of ${wanted}`)
   await node.syncManager.waitForStorageSync(core.id)
   const done = now()
+  await pause(500) // the other may still be asking
   const { bytesRead, bytesWritten } = (await connected)._socket
   say({ done, bytes_in: bytesRead, bytes_out: bytesWritten })
   return true
