@@ -47,8 +47,9 @@ def differences(folder: Path, common: int, name: str) -> list[Figure]:
 
 def _settle(sides: list[Context], strategy: str, wanted: int, name: str) -> list[Figure]:
     indexes = [index_for(ctx.home, ctx.account, ctx.member.space, "") for ctx in sides]
-    for index in indexes:
-        index.whole()  # counts what was written just now, as a node does in its spare time
+    for ctx, index in zip(sides, indexes, strict=True):  # what a node does in its spare time after so much
+        ctx.home.store.ids.catch_up()
+        index.whole()
     start = time.perf_counter()
     sent, beats = _talk(strategy, indexes, wanted)
     took = (time.perf_counter() - start) * 1_000
