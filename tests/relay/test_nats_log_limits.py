@@ -307,7 +307,7 @@ def test_no_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert NATS_HEARTBEAT_S < NATS_PATIENCE_S
     assert 2 * NATS_SWITCH_S < NATS_PATIENCE_S, "there is time for each of three servers"
     monkeypatch.setattr(module, "NATS_PATIENCE_S", 0.5)
-    with pytest.raises(HomeError, match="None of the 2 NATS servers"):
+    with pytest.raises(HomeError, match="None of the 2 NATS servers can be used: nothing listens there"):
         asyncio.run(open_store("nats://127.0.0.1:1,127.0.0.1:2"))
 
 

@@ -83,3 +83,9 @@ def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_place_without_tls_is_told_as_that(answer: bytes) -> None:
     told = answered(answer, lambda port: why(f"wss://127.0.0.1:{port}/"))
     assert told == "it does not speak TLS there: is its address ws:// and not wss://?"
+
+
+def test_a_host_that_nobody_knows_is_told_without_a_number() -> None:
+    told = why("ws://no-such-host.invalid:7750/")
+    assert told.startswith("it cannot be reached (")
+    assert "Errno" not in told

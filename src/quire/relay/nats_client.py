@@ -135,11 +135,17 @@ async def reach(servers: Sequence[str], access: NatsAccess) -> Servers:
 
 def unreachable(servers: Sequence[str], error: Exception) -> StoreUnavailable:
     """That none of these can be used, and why."""
-    why = "no answer" if isinstance(error, TimeoutError) else str(error).strip(".") or type(error).__name__
+    why = "no answer" if isinstance(error, TimeoutError) else _words(error)
     return StoreUnavailable(
         f"None of the {len(servers)} NATS servers can be used: {why}. Do they run, and is what --nats-credentials and "
         "--nats-ca name right?"
     )
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, without the system's number for it."""
+    refused = isinstance(error, ConnectionRefusedError)
+    return "nothing listens there" if refused else str(error).strip(".") or type(error).__name__
 
 
 def _options(access: NatsAccess, tls: bool) -> dict[str, Any]:

@@ -138,7 +138,9 @@ def _unreached(error: Exception) -> str:
         return "it does not answer"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
-    return f"it cannot be reached ({str(error) or type(error).__name__})"
+    # Without the number, which means nothing to a person.
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return f"it cannot be reached ({why})"
 
 
 def _proxy(url: str) -> str:
