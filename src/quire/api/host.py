@@ -4,6 +4,7 @@ Owns: the `Host` protocol, the sync state of a peer, and the context that operat
 Must not know: how a node gets its packets, or whether it has any.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -136,6 +137,7 @@ class NodeContext(Context):
         found = self.host.relays(account, space) if self.host is not None else []
         return {relay.address: relay for relay in found}
 
-    def is_carried(self, account: int, space: int) -> bool:
-        """Whether a relay carries what is new in a space between those who do not reach each other."""
-        return any(relay.state in ("in-sync", "syncing") for relay in self.relays(account, space).values())
+
+def carries(relays: Iterable[RelayStatus]) -> bool:
+    """Whether one of these relays of a space carries what is new between those who do not reach each other."""
+    return any(relay.state in ("in-sync", "syncing") for relay in relays)

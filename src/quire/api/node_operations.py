@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from quire.api import sql
-from quire.api.host import NodeContext, PeerStatus
+from quire.api.host import NodeContext, PeerStatus, carries
 from quire.api.status import get_status
 from quire.events.handler import Operation
 from quire.events.rebuild import Rebuilt
@@ -68,7 +68,7 @@ def list_peers(ctx: NodeContext) -> list[PeerEntry]:
     sessions = ctx.sessions(member.account, member.space)
     local = outgoing.local_peers(ctx)
     entries = [_entry(ctx, person, places, sessions, local) for person in peer.list_(ctx)]
-    carried = ctx.is_carried(member.account, member.space)
+    carried = carries(ctx.relays(member.account, member.space).values())
     for entry in entries if carried else ():
         if entry.state in ("waiting", "unreachable"):
             entry.state = "by-relay"

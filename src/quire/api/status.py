@@ -3,11 +3,11 @@
 Owns: the answer of `status`. Must not know: how sync works.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus
+from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus, carries
 from quire.core.relay_address import called
 from quire.events.context import Context
 from quire.handlers import identity as identities
@@ -172,6 +172,7 @@ def _space(
 ) -> SpaceStatus:
     here = ctx.within(member)
     sessions = ctx.sessions(member.account, member.space)
+    relays = ctx.relays(member.account, member.space)
     held = ctx.home.store.index(member.account, member.space).whole().count
     unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
     return SpaceStatus(
@@ -195,21 +196,18 @@ def _space(
             for device, session in sessions.items()
             for owner in (peer.owner(here, device),)
         ],
-        by_relay=_by_relay(ctx, here, sessions),
-        relays=_relays(ctx, here),
+        by_relay=_not_met(here, sessions) if carries(relays.values()) else 0,
+        relays=_relays(here, relays),
     )
 
 
-def _by_relay(ctx: NodeContext, here: Context, sessions: Collection[str]) -> int:
-    if not ctx.is_carried(here.member.account, here.member.space):
-        return 0
+def _not_met(here: Context, sessions: Collection[str]) -> int:
     met = {here.member.account_id, *(peer.owner(here, device) for device in sessions)}
     return sum(person.pubkey not in met for person in peer.list_(here))
 
 
-def _relays(ctx: NodeContext, here: Context) -> list[RelayStatus]:
+def _relays(here: Context, sessions: Mapping[str, RelayStatus]) -> list[RelayStatus]:
     """The relays that a space uses, what they did wrong told in words."""
-    sessions = ctx.relays(here.member.account, here.member.space)
     found = []
     used = relay_places.used(here)
     for one, name in zip(used, called(used), strict=True):

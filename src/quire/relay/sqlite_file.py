@@ -99,6 +99,7 @@ class LogFile:
         self._lock = _hold(path)
         opened: list[apsw.Connection] = []
         try:
+            _refuse_hard_links(path)
             try:
                 opened.append(_writer(path))
                 opened.append(_reader(path))
@@ -224,12 +225,6 @@ def _hold(path: Path) -> FileLock:
         )  # else it may count as held by another
         lock.acquire(timeout=0)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would let others read it
-        if path.stat().st_nlink > 1:
-            lock.release()
-            raise HomeError(
-                f"The relay's store {path} has other names too (hard links): SQLite would keep a log beside each, and "
-                "two relays could use it at once. Copy it to a file of its own, or remove its other names."
-            )
     except Timeout:
         raise HomeError(
             f"The relay's store {path} is in use by another relay process. Stop that one, or give this one a "
@@ -242,6 +237,14 @@ def _hold(path: Path) -> FileLock:
             "and may be written by whoever runs the relay."
         ) from None
     return lock
+
+
+def _refuse_hard_links(path: Path) -> None:
+    if path.stat().st_nlink > 1:
+        raise HomeError(
+            f"The relay's store {path} has other names too (hard links): SQLite would keep a log beside each, and "
+            "two relays could use it at once. Copy it to a file of its own, or remove its other names."
+        )
 
 
 def _file_at(name: str) -> tuple[int, int] | None:
