@@ -13,6 +13,8 @@ from quire.events.settle import Report
 from quire.handlers import incoming
 from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
 from quire.net.notices import Status
+from quire.node import Node
+from quire.node.whereabouts import Whereabouts
 from quire.store.logs import StoreLogs
 from quire.store.memberships import Membership
 from tests.node.world import Station, World
@@ -256,3 +258,20 @@ def test_how_far_logs_are_held_is_told_though_it_could_not_be_read_at_first(
         patch.setattr(StoreLogs, "heights", _fail(apsw.IOError("no disk")))
         world.until(alice.troubles)
     world.until(lambda: _equal(alice, bob), most=STREAM_IDLE_MS // 2)
+
+
+def test_who_is_reached_while_the_store_fails_is_told_once_it_does_not(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bob = pair
+    bob.down()
+    world.run(60_000)
+    reminded: list[bool] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Whereabouts, "reached", _fail(apsw.IOError("no disk")))
+        bob.up()
+        world.until(bob.troubles)
+        world.run(3_000)
+    monkeypatch.setattr(Node, "_greet", lambda *_, again=False: reminded.append(again))
+    world.run(2 * TICK_MS)
+    assert False in reminded

@@ -101,6 +101,8 @@ class Node:
         self._inviting: dict[tuple[int, int], None] = {}
         self._asking: set[tuple[bytes, bytes]] = set()
         self._doors: list[Membership] = []
+        #: Who was reached, and where, and not told yet what there is to tell, since the store cannot be used.
+        self._met: deque[tuple[SessionId, Address]] = deque()
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now + BEGIN_MS
         self._next_dial = now
@@ -149,10 +151,13 @@ class Node:
         """When `handle_timer` should be called next (ms)."""
         parts = (self._endpoint, self._streams, self._fetching, self._whereabouts)
         timers = [due for part in parts if (due := part.next_timer()) is not None]
+        timers += [0] if self._met else []
         return max(min([self._next_tick, *timers]), self._rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
+        if self._met:
+            self._guard(self._tell_met, now)
         self._guard(self._endpoint.handle_timer, now)
         self._guard(self._streams.handle_timer, now)
         self._guard(self._fetching.handle_timer, now)
@@ -381,8 +386,8 @@ class Node:
             self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
             self._expect(session_id, session)
-            self._reached(member, session_id, session, notice.address, now)
-            self._greet(member, session_id, now)
+            self._met.append((session_id, notice.address))
+            self._tell_met(now)
         elif isinstance(notice, Moved):
             self._found_at(member, session_id, session, notice.address, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
@@ -419,15 +424,24 @@ class Node:
         if self._has_streams and address is not None:
             session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
 
-    def _reached(
-        self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
-    ) -> None:
+    def _tell_met(self, now: int) -> None:
+        while self._met:  # what cannot be done now is done when the store can be used again
+            self._reached(*self._met[0], now)
+            self._met.popleft()
+
+    def _reached(self, session_id: SessionId, address: Address, now: int) -> None:
+        """Remember a device that was reached, and tell it what there is to tell."""
+        session = self._endpoint.session(session_id)
+        member = self._members.get(session_id[:2])
+        if session is None or member is None:
+            return
         self._found_at(member, session_id, session, address, now)
         self.relaying.hurry(now)
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:
                 joining.hear_accepted(self._context(member, now))
+        self._greet(member, session_id, now)
 
     def _found_at(
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
