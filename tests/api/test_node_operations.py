@@ -59,6 +59,7 @@ def test_who_is_not_reached_is_met_by_relay_while_one_carries(host: FakeHost, tm
         host.relaying = [RelayStatus(host="relay.example", address="wss://relay.example/#K", state=state)]
         host.sessions = []
         assert by_relay() == ("by-relay", 1)
+        assert host.ask("getStatus")["identities"][0]["spaces"][0]["carried"]
         host.sessions = [PeerStatus(device=bob, state="unreachable")]
         assert by_relay() == ("by-relay", 0), "status has a line for the session"
         host.sessions = [PeerStatus(device=bob, state="syncing")]

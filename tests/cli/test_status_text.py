@@ -1,8 +1,10 @@
+from typing import Any
+
 from quire.cli.status_text import status_lines
 from quire.cli.text import near_time
 
 NOW = 1_790_000_000_000 - 70_000
-STATUS = {
+STATUS: dict[str, Any] = {
     "running": True, "addresses": ["127.0.0.1:1", "10.0.0.1:1"], "search_backlog": 1,
         "health": {"trouble": "", "dropped": {}, "unsent": 0}, "stale_views": True,
     "identities": [
@@ -19,6 +21,7 @@ STATUS = {
                     "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
                     "revoked": True, "joining": "not let in: the invite has expired",
                     "refused": "invite-expired", "locked": 5, "unconfirmed": True, "by_relay": 2,
+                    "carried": False,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9}],
                     "relays": [
@@ -76,17 +79,25 @@ def test_everything_that_is_known_is_told() -> None:
         assert text in told
 
 
+def with_peer(peer: dict[str, Any], **space: Any) -> str:
+    """The status with a space that has one peer."""
+    identity = STATUS["identities"][0]
+    here = {**identity["spaces"][0], **space, "peers": [peer]}
+    return "\n".join(status_lines({**STATUS, "identities": [{**identity, "spaces": [here]}]}, NOW))
+
+
 def test_a_peer_that_nobody_knows_is_named_by_its_key() -> None:
     stranger = {
         "pubkey": "", "name": "", "device": "hbheup_vEIk6eYKg", "state": "syncing", "address": "", "theirs": 0,
         "pending": 0, "last_heard_ts": 0, "rejected": {}, "standing": "",
     }  # fmt: skip
-    identity = {
-        **STATUS["identities"][0],
-        "spaces": [{**STATUS["identities"][0]["spaces"][0], "peers": [stranger]}],
-    }
-    told = "\n".join(status_lines({**STATUS, "identities": [identity]}, NOW))
-    assert "    a device unknown here (hbheup_v…): syncing, they hold 0" in told
+    assert "    a device unknown here (hbheup_v…): syncing, they hold 0" in with_peer(stranger)
+
+
+def test_who_is_not_reached_may_have_all_by_a_relay_that_carries() -> None:
+    away = {**STATUS["identities"][0]["spaces"][0]["peers"][0], "state": "unreachable"}
+    assert "bob: unreachable at" in with_peer(away, carried=False)
+    assert "bob: unreachable directly (relays carry what is new) at" in with_peer(away, carried=True)
 
 
 def test_a_home_at_rest() -> None:

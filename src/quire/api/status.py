@@ -97,7 +97,9 @@ class SpaceStatus(msgspec.Struct):
     #: Whether this device was revoked by another one of the identity: it can show what it holds, and nothing more.
     revoked: bool
     peers: list[PeerStatus]
-    #: Other members whom no session has ever had to do with, while a relay carries what is new.
+    #: Whether a relay carries what is new between those who do not reach each other.
+    carried: bool
+    #: Other members whom no session has ever had to do with, while a relay does.
     by_relay: int
     relays: list[RelayStatus]
 
@@ -175,6 +177,7 @@ def _space(
     relays = ctx.relays(member.account, member.space)
     held = ctx.home.store.index(member.account, member.space).whole().count
     unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
+    carried = carries(relays.values())
     return SpaceStatus(
         space_id=member.space_id,
         name=member.name,
@@ -196,7 +199,8 @@ def _space(
             for device, session in sessions.items()
             for owner in (peer.owner(here, device),)
         ],
-        by_relay=_not_met(here, sessions) if carries(relays.values()) else 0,
+        carried=carried,
+        by_relay=_not_met(here, sessions) if carried else 0,
         relays=_relays(here, relays),
     )
 

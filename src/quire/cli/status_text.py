@@ -66,9 +66,8 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
         yield f"    fork: {name} wrote two different events at place {fork['seq']} of its log"
     if space["outgoing_waiting"]:
         yield f"    outgoing: {plural(space['outgoing_waiting'], 'event')} for other identities of this node"
-    carried = any(relay["state"] in ("in-sync", "syncing") for relay in space["relays"])
     for peer in space["peers"]:
-        yield "    " + _peer(peer, carried)
+        yield "    " + _peer(peer, space["carried"])
     if space["by_relay"]:
         yield f"    by relay alone: {plural(space['by_relay'], 'other member')} (`quire peers` names them)"
     for relay in space["relays"]:
