@@ -50,6 +50,27 @@ def test_newcomers_are_let_in_under_loss(tmp_path: Path, seed: int) -> None:
     world.close()
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_newcomer_is_in_before_it_has_what_was_written(world: World, streams: bool) -> None:
+    alice = world.founder()
+    if streams:
+        alice.down()
+        alice.up(streams=True)
+    for _ in range(4):
+        alice.ask("sendMessages", target="general", texts=["long ago"] * 1_000)
+    bob = world.station("bob")
+    bob.ask("joinSpace", link=alice.ask("createInvite")["link"], name="bob")
+    bob.up(streams=streams)
+    for _ in range(10_000):
+        if bob.is_in():
+            break
+        world.run(1)
+    assert not bob.space()["unconfirmed"]
+    assert bob.space()["held"] < 1_000
+    bob.ask("createInvite")
+    world.until(lambda: bob.space()["held"] == alice.space()["held"])
+
+
 def test_who_waits_says_so_and_writes_nothing(world: World) -> None:
     alice = world.founder()
     world.run(2_000)

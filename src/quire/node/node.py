@@ -126,9 +126,7 @@ class Node:
         self._guard(partial(self._endpoint.receive_datagram, data, address), now)
 
     def take_in(self, now: int) -> None:
-        """Act on what sessions and streams tell and ingest what they received; what is answered to sessions goes out by
-        `datagrams_to_send`.
-        """
+        """Act on what sessions and streams tell and ingest it; answers to sessions go out by `datagrams_to_send`."""
         self._guard(self._streams.act, now)
         came = False
         while (found := self._endpoint.next_event()) is not None:
@@ -479,6 +477,14 @@ class Node:
         now_in = self.home.store.memberships.get(member.account, member.space)
         if member.kind == JOINING != now_in.kind:
             self._share(now_in, session_id, session)
+        if session.restricted and self._endpoint.is_member(session_id):
+            self._hand_over(member, session, now)
+
+    def _hand_over(self, member: Membership, session: Session, now: int) -> None:
+        """Give who was let in just now the membership graph before all else: what lets it in builds on that."""
+        session.set_standing(Standing.MEMBER, now)
+        graph = self.home.store.graph.events(member.account, member.space)
+        session.push([from_text(row.event_id) for row in graph], now)
 
     def _context(self, member: Membership, now: int) -> Context:
         return Context(self.home, self.wall(now), member.account, member, self.addresses)
