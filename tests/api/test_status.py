@@ -8,6 +8,8 @@ from quire.api.host import PeerStatus
 from quire.core import event as core_event
 from quire.core.encoding import to_text
 from quire.core.sealing import seal
+from quire.core.summary import FINE
+from quire.errors import HomeError
 from quire.events.append import make_event
 from quire.events.ingest import ingest
 from quire.handlers import REGISTRY, joining
@@ -40,6 +42,22 @@ def test_what_is_held_and_with_whom(host: FakeHost) -> None:
     assert (space(host)["held"], space(host)["valid"]) == (4, 4)
     assert space(host)["peers"][0]["state"] == "in-sync"
     assert space(host)["peers"][0]["name"] == "alice"
+
+
+def test_a_full_disk_does_not_keep_it_from_being_told(host: FakeHost) -> None:
+    before = space(host)["held"]
+    for _ in range(300):  # so far apart that each is summed up by itself
+        host.time += 1 << FINE
+        host.ask("sendMessage", target="general", text="x")
+    db, here = host.home.store.db, host.home.store.index(member(host).account, member(host).space)
+    pages = db.one("PRAGMA page_count")
+    assert pages is not None
+    db.execute(f"PRAGMA max_page_count = {pages[0]}").fetchall()
+    with pytest.raises(HomeError, match="disk is full"):
+        here.whole()
+    assert here.count() == space(host)["held"] == before + 300
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    assert here.whole().count == before + 300
 
 
 #: Who was removed is told no more than a stranger while an invite is open: the words have to be true of both.

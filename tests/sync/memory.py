@@ -49,6 +49,10 @@ class MemoryIndex:
         """Summary of everything held."""
         return self._whole
 
+    def count(self) -> int:
+        """How many events are held."""
+        return self._whole.count
+
     def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
         """Non-empty buckets of a level, ascending; FINE ones within a coarse bucket."""
         if bucket is None:

@@ -175,7 +175,7 @@ def _space(
     here = ctx.within(member)
     sessions = ctx.sessions(member.account, member.space)
     relays = ctx.relays(member.account, member.space)
-    held = ctx.home.store.index(member.account, member.space).whole().count
+    held = ctx.home.store.index(member.account, member.space).count()
     unsupported = ctx.home.store.blobs.count_unsupported(member.account, member.space)
     carried = carries(relays.values())
     return SpaceStatus(

@@ -474,7 +474,7 @@ class Session:
 
     def status(self) -> Status:
         """Numbers for people and tests."""
-        held = self._index.whole().count
+        held = self._index.count()
         lacks = max(0, held - (self._strategy.peer_count or 0)) if self._strategy.in_sync is False else 0
         return Status(
             connected=self.connected,

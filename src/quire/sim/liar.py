@@ -194,6 +194,10 @@ class _Index:
             self._claimed = self._held.whole()
         return self._claimed
 
+    def count(self) -> int:
+        """See EventIndex."""
+        return self.whole().count
+
     def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
         """See EventIndex."""
         return self._held.children(level, bucket)

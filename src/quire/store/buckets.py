@@ -16,7 +16,7 @@ import orjson
 from quire.core.cells import NAME_BYTES, Sketch, name_of
 from quire.core.encoding import from_text, from_texts, to_text
 from quire.core.summary import COARSE, FINE, Position, Summary
-from quire.errors import Damaged
+from quire.errors import Damaged, HomeError
 from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.blobs import Blobs
 from quire.store.database import Database
@@ -205,6 +205,23 @@ class StoreIndex:
             self._buckets.wholes[key] = changes, summary
         return summary
 
+    def count(self) -> int:
+        """How many events are held; also where the disk is too full for the summary of what came last."""
+        try:
+            return self.whole().count
+        except HomeError:
+            return sum(cell.count for _, cell in self._read_children(COARSE, None)) + self._uncounted()
+
+    def _uncounted(self) -> int:
+        rows = self._db.all(
+            "SELECT b.epoch, count(*) FROM arrivals AS a CROSS JOIN blobs AS b ON b.n = a.event"
+            " WHERE a.cursor > (SELECT cursor FROM bucket_cursor) AND a.account = ? AND b.space = ? AND NOT a.counted"
+            " GROUP BY b.epoch",
+            (self._account, self._space),
+        )
+        closed = self._closed()
+        return sum(count for epoch, count in rows if epoch not in closed)
+
     def _sum(self) -> Summary:
         cells = [summary for _, summary in self.children(COARSE, None)]
         return Summary(sum(c.count for c in cells), sum(c.total for c in cells) % _MODULUS)
@@ -212,6 +229,9 @@ class StoreIndex:
     def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
         """The non-empty buckets of `level` (inside the coarse `bucket` if given), ascending."""
         self._buckets.count_arrivals()
+        return self._read_children(level, bucket)
+
+    def _read_children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
         low, high = (
             (0, 1 << 62) if bucket is None else (bucket << (COARSE - FINE), (bucket + 1) << (COARSE - FINE))
         )

@@ -36,6 +36,10 @@ class EventIndex(Protocol):
         """Summary of everything held."""
         ...
 
+    def count(self) -> int:
+        """How many events are held; told also where the store is in trouble, if it can be."""
+        ...
+
     def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
         """Non-empty buckets, ascending: all COARSE ones (None), or the FINE ones of a coarse bucket."""
         ...
