@@ -79,6 +79,11 @@ def test_peers_are_told_with_how_sync_stands(world: World) -> None:
     assert peer.state == "unreachable"
     assert peer.rtt_ms is None
     assert 0 <= peer.loss <= 1
+    alice.down()
+    alice.up()
+    world.run(10_000)
+    (peer,) = _host(alice)[0].peers(member.account, member.space)
+    assert 0 < peer.last_heard_ts <= alice.now()
 
 
 def test_other_identities_of_the_node_are_peers_too(world: World) -> None:
@@ -130,15 +135,18 @@ def test_in_sync_is_what_both_counts_agree_on() -> None:
         restricted=False,
         refused=None,
     )
-    agreed = host_module._status("key", told, 0)
+    agreed = host_module._status("key", told, 0, 0)
     assert (agreed.state, agreed.pending) == ("in-sync", 0)
-    behind = host_module._status("key", told._replace(held=11), 0)
+    behind = host_module._status("key", told._replace(held=11), 0, 0)
     assert (behind.state, behind.pending) == ("syncing", 3)
     never = host_module._status(
-        "key", told._replace(connected=False, held=11, peer_count=None, last_heard=None), 0
+        "key", told._replace(connected=False, held=11, peer_count=None, last_heard=None), 0, 7
     )
     assert (never.state, never.pending) == ("unreachable", 11)
+    assert (agreed.last_heard_ts, never.last_heard_ts) == (5, 7), (
+        "by another run of this node, if not by this one"
+    )
     assert (never.restricted, never.refused) == (False, None)
     apart = [told._replace(restricted=True, refused=reason) for reason in Refusal]
-    assert [host_module._status("key", one, 0).refused for one in apart] == ["removed", "not-admitted"]
-    assert all(host_module._status("key", one, 0).restricted for one in apart)
+    assert [host_module._status("key", one, 0, 0).refused for one in apart] == ["removed", "not-admitted"]
+    assert all(host_module._status("key", one, 0, 0).restricted for one in apart)

@@ -7,6 +7,7 @@ from quire.api.host import Health, PeerStatus, RefusedAs, RelayFault, RelayStatu
 from quire.core.address import format_address
 from quire.events.history import index_for
 from quire.events.home import Home
+from quire.limits import MAX_ADDRESSES_KEPT
 from quire.net.notices import Status
 from quire.net.standing import Refusal
 from quire.node import Node
@@ -93,7 +94,10 @@ class RunningHost:
         """Sync state by peer: its session's, or for an identity of this same node what both hold."""
         member = self.home.store.memberships.get(account, space)
         shift = wall_ms() - steady_ms()
-        remote = [_status(device, status, shift) for device, status in self._node.sessions(member).items()]
+        known = self.home.store.memberships.addresses(account, space, MAX_ADDRESSES_KEPT)
+        reached = {device: ts for device, _, ts in reversed(known)}  # also before this node was started
+        sessions = self._node.sessions(member).items()
+        remote = [_status(device, status, shift, reached.get(device, 0)) for device, status in sessions]
         return remote + self._local_peers(member)
 
     def relays(self, account: int, space: int) -> list[RelayStatus]:
@@ -120,7 +124,7 @@ class RunningHost:
         return found
 
 
-def _status(device: str, status: Status, shift: int) -> PeerStatus:
+def _status(device: str, status: Status, shift: int, reached: int) -> PeerStatus:
     heard, held = status.last_heard, status.held
     state: SyncState = "unreachable" if heard is not None or status.datagrams_out else "waiting"
     lacking = held if status.peer_count is None else max(held - status.peer_count, 0)
@@ -134,7 +138,7 @@ def _status(device: str, status: Status, shift: int) -> PeerStatus:
         held=held,
         theirs=status.peer_count,
         pending=0 if state == "in-sync" else max(status.pending, lacking),
-        last_heard_ts=0 if heard is None else heard + shift,
+        last_heard_ts=reached if heard is None else heard + shift,
         rtt_ms=float(status.rtt) if status.connected else None,
         loss=status.datagrams_lost / max(status.datagrams_out, 1),
         bytes_in=status.bytes_in,
