@@ -1,5 +1,6 @@
 from typing import Any
 
+from quire.api.status import BLOCKED_REASONS
 from quire.cli.status_text import status_lines
 from quire.cli.text import near_time
 
@@ -61,7 +62,7 @@ def test_everything_that_is_known_is_told() -> None:
         "revoked: this device was taken away",
         "joining: not let in: the invite has expired",
         "locked: 5 events under a key that has not come yet",
-        "unconfirmed: no member was online since you came",
+        "unconfirmed: what lets you in has not come yet",
         "waiting: 30 events, unknown-peer",
         "unsupported: 4 events",
         "fork: D wrote two different events at place 9",
@@ -98,6 +99,14 @@ def test_who_is_not_reached_may_have_all_by_a_relay_that_carries() -> None:
     away = {**STATUS["identities"][0]["spaces"][0]["peers"][0], "state": "unreachable"}
     assert "bob: unreachable at" in with_peer(away, carried=False)
     assert "bob: unreachable directly (relays carry what is new) at" in with_peer(away, carried=True)
+
+
+def test_who_has_not_heard_of_its_admission_is_told_what_it_waits_for() -> None:
+    bob = STATUS["identities"][0]["spaces"][0]["peers"][0]
+    assert "unconfirmed: no member was online" in with_peer({**bob, "state": "unreachable"})
+    assert "unconfirmed: what lets you in has not come yet" in with_peer(bob)
+    late = [{"count": 1, "reason": BLOCKED_REASONS["time"]}]
+    assert "ahead of this device's clock: is its clock right?" in with_peer(bob, blocked=late)
 
 
 def test_a_home_at_rest() -> None:

@@ -139,8 +139,8 @@ def _joined(out: "Console", result: Any, _: Params) -> None:
     if result.get("unconfirmed"):
         line(
             out,
-            "A relay had the key for whoever has this link. Members let you in, and see what you write, as soon as "
-            "one of them is online: until then you cannot invite, nor write to one of them alone.",
+            "You have its key. What lets you in comes as soon as a member is online: until then you cannot invite, nor "
+            "write to one of them alone.",
         )
 
 

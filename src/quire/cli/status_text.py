@@ -53,7 +53,7 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
     if space["joining"]:
         yield f"    joining: {clean(space['joining'])}"
     if space["unconfirmed"]:
-        yield "    unconfirmed: no member was online since you came; one who is lets you in, and sees what you wrote"
+        yield "    unconfirmed: " + _unconfirmed(space)
     if space["locked"]:
         yield f"    locked: {plural(space['locked'], 'event')} under a key that has not come yet"
     for waiting in space["blocked"]:
@@ -72,6 +72,14 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
         yield f"    by relay alone: {plural(space['by_relay'], 'other member')} (`quire peers` names them)"
     for relay in space["relays"]:
         yield from _relay(relay, now)
+
+
+def _unconfirmed(space: dict[str, Any]) -> str:
+    if not any(peer["state"] in ("in-sync", "syncing") for peer in space["peers"]):
+        return "no member was online since you came; one who is lets you in, and sees what you wrote"
+    if any(waiting["reason"].startswith("clock") for waiting in space["blocked"]):
+        return "what lets you in seems to be dated ahead of this device's clock: is its clock right?"
+    return "what lets you in has not come yet; until it has you cannot invite, nor write to one member alone"
 
 
 def _peer(peer: dict[str, Any], carried: bool) -> str:
