@@ -7,7 +7,7 @@ from quire.core.ticket import decode_link, encode_link
 from quire.core.wrapping import seal_to
 from quire.errors import BadEvent, UserError
 from quire.handlers import admit_letter, identity, invite_revoke, joining, key, role, space
-from quire.handlers.admit_letter import REFUSAL, REQUEST, WAIT, WELCOME
+from quire.handlers.admit_letter import REFUSAL, REQUEST, WAIT, WELCOME, WHY
 from quire.limits import MAX_ADDRESSES, MAX_INTEGER, MAX_LETTER_BYTES
 from quire.store.memberships import INVITED, JOINING
 from tests.events.builders import digest
@@ -227,6 +227,29 @@ def test_who_may_not_let_in_leaves_it_to_others() -> None:
         there.settle("ann", "bob")
         assert there.ask("carol", "bob") == [WAIT]
         assert there.ask("carol", "ann")[0][:1] == WELCOME
+
+
+def test_who_was_let_in_by_somebody_removed_just_then_is_let_in_by_others() -> None:
+    with apart() as there:
+        there.join("bob")
+        there.join("carol")
+        there.settle()
+        link = there["carol"].link("carol")
+        there.settle()
+        role.remove(there["ann"].ctx("ann"), "bob")
+        there.join("dora", "bob", link)
+        there.say("dora", "hello")
+        there.settle("ann", "bob")
+        dora, ann = there["dora"], there["ann"]
+        device = dora.member("dora").device
+        (why,) = joining.answer(ann.ctx("ann"), device, WHY)
+        joining.answer(dora.ctx("dora"), ann.member("ann").device, why)
+        assert there.ask("dora", "ann")[0][:1] == WELCOME
+        there.settle("ann", "carol", "dora")
+        assert joining.greet(dora.ctx("dora"), "x") == [], "who is in asks no more"
+        assert joining.told(dora.ctx("dora")) == ""
+        assert there["carol"].knows("carol") == ["ann", "carol", "dora"]
+        assert there.texts("carol") == there.texts("dora") == ["hello"]
 
 
 def test_who_was_removed_may_be_invited_again() -> None:

@@ -37,6 +37,8 @@ _ASKED = "waiting"
 _WELCOMED = "welcomed"
 #: Why a member lets nobody in by itself, beside the graph's rules.
 _REMOVED = "removed"
+#: Told to who was let in by somebody who was removed at that time: others let it in by the same link.
+_FELL = "concurrent"
 #: What is told where nobody said more.
 _CUT_OFF = "cut-off"
 _REASONS = {**REASONS, _REMOVED: "who was removed comes back by a newer invite alone"}
@@ -132,10 +134,14 @@ def is_asking(ctx: Context) -> bool:
 
 
 def is_unsure(ctx: Context) -> bool:
-    """Whether it has none, or a welcome alone says that it is in: whoever has the link can send one."""
+    """Whether it has one to show, or a welcome alone says that it is in (whoever has the link can send one), or a
+    member that who let it in had no right to any more.
+    """
     secret, _, reason = _ticket(ctx)
     if not secret or reason != _WELCOMED:
         return bool(secret)
+    if _told(ctx) == _FELL:
+        return True
     public = invite_key(secret).text
     claims = ctx.graph.ledger.claims(ctx.member.device, ctx.graph.valid)
     found = [claim.node.change for claim in claims]
@@ -240,13 +246,17 @@ def told(ctx: Context) -> str:
 
     One member's word: nothing is refused for it, or a liar could silence others.
     """
-    rows = ctx.view("joining").read(
-        "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
-    )
-    slug = str(rows[0][0]) if rows else ""
+    slug = _told(ctx)
     return {_REMOVED: "you were removed", _CUT_OFF: "this device was removed"}.get(
         slug, REASONS.get(slug, "")
     )
+
+
+def _told(ctx: Context) -> str:
+    rows = ctx.view("joining").read(
+        "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
+    )
+    return str(rows[0][0]) if rows else ""
 
 
 def outside(ctx: Context) -> str:
