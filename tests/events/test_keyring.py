@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from quire.core.encoding import to_text
@@ -34,6 +36,7 @@ from tests.events.builders import (
     digest,
     give,
     make_home,
+    undone,
 )
 
 NEW, NEWER = digest("new key"), digest("newer key")
@@ -179,4 +182,24 @@ def test_locked_blobs_are_bounded_and_come_again(monkeypatch: pytest.MonkeyPatch
     assert bodies(home, alice) == ["0", "1"]
     give(home, alice, *words)
     assert bodies(home, alice) == ["0", "1", "2", "3", "4"]
+    home.close()
+
+
+@pytest.mark.parametrize("how", ["a restart", "a rollback"])
+def test_what_a_key_opens_is_taken_in_whatever_comes_after_it(how: str, tmp_path: Path) -> None:
+    """A key that came by a letter opens nothing until the next batch: a crash may come first, or a full disk."""
+    there, home = Space(), make_home(tmp_path / "quire.db")
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    give(home, alice, carol.introduce(), carol.say("before the key", under=NEW))
+    with home.store.transaction():
+        hold(home, alice, graph_of(home, alice), [HeldKey(CONTENT, name_of(NEW), NEW)])
+    if how == "a restart":
+        home.close()
+        home = make_home(tmp_path / "quire.db")
+    else:
+        with undone(home.store.db):
+            give(home, alice, carol.say("lost"))
+    give(home, home.store.memberships.get(alice.account, alice.space))
+    assert bodies(home, alice) == ["before the key"]
+    assert home.store.locked.count(alice.account, alice.space) == 0
     home.close()

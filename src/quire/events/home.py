@@ -55,10 +55,9 @@ class Home:
         )
         #: Opened events, by number, that wait for their voucher: it mostly comes with the next batch.
         self.doubtful: dict[int, tuple[Event, Handler | None]] = {}
-        #: By (account, space): membership graphs, keys that came and may unlock blobs, and, by scope, whether the
-        #: key that is sealed under has to be replaced before it is used again, or is not the present one.
+        #: By (account, space): membership graphs, and, by scope, whether the key that is sealed under has to be
+        #: replaced before it is used again, or is not the present one.
         self.graphs: dict[tuple[int, int], Graph] = {}
-        self.fresh_keys: dict[tuple[int, int], list[bytes]] = {}
         self.stale: dict[tuple[int, int], dict[str, tuple[bool, bool]]] = {}
         #: By (account, space): which nodes of the graph counted when this device was last found to be free to write.
         self.may_write: dict[tuple[int, int], int] = {}
@@ -73,11 +72,14 @@ class Home:
         self.noted: dict[tuple[object, ...], object] = {}
         #: Spaces whose membership changed, for the node to look at after the commit.
         self.moved: dict[int, None] = {}
+        #: See `fresh_keys`; None: not looked yet.
+        self._fresh_keys: dict[tuple[int, int], list[bytes]] | None = None
         self._senders: dict[tuple[int, int, int], str] = {}
         self._clocks: dict[int, HybridClock] = {}
         self.store.db.on_rollback(self._clocks.clear)
-        for memory in (self.doubtful, self.graphs, self.fresh_keys, self.stale, self._senders):
+        for memory in (self.doubtful, self.graphs, self.stale, self._senders):
             self.store.db.on_rollback(memory.clear)
+        self.store.db.on_rollback(self._look_for_fresh_keys)
         self.store.db.on_rollback(self.boxes.clear)
         self.store.db.on_rollback(self.closed.clear)
         self.store.db.on_rollback(self.may_write.clear)
@@ -99,6 +101,21 @@ class Home:
                 if not had_any or not self.search.exists():
                     self.search.create()
         return had_any and bool(stale)
+
+    @property
+    def fresh_keys(self) -> dict[tuple[int, int], list[bytes]]:
+        """Ids of the keys that came and may unlock blobs, by (account, space).
+
+        Those that opened nothing yet, before this run or a rollback, are among them.
+        """
+        if self._fresh_keys is None:
+            self._fresh_keys = {}
+            for account, space, key_id in self.store.locked.openable():
+                self._fresh_keys.setdefault((account, space), []).append(key_id)
+        return self._fresh_keys
+
+    def _look_for_fresh_keys(self) -> None:
+        self._fresh_keys = None
 
     def remember_doubtful(self, number: int, opened: tuple[Event, Handler | None]) -> None:
         """Keep an event opened until it is vouched for; when there are too many, all are let go."""

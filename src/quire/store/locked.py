@@ -42,6 +42,15 @@ class Locked:
             found += [(str(source), bytes(blob)) for source, blob in rows]
         return found
 
+    def openable(self) -> list[tuple[int, int, bytes]]:
+        """(account, space, key id) of blobs that wait for a key which has come."""
+        rows = self._db.all(
+            "SELECT DISTINCT l.account, l.space, l.key_id FROM locked AS l JOIN epochs AS e ON e.space = l.space"
+            " AND e.key_id = l.key_id JOIN space_keys AS k ON k.account = l.account AND k.epoch = e.n"
+            " ORDER BY l.account, l.space, l.key_id"
+        )
+        return [(account, space, bytes(key_id)) for account, space, key_id in rows]
+
     def count(self, account: int, space: int) -> int:
         """How many blobs of an identity wait for a key in a space."""
         row = self._db.one("SELECT count(*) FROM locked WHERE account = ? AND space = ?", (account, space))
