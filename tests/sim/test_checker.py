@@ -96,9 +96,17 @@ FOREIGN = (
 )
 ONE_FOREIGN = f"{FOREIGN} FROM device_keys) LIMIT 1)"
 ONE_OWN = ONE_FOREIGN.replace("<>", "=")
+FRESH_FOREIGN = ONE_FOREIGN.replace(
+    " LIMIT", " AND m.event IN (SELECT event FROM arrivals WHERE NOT counted) LIMIT"
+)
 LAST_OF_MANY = (
     "(SELECT n FROM message_rows WHERE sender = (SELECT sender FROM message_rows GROUP BY sender ORDER BY count(*) DESC"
     " LIMIT 1) ORDER BY ts DESC LIMIT 1)"
+)
+LAST_OWN = (
+    "(SELECT max(b.n) FROM blobs AS b JOIN devices AS d ON d.n = b.device JOIN device_keys AS k ON k.device = d.device"
+    " JOIN arrivals AS r ON r.event = b.n AND NOT r.counted JOIN memberships AS m ON m.space = b.space"
+    " WHERE m.kind <> 'home')"
 )
 FORGET = "DELETE FROM received WHERE event = (SELECT event FROM message_rows WHERE n = {})"
 #: (account, space, channel, ts, seq, event, sender, body_text) with one column changed.
@@ -122,6 +130,20 @@ BROKEN_STORES = {
     "something refused": ("INSERT INTO rejections VALUES (1, 'x', 'bad-signature', 3, 1)", "refused 3 honest"),
     "a view is wrong": ("DELETE FROM graph_events WHERE place = 1", "other views after a rebuild"),
     "a view depends on order": ("DELETE FROM graph_events WHERE place = 1", "had the events come"),
+    "a conversation of others": (
+        "INSERT INTO audience_keys SELECT g.account, g.space, g.event_id, 'x', x'00' FROM graph_events AS g"
+        " JOIN accounts AS a ON a.n = g.account WHERE g.change LIKE '%OpenAudience%'"
+        " AND g.change NOT LIKE '%' || a.account_id || '%' LIMIT 1",
+        "holds 1 keys of conversations of others",
+    ),
+    "an event of tomorrow": (
+        f"UPDATE received SET received_ts = 1 WHERE event = (SELECT event FROM message_rows WHERE n = {FRESH_FOREIGN})",
+        "let in 1 events that were dated too far ahead",
+    ),
+    "no key came": (
+        "INSERT INTO locked SELECT account, space, x'00', x'00', x'00', 'x' FROM memberships WHERE kind <> 'home'",
+        "was given 1 events that it has no key for",
+    ),
     "a view too many": ("UPDATE graph_events SET counts = 1 - counts", "had the events come"),
 }  # fmt: skip
 
@@ -131,6 +153,36 @@ def test_a_broken_store_is_seen(name: str, finished: Finished) -> None:
     statement, told = BROKEN_STORES[name]
     finished.sql("device2", statement)
     assert told in finished.judge()
+
+
+#: Of the founder's own log.
+BROKEN_LOGS = {
+    "a nonce twice": (
+        "UPDATE blobs SET sealed = unhex((SELECT hex(substr(sealed, 1, 24)) FROM blobs WHERE n = {last})"
+        " || hex(substr(sealed, 25))) WHERE device = (SELECT device FROM blobs WHERE n = {last})"
+        " AND epoch = (SELECT epoch FROM blobs WHERE n = {last})",
+        "with 1 nonces that were used before",
+    ),
+    "a fork": ("UPDATE blobs SET seq = seq - 1 WHERE n = {last}", "holds 1 forks and does not know of them"),
+    "a gap": ("UPDATE blobs SET seq = seq + 1 WHERE n = {last}", "left places of its own log free"),
+    "an effect before its cause": ("UPDATE blobs SET ts = 1 WHERE n = {last}", "dated 1 events before others"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN_LOGS)
+def test_a_broken_log_is_seen(name: str, finished: Finished) -> None:
+    statement, told = BROKEN_LOGS[name]
+    finished.sql("device1", statement.format(last=LAST_OWN))
+    assert told in "\n".join(checker_module._law_broken(_case(finished)))
+
+
+@pytest.mark.parametrize("told", [-1, 1])
+def test_a_node_that_does_not_tell_what_arrived_is_seen(told: int, finished: Finished) -> None:
+    device = finished.devices["device2"]
+    device.cursor += told
+    found = finished.judge()
+    device.cursor -= told
+    assert f"device2 has told of arrivals up to {device.cursor + told}, there are {device.cursor}" in found
 
 
 def test_what_is_gone_everywhere_is_seen(finished: Finished) -> None:
@@ -248,17 +300,33 @@ def test_removed_people_who_know_more_are_seen(tmp_path: Path) -> None:
         if w.writer == gone.by and w.at_ms > gone.at_ms and w.event_ids and "general" in w.seen_by.values()
     )
     (member,), (boss,) = theirs.store.memberships.all(), founders.store.memberships.all()
-    theirs.store.memberships.add_key(member, boss.epochs[boss.content][0], "later")
-    assert "was removed and holds 1 keys that were made later" in run.judge()
     blob = founders.store.db.one("SELECT sealed FROM blobs WHERE event_id = ?", (later.event_ids[0],))
     assert blob is not None
     record = founders.store.names.key_id(boss.content) + blob[0]
+    ingest(theirs, member, [record], boss.device, 1 << 42)
+    assert "was removed and given 1 events afterwards by who removed it" in run.judge()
+    theirs.store.memberships.add_key(member, boss.epochs[boss.content][0], "later")
+    assert "was removed and holds 1 keys that were made later" in run.judge()
     ingest(theirs, theirs.store.memberships.get(member.account, member.space), [record], "x", 1 << 42)
     assert "was removed and sees 1 messages under later keys" in run.judge()
+    assert "was removed and handed 1 keys by who knew of it" in _handed_a_key(run, removed)
     assert "is under an old key" in _under_old_key(run, later.event_ids[0])
     for device in run.devices.values():
         device.stop()
     run.ground.close()
+
+
+def _handed_a_key(run: Finished, removed: str) -> str:
+    """The verdict when the key that was made at the removal is wrapped to who was removed as well."""
+    truth, home = work_out(run.ground), run.devices["device1"].home
+    [device] = [key for key, owner in truth.owners.items() if owner == removed]
+    home.store.db.execute(
+        "UPDATE graph_events SET change = json_insert(change, '$[4][#]', ?) WHERE place = (SELECT max(place)"
+        ' FROM graph_events WHERE change LIKE \'["NewKey","",%\')',
+        (device,),
+    ).fetchall()
+    home.forget_graphs()
+    return "\n".join(checker_module._removed_know_more(_case(run)))
 
 
 def _under_old_key(run: Finished, event_id: str) -> str:

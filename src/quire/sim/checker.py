@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
 from quire.events.home import Home
-from quire.sim import evidence
+from quire.sim import evidence, laws
 from quire.sim.bounds import too_much_memory, too_much_traffic
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -352,8 +352,14 @@ def _says_too_much(case: _Case) -> Iterator[str]:
             yield said
 
 
+def _law_broken(case: _Case) -> Iterator[str]:
+    """Devices whose store breaks a law that it keeps by itself."""
+    for device in case.devices:
+        yield from laws.broken(case.truth, device)
+
+
 def _removed_know_more(case: _Case) -> Iterator[str]:
-    """Removed people who hold a key that was made after, or see what was sealed under one."""
+    """Removed people who hold, or were given, a key that was made after, or see what was sealed under one."""
     homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
     for device, identity, who in _identities(case.truth, case.devices):
         gone = case.truth.removed.get(identity)
@@ -367,6 +373,13 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
         had = gone.keys | evidence.made_unawares(homes[gone.by], gone.by, gone.space_id, identity)
         if more := (evidence.keys(device.home, identity, gone.space_id) - had) & set().union(*others):
             yield f"{who} was removed and holds {len(more)} keys that were made later"
+        for key, owner in case.truth.owners.items():
+            boss = homes[gone.by], gone.by, gone.space_id
+            if owner == identity and (handed := evidence.handed_on(*boss, identity, key)):
+                yield f"{who} was removed and handed {handed} keys by who knew of it"
+            given = evidence.locked_by(device.home, identity, gone.space_id, key, gone.keys)
+            if owner == gone.by and given:
+                yield f"{who} was removed and given {given} events afterwards by who removed it"
         under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
         later = {event_id for event_id, key in under.items() if key not in had}
         if seen := later & evidence.shown_ids(device.home, identity):
@@ -429,6 +442,7 @@ _CHECKS: tuple[_Check, ...] = (
     _says_too_much,
     _removed_know_more,
     _honest_refused,
+    _law_broken,
 )
 
 

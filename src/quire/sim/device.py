@@ -68,7 +68,7 @@ class Device:
         self.host = host
         self.ahead = 0
         self.due = 0
-        #: The newest arrival that the node has told of.
+        #: The newest arrival that the node has told of, or that was there when it started.
         self.cursor = 0
         self.troubles: list[str] = []
         self.crashes = self._boots = 0
@@ -133,6 +133,8 @@ class Device:
                 self._home.store.power.came_back(f"boot {self._boots}")
                 self._home.store.power.begin(f"boot {self._boots}")
                 self._run_node(self._home, now)
+                # What was there before is told by no node.
+                self.cursor = self._home.store.blobs.last_cursor()
         except HomeError:
             self._end()
             raise

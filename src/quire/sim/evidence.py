@@ -5,6 +5,7 @@ ground truth.
 """
 
 from collections import Counter
+from collections.abc import Sequence, Set
 from itertools import groupby
 from operator import itemgetter
 from random import Random
@@ -16,8 +17,8 @@ from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.events.standing import graph_of
-from quire.graph.changes import NewKey, SetRole
-from quire.graph.dag import has
+from quire.graph.changes import NewKey, SetRole, ShareKey
+from quire.graph.dag import Node, has
 from quire.graph.roles import Role
 from quire.handlers import REGISTRY
 from quire.limits import INGEST_BATCH, MAX_FORKS_SHOWN
@@ -82,16 +83,9 @@ def keys(home: Home, identity: str, space_id: str) -> set[str]:
 
 def made_unawares(home: Home, identity: str, space_id: str, removed: str) -> set[str]:
     """The ids of those keys whose makers had not heard of somebody's removal: what they know of the graph says so."""
-    names = home.store.names
-    member = home.store.memberships.get(names.account_number(identity), names.space_number(space_id))
+    member = _member(home, identity, space_id)
     nodes = graph_of(home, member).ledger.dag.nodes
-    removals = [
-        node
-        for node in nodes
-        if isinstance(node.change, SetRole)
-        and node.change.member == removed
-        and node.change.role < Role.GUEST
-    ]
+    removals = _removals(nodes, removed)
     unawares = {
         node.change.name
         for node in nodes
@@ -103,6 +97,43 @@ def made_unawares(home: Home, identity: str, space_id: str, removed: str) -> set
         (member.account, member.space),
     )
     return {key for key, name in rows if name in unawares}
+
+
+def handed_on(home: Home, identity: str, space_id: str, removed: str, device: str) -> int:
+    """How many keys, of whatever scope, were wrapped to a device of somebody by who had heard of its removal."""
+    nodes = graph_of(home, _member(home, identity, space_id)).ledger.dag.nodes
+    removals = _removals(nodes, removed)
+    return sum(
+        isinstance(node.change, NewKey | ShareKey)
+        and device in node.change.recipients
+        and any(has(node.past, removal) for removal in removals)
+        for node in nodes
+    )
+
+
+def locked_by(home: Home, identity: str, space_id: str, source: str, keys: Set[str]) -> int:
+    """How many events a device gave to an identity that lacks their key, under others than these."""
+    rows = home.store.db.all(
+        "SELECT hex(l.key_id) FROM locked AS l JOIN accounts AS a ON a.n = l.account JOIN spaces AS s ON s.n = l.space"
+        " WHERE a.account_id = ? AND s.space_id = ? AND l.source = ?",
+        (identity, space_id, source),
+    )
+    return sum(key not in keys for (key,) in rows)
+
+
+def _member(home: Home, identity: str, space_id: str) -> Membership:
+    names = home.store.names
+    return home.store.memberships.get(names.account_number(identity), names.space_number(space_id))
+
+
+def _removals(nodes: Sequence[Node], removed: str) -> list[Node]:
+    return [
+        node
+        for node in nodes
+        if isinstance(node.change, SetRole)
+        and node.change.member == removed
+        and node.change.role < Role.GUEST
+    ]
 
 
 def sealed_under(home: Home, identity: str, space_id: str) -> dict[str, str]:
