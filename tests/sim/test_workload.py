@@ -40,7 +40,11 @@ def test_plans_make_sense(name: str, seed: int) -> None:
     counts = Counter(event.action for event in events)
     assert counts["offline"] == counts["online"]
     faults = made.faults
-    assert counts["partition"] + counts["silence"] == counts["heal"] == faults.partitions
+    assert (
+        counts["partition"] + counts["silence"]
+        == counts["heal"]
+        == faults.partitions + faults.parted_removals
+    )
     assert (counts["silence"], counts["clog"], counts["shield"]) == (
         faults.one_way,
         faults.clogs,
@@ -109,3 +113,26 @@ def test_a_device_is_up_right_after_its_downtime() -> None:
         assert faults.when_up("a", start) == end + 1
         assert faults.is_up("a", end + 1)
     assert faults.when_up("a", 70_000) == 70_000
+
+
+def test_people_are_removed_while_the_network_is_divided_and_others_join_then() -> None:
+    joined_parted = 0
+    for seed in range(8):
+        events = plan("removal", seed)
+        [parted] = [event for event in events if event.action == "partition"]
+        [healed] = [event for event in events if event.action == "heal"]
+        joins = {event.actor: event.at_ms for event in events if event.action == "join"}
+        removals = [event for event in events if event.action == "remove"]
+        founders, others = parted.detail["groups"]
+        for removal in removals:
+            assert parted.at_ms < removal.at_ms < healed.at_ms
+            assert joins[removal.detail["who"]] < parted.at_ms
+        devices = {
+            event.actor: event.detail["device"] for event in events if event.action in ("found", "join")
+        }
+        assert devices["ada"] in founders
+        assert {devices[removal.detail["who"]] for removal in removals} <= set(others)
+        late = [person for person, at_ms in joins.items() if at_ms >= parted.at_ms]
+        assert late == ["fay"]
+        joined_parted += joins["fay"] < healed.at_ms
+    assert joined_parted > 0

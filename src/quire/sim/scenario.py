@@ -32,6 +32,8 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gathered: bool = False
     #: How many the founder removes from the first space towards the end; they, and the others, write on.
     removals: _Count = 0
+    #: How many of the last join the first space only then.
+    latecomers: _Count = 0
 
 
 class Writing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +79,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shielded: _Count = 0
     #: Times that a device has no network.
     absences: _Count = 0
+    #: Whether the network is divided while people are removed: those on their side hear of it later.
+    parted_removals: bool = False
     crashes: _Count = 0
     #: Times that a device loses power, and with it some of what its disk was not told to keep.
     power_cuts: _Count = 0

@@ -36,6 +36,9 @@ _LARGE = 12_000
 _HISTORY_BATCH, _HISTORY_GAP_MS = 1_000, 10
 #: Before somebody is removed it is silent for so long (ms): what had not come to the remover would not count.
 _SILENT_MS = 8_000
+#: The network is divided so long before the first removal and until so long after the last; latecomers come within so
+#: long of about then (ms).
+_PARTED_BEFORE_MS, _PARTED_AFTER_MS, _LATE_MS = 1_000, 4_000, 3_000
 #: How long after the last has begun to join all should be in (ms).
 _JOINED_MS = 5_000
 
@@ -68,8 +71,9 @@ class _Workload:
             Step(0, name, "boot", self._boot(name, host)) for name, host in hosts.items()
         ]
         self.steps.append(Step(0, "network", "conditions", msgspec.to_builtins(scenario.network)))
-        #: Who is removed from the first space, and when.
+        #: Who is removed from the first space, and when; who joins it no earlier.
         self._removed: dict[str, int] = {}
+        self._latecomers = self._people[count - scenario.people.latecomers :]
         self._gather()
         self._remove()
         self._lie()
@@ -150,6 +154,8 @@ class _Workload:
     def _join(self, space: str, person: str, guests: list[str]) -> None:
         founder, since = next((p, at) for name, p, at in self._members if name == space)
         at = since + 1 + self._random.randrange(self._scenario.people.join_within_s * 1_000)
+        if person in self._latecomers and space == _SPACES[0]:
+            at = self._end * 2 // 3 + self._random.randrange(_LATE_MS)
         at = self._faults.when_up(self._device[founder], at)
         inviter = self._random.choice(
             [
@@ -176,7 +182,9 @@ class _Workload:
         able = [
             person
             for person in self._people[1:]
-            if home_of[self._device[person]] == places[person] == 1 and person not in inviters
+            if home_of[self._device[person]] == places[person] == 1
+            and person not in inviters
+            and person not in self._latecomers
         ]
         founder = self._people[0]
         for person in able[: self._scenario.people.removals]:
@@ -185,6 +193,20 @@ class _Workload:
             )
             self._removed[person] = at
             self._do(at, founder, "remove", _SPACES[0], who=person)
+        if self._removed and self._scenario.faults.parted_removals:
+            self._part()
+
+    def _part(self) -> None:
+        """Divide the network while people are removed: who removes is on one side, they and some others on another."""
+        theirs = {self._device[person] for person in self._removed}
+        devices = dict.fromkeys(self._device.values())
+        for device in list(devices)[1:]:  # the first is the founder's
+            if self._random.random() < 0.5:
+                theirs.add(device)
+        groups = [sorted(devices.keys() - theirs), sorted(theirs)]
+        begin, end = min(self._removed.values()), max(self._removed.values())
+        self.steps.append(Step(begin - _PARTED_BEFORE_MS, "network", "partition", {"groups": groups}))
+        self.steps.append(Step(end + _PARTED_AFTER_MS, "network", "heal", {}))
 
     def _silent(self, person: str, at: int) -> bool:
         removed = self._removed.get(person)
