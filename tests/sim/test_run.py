@@ -71,10 +71,11 @@ def test_the_other_strategies_pass_too(strategy: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_same_seed_same_bytes_whatever_the_hash_seed() -> None:
+@pytest.mark.parametrize("name", ["crash-and-restart", "late-joins"])  # the latter fetches many logs at once
+def test_same_seed_same_bytes_whatever_the_hash_seed(name: str) -> None:
     program = (
         "import msgspec; from quire.sim.run import simulate;"
-        "print(msgspec.json.encode(simulate('crash-and-restart', 3)))"
+        f"print(msgspec.json.encode(simulate('{name}', 3)))"
     )
     found = [
         subprocess.run(
