@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from quire.errors import UserError
-from quire.sim import scenario
+from quire.sim import checker, evidence, run, scenario
 from quire.sim.device import Device
 from quire.sim.run import Result, run_scenario, simulate
+from quire.sim.witness import Witness
+from quire.sim.world import World
 from quire.sync import STRATEGIES
 from tests.net.asking_all import AskingAll
 
@@ -169,6 +171,45 @@ def test_what_a_node_raises_is_a_fault_with_its_place(monkeypatch: pytest.Monkey
     assert len(result.faults) == 1
     assert "KeyError" in result.faults[0]
     assert result.replay == "quire sim run two-peers --seed 1"
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        (evidence, "rebuilt_views"),
+        (evidence, "in_another_order"),
+        (evidence, "damage"),
+        (evidence, "holds_many"),
+        (checker, "work_out"),
+        (run, "write_plan"),
+        (run, "work_out"),
+        (World, "stop"),
+        (Witness, "end"),
+    ],
+)
+def test_what_raises_anywhere_is_a_fault_of_the_run(
+    where: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(where, name, explode)
+    result = simulate("two-peers", 1, None, Witness(thorough=False))
+    assert any("KeyError: 'boom' (in explode, test_run.py line" in fault for fault in result.faults)
+    assert result.replay == "quire sim run two-peers --seed 1"
+
+
+def test_what_was_found_before_judging_raised_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(Device, "receive", lambda *_: None)
+    monkeypatch.setattr(evidence, "forks", explode)
+    faults = simulate("two-peers", 1).faults
+    told = " ".join(faults)
+    assert "is not connected to" in told
+    assert "judging the outcome raised KeyError" in told
+    assert "not all had settled" in faults[-1]
 
 
 def test_never_settling_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

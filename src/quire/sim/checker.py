@@ -17,6 +17,7 @@ from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
 from quire.sim.ground import DOWN, GroundTruth
 from quire.sim.notes import Notes
+from quire.sim.raised import raised
 
 #: Faults of one kind that are told; more say nothing new.
 MAX_TOLD = 5
@@ -96,12 +97,15 @@ class Checker:
         """Everything that is wrong, in words; nothing when all is well."""
         devices = self._honest()
         case = _Case(self._truth, self._expected, devices, devices, Notes())
-        self.watch(sending=False)
-        kinds = [self._truth.shut_out, self.lost, _acknowledged_lost(self._truth, devices, case.notes)]
-        kinds.append(list(self._swollen.values()))
         # A rebuild last: it could mend what others look at.
-        kinds += [list(check(case)) for check in (*_CHECKS, *_views_made_anew(case))]
+        checks = (_lost, self._grown, *_CHECKS, _made_anew)
+        kinds = [self._truth.shut_out, self.lost, *(_found(check, case) for check in checks)]
         return [fault for faults in kinds for fault in _bounded(faults)]
+
+    def _grown(self, _: "_Case") -> Iterator[str]:
+        """What was said of nodes' memory, now as well."""
+        self.watch(sending=False)
+        yield from self._swollen.values()
 
     def _honest(self) -> list[Device]:
         return [device for name, device in self._devices.items() if name not in self._truth.lying]
@@ -143,6 +147,21 @@ class _Case(NamedTuple):
 
 
 _Check = Callable[[_Case], Iterator[str]]
+
+
+def _found(check: _Check, case: _Case) -> list[str]:
+    """What one check finds. It runs the product, so it can raise: that is a fault, and others go on."""
+    faults = []
+    try:
+        for fault in check(case):
+            faults.append(fault)
+    except Exception as error:
+        faults.append(f"judging the outcome raised {raised(error)}")
+    return faults
+
+
+def _lost(case: _Case) -> Iterator[str]:
+    yield from _acknowledged_lost(case.truth, case.devices, case.notes)
 
 
 def _bounded(faults: list[str]) -> list[str]:
@@ -451,3 +470,8 @@ def _views_made_anew(case: _Case) -> tuple[_Check, ...]:
     if any(evidence.holds_many(device.home) for device in case.devices):
         return (Random(" ".join(case.truth.names) + " anew").choice((_order_matters, _changed_by_rebuild)),)
     return _order_matters, _changed_by_rebuild
+
+
+def _made_anew(case: _Case) -> Iterator[str]:
+    for check in _views_made_anew(case):
+        yield from _found(check, case)

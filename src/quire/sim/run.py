@@ -4,7 +4,7 @@ Owns: putting workload, world and checker together, and the summary. Must not kn
 """
 
 import tempfile
-import traceback
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -13,10 +13,11 @@ import msgspec
 from quire.errors import UserError
 from quire.limits import TICK_MS
 from quire.sim import evidence
-from quire.sim.checker import Checker
-from quire.sim.device import Device
+from quire.sim.checker import MAX_TOLD, Checker
+from quire.sim.device import Crashed, Device
 from quire.sim.entitled import work_out
 from quire.sim.ground import GroundTruth
+from quire.sim.raised import raised
 from quire.sim.scenario import DEFAULT, Scenario, load
 from quire.sim.witness import Witness
 from quire.sim.workload import write_plan
@@ -96,20 +97,33 @@ def run_scenario(
     ground_path: Path | str,
     witness: Witness | None = None,
 ) -> Result:
-    """Run a scenario with its devices' homes in `folder`."""
-    ground = GroundTruth(ground_path)
-    run = _Run(scenario, seed, folder, ground)
+    """Run a scenario with its devices' homes in `folder`. Whatever goes wrong is a fault of the run that is given."""
+    result = _empty(name, scenario, seed)
+    try:
+        with closing(GroundTruth(ground_path)) as ground:
+            run = _Run(scenario, seed, folder, ground)
+            with closing(run):
+                _watch(run, scenario, witness)
+                result.faults = run.to_the_end()
+                if witness is not None:
+                    witness.end(ground, run.world.devices.values(), run.world.now)
+                result = run.result(name, seed, result.faults)
+    except (Exception, Crashed) as error:
+        # The simulator's own mistakes too: no run may end without a verdict.
+        result.faults.append(f"the simulation raised {raised(error)}")
+    return result
+
+
+def _watch(run: "_Run", scenario: Scenario, witness: Witness | None) -> None:
     if witness is not None:
         witness.begin(run.world.last_step, scenario.settle_s * 1_000)
         run.world.watch = witness.look
-    try:
-        faults = run.to_the_end()
-        if witness is not None:
-            witness.end(ground, run.world.devices.values(), run.world.now)
-        return run.result(name, seed, faults)
-    finally:
-        run.world.stop()
-        ground.close()
+
+
+def _empty(name: str, scenario: Scenario, seed: int) -> Result:
+    """Of a run that has come to nothing yet."""
+    most = scenario.settle_s * 1_000 // TICK_MS
+    return Result(name, seed, [], [], 0, 0, 0, 0, None, None, most, "")
 
 
 def has_streams(scenario: Scenario, seed: int) -> bool:
@@ -141,15 +155,17 @@ class _Run:
                 self._checker.watch()
             self._checker.expect()
             self._settle()
-        except Exception as error:
-            # The oracle's own mistakes too: no run may end without a verdict.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            told = f"{type(error).__name__}: {error} (in {where.name}, {Path(where.filename).name} line {where.lineno})"
-            return [f"at {self.world.now / 1000:.3f} s something raised {told}"]
-        faults = self._checker.judge()
+            faults = self._checker.judge()
+        except (Exception, Crashed) as error:
+            told = f"at {self.world.now / 1000:.3f} s something raised {raised(error)}"
+            return [*self._checker.lost[:MAX_TOLD], told]
         if self._end is None:
             faults.append(f"not all had settled {self._scenario.settle_s} s after the faults stopped")
         return faults
+
+    def close(self) -> None:
+        """End all that runs."""
+        self.world.stop()
 
     def result(self, name: str, seed: int, faults: list[str]) -> Result:
         """The verdict with its numbers."""
