@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from itertools import islice
@@ -5,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from quire.runtime import soak as soaking
 from quire.runtime.soak import Outcome, lived, pace, pairs, soak, timed
+from quire.sim.homes import NoRoom
 from quire.sim.run import simulate
 
 
@@ -39,13 +43,13 @@ def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None
     )
     script = tmp_path / "soaking.py"
     script.write_text(program)
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as soaking:
-        assert soaking.stdout is not None
-        _, *workers = map(int, soaking.stdout.readline().split())
-        soaking.kill()
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        _, *workers = map(int, started.stdout.readline().split())
+        started.kill()
         assert workers
         # What they inherited is closed once they are gone.
-        soaking.stdout.read()
+        started.stdout.read()
 
 
 @pytest.mark.slow
@@ -53,6 +57,40 @@ def test_what_has_begun_when_the_time_is_over_is_finished() -> None:
     outcomes = list(soak(["two-peers"], 5, 0, 0, 2))
     assert sorted(one.seed for one in outcomes) == [5, 6]
     assert all(isinstance(one, Outcome) and one.cpu_ms > 0 and one.lived_ms > 0 for one in outcomes)
+
+
+def dies_at_two(pair: tuple[str, int]) -> Outcome:
+    if pair[1] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(*pair, [], "", 0, 0, 0)
+
+
+def test_a_run_whose_process_dies_has_failed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soaking, "_run", dies_at_two)
+    outcomes = {one.seed: one for one in soak(["two-peers"], 1, 4, 60, 1)}
+    assert [outcomes[seed].faults for seed in (1, 3, 4)] == [[], [], []]
+    assert "SIGKILL" in outcomes[2].faults[0]
+    assert outcomes[2].replay == "quire sim run two-peers --seed 2"
+
+
+def test_whatever_is_raised_around_a_run_is_a_fault_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(soaking, "simulate", explode)
+    outcome = soaking._run(("two-peers", 2))
+    assert "KeyError: 'boom' (in explode" in outcome.faults[0]
+    assert outcome.replay == "quire sim run two-peers --seed 2"
+
+
+def raises_no_room(_: tuple[str, int]) -> Outcome:
+    raise NoRoom("full")
+
+
+def test_where_homes_have_no_room_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soaking, "_run", raises_no_room)
+    with pytest.raises(NoRoom, match="full"):
+        list(soak(["two-peers"], 1, 0, 60, 1))
 
 
 def test_the_pace_is_device_hours_for_each_cpu_minute() -> None:

@@ -1,20 +1,20 @@
 """Many simulations, over all cores: which seeds fail, and how much simulated time that took.
 
-Owns: the processes, and the clock that ends it. Must not know: how a run is judged, terminals.
+Owns: what is run, and the clock that ends it. Must not know: how a run is judged, terminals.
 """
 
-import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import count, islice
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from contextlib import closing
+from itertools import count
 from typing import TypeVar
 
 import msgspec
 
-from quire.sim.run import Result, simulate
+from quire.runtime.workers import Died, work
+from quire.sim.homes import NoRoom
+from quire.sim.raised import raised
+from quire.sim.run import Result, replay, simulate
 
 _T = TypeVar("_T")
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
@@ -39,22 +39,20 @@ def soak(
     minutes: float,
     jobs: int,
     done: Container[tuple[str, int]] = (),
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run every scenario with seed after seed, `jobs` at a time, and give each outcome as it comes.
 
     Ends after `seeds` seeds of each, or (0: no such bound) once `minutes` have passed; what has begun then is finished.
-    Those (scenario, seed) that are `done` are left out.
+    Those (scenario, seed) that are `done` are left out. Whatever goes wrong in a run is a fault of that run, but where
+    its homes have no room: raises NoRoom. Closing this ends what runs.
     """
     wanted = (pair for pair in pairs(scenarios, first, seeds) if pair not in done)
     end = time.monotonic() + minutes * 60
-    # A forked child would share our open files; each begins afresh instead, once for all its runs.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        running = {pool.submit(_run, *pair) for pair in islice(wanted, jobs)}
-        while running:
-            ended, running = wait(running, return_when=FIRST_COMPLETED)
-            more = len(ended) if time.monotonic() < end else 0
-            running |= {pool.submit(_run, *pair) for pair in islice(wanted, more)}
-            yield from _in_order(ended)
+    working = work(_run, wanted, jobs, lambda: time.monotonic() < end)
+    with closing(working):
+        for ended in working:
+            outcomes = [_failed(pair, said) if isinstance(said, Died) else said for pair, said in ended]
+            yield from sorted(outcomes, key=lambda one: (one.seed, one.scenario))
 
 
 def pairs(scenarios: Sequence[str], first: int, seeds: int) -> Iterator[tuple[str, int]]:
@@ -80,22 +78,16 @@ def lived(result: Result) -> int:
     return result.virtual_ms * len(result.devices)
 
 
-def _in_order(ended: Iterable[Future[Outcome]]) -> list[Outcome]:
-    return sorted((future.result() for future in ended), key=lambda one: (one.seed, one.scenario))
-
-
-def _run(scenario: str, seed: int) -> Outcome:
-    result, cpu_ms = timed(lambda: simulate(scenario, seed))
+def _run(pair: tuple[str, int]) -> Outcome:
+    scenario, seed = pair
+    try:
+        result, cpu_ms = timed(lambda: simulate(scenario, seed))
+    except NoRoom:
+        raise
+    except Exception as error:
+        return _failed(pair, f"raised {raised(error)}")
     return Outcome(scenario, seed, result.faults, result.replay, result.settled_ms, cpu_ms, lived(result))
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = parent_process()
-
-    def wait_for_it() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=wait_for_it, daemon=True).start()
+def _failed(pair: tuple[str, int], how: str) -> Outcome:
+    return Outcome(*pair, [f"the process that ran it {how}"], replay(*pair), None, 0, 0)

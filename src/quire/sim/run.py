@@ -3,7 +3,6 @@
 Owns: putting workload, world and checker together, and the summary. Must not know: terminals.
 """
 
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -17,6 +16,7 @@ from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Crashed, Device
 from quire.sim.entitled import work_out
 from quire.sim.ground import GroundTruth
+from quire.sim.homes import NoRoom, is_nearly_full, no_room, temporary_homes
 from quire.sim.raised import raised
 from quire.sim.scenario import DEFAULT, Scenario, load
 from quire.sim.witness import Witness
@@ -67,7 +67,12 @@ class Result(msgspec.Struct):
     @property
     def replay(self) -> str:
         """The command that gives this very run again."""
-        return f"quire sim run {self.scenario} --seed {self.seed}"
+        return replay(self.scenario, self.seed)
+
+
+def replay(scenario: str, seed: int) -> str:
+    """The command that gives a run again."""
+    return f"quire sim run {scenario} --seed {seed}"
 
 
 def simulate(
@@ -77,7 +82,7 @@ def simulate(
 
     A `witness` notes what happens; it changes nothing about the run.
 
-    Raises UserError when there is no such scenario, or the folder is in use.
+    Raises UserError when there is no such scenario, or the folder is in use; NoRoom.
     """
     scenario = load(name)
     if keep is not None:
@@ -85,8 +90,8 @@ def simulate(
             raise UserError(f"{keep} is not empty. Name a new folder to keep the simulation in.")
         keep.mkdir(parents=True, exist_ok=True)
         return run_scenario(name, scenario, seed, keep, keep / "sim.db", witness)
-    with tempfile.TemporaryDirectory(prefix="quire-sim-") as folder:
-        return run_scenario(name, scenario, seed, Path(folder), ":memory:", witness)
+    with temporary_homes() as folder:
+        return run_scenario(name, scenario, seed, folder, ":memory:", witness)
 
 
 def run_scenario(
@@ -97,7 +102,10 @@ def run_scenario(
     ground_path: Path | str,
     witness: Witness | None = None,
 ) -> Result:
-    """Run a scenario with its devices' homes in `folder`. Whatever goes wrong is a fault of the run that is given."""
+    """Run a scenario with its devices' homes in `folder`.
+
+    Whatever goes wrong is a fault of the run that is given, but where the homes have no room: raises NoRoom.
+    """
     result = _empty(name, scenario, seed)
     try:
         with closing(GroundTruth(ground_path)) as ground:
@@ -108,7 +116,11 @@ def run_scenario(
                 if witness is not None:
                     witness.end(ground, run.world.devices.values(), run.world.now)
                 result = run.result(name, seed, result.faults)
+    except NoRoom:
+        raise
     except (Exception, Crashed) as error:
+        if is_nearly_full(folder):
+            raise no_room(folder) from error
         # The simulator's own mistakes too: no run may end without a verdict.
         result.faults.append(f"the simulation raised {raised(error)}")
     return result
@@ -145,23 +157,37 @@ class _Run:
         self._checker = Checker(ground, self.world.devices)
         self._settled: dict[str, int] = {}
         self._end: int | None = None
+        self._folder = folder
+        self._full = False
 
     def to_the_end(self) -> list[str]:
-        """Carry it out and wait until all have settled, or should have; what is wrong."""
+        """Carry it out and wait until all have settled, or should have; what is wrong. Raises NoRoom."""
         try:
-            watch_ms = max(_WATCH_MS, self.world.last_step // _WATCHES)
-            while self.world.now < self.world.last_step:
-                self.world.run(min(self.world.now + watch_ms, self.world.last_step))
-                self._checker.watch()
-            self._checker.expect()
-            self._settle()
-            faults = self._checker.judge()
+            faults = self._judged()
         except (Exception, Crashed) as error:
             told = f"at {self.world.now / 1000:.3f} s something raised {raised(error)}"
-            return [*self._checker.lost[:MAX_TOLD], told]
+            faults = [*self._checker.lost[:MAX_TOLD], told]
+        self._look_for_room()
+        if faults and self._full:
+            raise no_room(self._folder)
+        return faults
+
+    def _judged(self) -> list[str]:
+        watch_ms = max(_WATCH_MS, self.world.last_step // _WATCHES)
+        while self.world.now < self.world.last_step:
+            self.world.run(min(self.world.now + watch_ms, self.world.last_step))
+            self._checker.watch()
+            self._look_for_room()
+        self._checker.expect()
+        self._settle()
+        faults = self._checker.judge()
         if self._end is None:
             faults.append(f"not all had settled {self._scenario.settle_s} s after the faults stopped")
         return faults
+
+    def _look_for_room(self) -> None:
+        """What a full disk does to a device looks like a fault of the device, also later on."""
+        self._full = self._full or is_nearly_full(self._folder)
 
     def close(self) -> None:
         """End all that runs."""
