@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -6,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quire.errors import UserError
-from quire.runtime.ledger import Ledger, code_fingerprint
+from quire.errors import HomeError, UserError
+from quire.runtime.ledger import Ledger, code_fingerprint, entry
 from quire.runtime.soak import Outcome
 
 WELL = Outcome("two-peers", 1, [], "quire sim run two-peers --seed 1", 400, 30_000, 3_600_000)
@@ -17,7 +19,7 @@ ILL = Outcome("removal", 2, ["ada lacks x"], "quire sim run removal --seed 2", N
 def note(path: Path, code: str, *outcomes: Outcome) -> None:
     ledger = Ledger(path, code)
     for outcome in outcomes:
-        ledger.add(outcome)
+        ledger.add(entry(outcome, code))
     ledger.close()
 
 
@@ -54,6 +56,57 @@ def test_a_line_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
         assert read(path, "a") == ([("two-peers", 1)], 0)
         assert path.read_bytes() == whole
     note(path, "a", ILL)
+    assert read(path, "a") == ([("two-peers", 1), ("removal", 2)], 0)
+
+
+@pytest.mark.parametrize(("faults", "passed"), [("[]", "false"), ('["x"]', "true")])
+def test_a_line_that_contradicts_itself_is_refused(tmp_path: Path, faults: str, passed: str) -> None:
+    path = tmp_path / "ledger"
+    note(path, "a", WELL)
+    told = path.read_text().replace('"faults":[]', f'"faults":{faults}')
+    told = told.replace('"passed":true', f'"passed":{passed}')
+    path.write_text(told)
+    with pytest.raises(UserError, match="contradict"):
+        Ledger(path, "a")
+    assert path.read_text() == told
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    first = Ledger(path, "a")
+    with pytest.raises(UserError, match="in use by another soak"):
+        Ledger(path, "a")
+    first.close()
+    Ledger(path, "a").close()
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for a writer
+    for path in (tmp_path, tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(UserError, match="no file"):
+            Ledger(path, "a")
+
+
+def test_what_finds_no_room_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger"
+    write = os.write
+    ledger = Ledger(path, "a")
+    ledger.add(entry(WELL, "a"))
+    whole = path.read_bytes()
+    room = [7]
+
+    def little_room(number: int, data: bytes) -> int:
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(number, data[: room.pop()])
+
+    monkeypatch.setattr(os, "write", little_room)
+    with pytest.raises(HomeError, match="the disk is full"):
+        ledger.add(entry(ILL, "a"))
+    assert path.read_bytes() == whole
+    monkeypatch.undo()
+    ledger.add(entry(ILL, "a"))
+    ledger.close()
     assert read(path, "a") == ([("two-peers", 1), ("removal", 2)], 0)
 
 

@@ -5,19 +5,22 @@ Owns: its options, the summary, where pictures go. Must not know: how a simulati
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from quire.cli.access import Options
 from quire.cli.commands import option, take_options, with_options
+from quire.cli.files import check_writable, write_whole
 from quire.cli.live import live_display
+from quire.cli.stopping import exit_code, stoppable
 from quire.cli.tables import console, note, table
-from quire.cli.text import json_text, plural
-from quire.errors import UserError
+from quire.cli.text import digits, json_text, plural
+from quire.errors import HomeError, UserError
 from quire.runtime import keep_in_file
 
 if TYPE_CHECKING:
@@ -41,17 +44,22 @@ def sim() -> Callable[..., None]:
 
     def run(ctx: typer.Context, **given: Any) -> None:
         from quire.runtime.soak import lived, pace, timed
-        from quire.sim.device import home_key
 
         options = take_options(ctx, given)
         _check_files(given["picture"], given["timeline"])
-        result, cpu_ms = timed(lambda: _simulate(given, options.json))
-        for device in result.devices if given["keep"] else []:
-            keep_in_file(given["keep"] / device.device, home_key(given["seed"], device.device))
+        try:
+            with stoppable():
+                (result, witness), cpu_ms = timed(lambda: _simulate(given, options.json))
+        except KeyboardInterrupt as stopped:
+            note("Stopped before the end: there is no verdict.")
+            raise typer.Exit(exit_code(stopped)) from None
         if options.json:
-            print(json_text(result))
+            print(json_text(msgspec.to_builtins(result) | {"replay": result.replay}))
         else:
             _show(result, pace(lived(result), cpu_ms))
+        sys.stdout.flush()
+        if failures := [*_draw(result, witness, given), *_keep_keys(result, given["keep"])]:
+            raise HomeError(" ".join(failures))
         if result.faults:
             raise typer.Exit(1)
 
@@ -84,7 +92,7 @@ def scenarios() -> Callable[..., None]:
     return with_options(run, [], "Tell which scenarios there are.")
 
 
-def _simulate(given: dict[str, Any], quiet: bool) -> "Result":
+def _simulate(given: dict[str, Any], quiet: bool) -> "tuple[Result, Witness | None]":
     """Run it, with a witness if anybody asks for what one notes."""
     from quire.sim.run import simulate
     from quire.sim.scenario import DEFAULT
@@ -94,32 +102,53 @@ def _simulate(given: dict[str, Any], quiet: bool) -> "Result":
     live = not quiet and sys.stderr.isatty()
     drawn = bool(given["picture"] or given["timeline"])
     if not (live or drawn):
-        return simulate(name, seed, given["keep"], None)
+        return simulate(name, seed, given["keep"], None), None
     witness = Witness(thorough=drawn)
     with live_display(witness, f"{name}, seed {seed}") if live else nullcontext():
-        result = simulate(name, seed, given["keep"], witness)
-    if drawn:
-        _draw(name, seed, witness, given["picture"], given["timeline"])
-    return result
+        return simulate(name, seed, given["keep"], witness), witness
 
 
-def _draw(name: str, seed: int, witness: "Witness", picture: Path | None, page: Path | None) -> None:
+def _draw(result: "Result", witness: "Witness | None", given: dict[str, Any]) -> Iterator[str]:
+    """What could not be drawn, and why."""
     from quire.sim.history import history
     from quire.sim.picture import convergence
     from quire.sim.timeline import timeline
 
-    told = history(name, seed, witness)
-    for path, drawn in ((picture, convergence), (page, timeline)):
-        if path is not None:
-            path.write_text(drawn(told), encoding="utf-8")
-            note(f"{path} is written.")
+    wanted = [("picture", convergence), ("timeline", timeline)]
+    wanted = [(what, drawn) for what, drawn in wanted if given[what] is not None]
+    if witness is None or not wanted:
+        return
+    if not witness.plan:
+        yield "Nothing is drawn: the run came to nothing."
+        return
+    told = history(result.scenario, result.seed, witness)
+    for what, drawn in wanted:
+        try:
+            write_whole(given[what], drawn(told), f"The {what}")
+            note(f"{given[what]} is written.")
+        except HomeError as error:
+            yield str(error)
+
+
+def _keep_keys(result: "Result", folder: Path | None) -> Iterator[str]:
+    """Homes that were kept open by their keys; which could not be written, and why."""
+    from quire.sim.device import home_key
+
+    for device in result.devices if folder is not None else []:
+        assert folder is not None
+        try:
+            keep_in_file(folder / device.device, home_key(result.seed, device.device))
+        except HomeError as error:
+            yield str(error)
 
 
 def _check_files(*paths: Path | None) -> None:
     """That files can be written there is found out before a run, not after."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise UserError(f"{path} cannot be written: name a file in a folder that exists.")
+    given = [path for path in paths if path is not None]
+    for path in given:
+        check_writable(path)
+    if len({path.resolve() for path in given}) < len(given):
+        raise UserError("--picture and --timeline name the same file: name two.")
 
 
 def _show(result: "Result", pace: float) -> None:
@@ -129,7 +158,7 @@ def _show(result: "Result", pace: float) -> None:
         f"{plural(result.writes, 'write')} in {result.virtual_ms / 1000:.1f} s of simulated time"
         f" ({result.refused} refused, {result.interrupted} interrupted), fingerprint {result.fingerprint}"
     )
-    print(f"{pace:.1f} simulated device-hours per CPU-minute.")
+    note(f"{digits(pace)} simulated device-hours per CPU-minute.")  # no part of what follows from the seed
     if result.rounds is not None:
         print(
             f"Settled {plural(result.rounds, 'round')} after the faults stopped, of at most {result.most_rounds}."

@@ -58,3 +58,8 @@ def near_time(ts: int, now: int) -> str:
 def plural(number: int, one: str, many: str = "") -> str:
     """`1 event`, `2,000 events`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def digits(number: float) -> str:
+    """`12.3`, `0.046`: as many digits as tell something, also of a small number."""
+    return f"{number:,.1f}" if number >= 1 or number == 0 else f"{number:.2g}"

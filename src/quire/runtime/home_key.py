@@ -7,6 +7,7 @@ Must not know: what the vault seals, how a person is asked.
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -38,7 +39,7 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`secret` is the key sealed by the passphrase, or the key itself (kind `file`), as text; "" for `keyring`."""
 
     kind: Kind
-    #: A random name, under which a keyring has the key.
+    #: A name that says nothing of the key, under which a keyring has it.
     home: str
     encrypted: bool
     secret: str = ""
@@ -108,8 +109,9 @@ def open_vault(folder: Path, unlocking: Unlocking) -> Vault:
 
 
 def keep_in_file(folder: Path, key: bytes) -> None:
-    """Write the key file of a home, not encrypted, that was made elsewhere with this key."""
-    _write(folder, _KeyFile("file", to_text(os.urandom(12)), False, to_text(key)))
+    """Write the key file of a home, not encrypted, that was made elsewhere with this key: the same for the same key."""
+    name = blake2b(key, digest_size=12, person=b"quire home name").digest()
+    _write(folder, _KeyFile("file", to_text(name), False, to_text(key)))
 
 
 def refuse_too_late(folder: Path, unlocking: Unlocking) -> None:

@@ -3,8 +3,11 @@
 Owns: its lines, and what code they speak of. Must not know: how runs are made, terminals.
 """
 
+import errno
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -12,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from quire.errors import UserError
+from quire.errors import HomeError, UserError
 from quire.runtime.soak import Outcome
 
 #: What every line begins with.
@@ -28,38 +31,80 @@ class Entry(Outcome, kw_only=True):
     code: str
 
 
+def entry(outcome: Outcome, code: str) -> Entry:
+    """What is noted of an outcome."""
+    return Entry(**msgspec.structs.asdict(outcome), passed=not outcome.faults, code=code)
+
+
 class Ledger:
     """Of a file, which is made if there is none. `code` is the fingerprint of the code that runs now.
 
-    Raises UserError when the file cannot be used.
+    Raises UserError when the file cannot be used, or another process uses it.
     """
 
     def __init__(self, path: Path, code: str) -> None:
-        self._code = code
+        self._path = path
+        self._number = _opened(path)
         try:
-            found = path.read_bytes() if path.exists() else b""
-            entries, whole = _entries(path, found)
-            self._file = path.open("ab")
+            found = path.read_bytes()
+            entries, self._whole = _entries(path, found)
+            os.ftruncate(self._number, self._whole)
         except OSError as error:
-            raise UserError(
-                f"{path} cannot be used as a ledger ({error.strerror}): name a file in a folder that exists."
-            ) from None
-        self._file.truncate(whole)
+            self.close()
+            raise _unusable(path, error) from None
+        except UserError:
+            self.close()
+            raise
         #: What has been run of this code, the last of each; and how many runs there are of other code.
         self.outcomes = {(one.scenario, one.seed): one for one in entries if one.code == code}
         self.of_other_code = sum(one.code != code for one in entries)
 
-    def add(self, outcome: Outcome) -> None:
-        """Write a line; it is on the disk on return."""
-        told = msgspec.structs.asdict(outcome)
-        entry = Entry(**told, passed=not outcome.faults, code=self._code)
-        self._file.write(msgspec.json.encode(entry) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def add(self, noted: Entry) -> None:
+        """Write a line; it is on the disk on return. Raises HomeError, and nothing of it is in the file."""
+        line = memoryview(msgspec.json.encode(noted) + b"\n")
+        try:
+            left = line
+            while left:
+                left = left[os.write(self._number, left) :]
+            os.fsync(self._number)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._number, self._whole)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            why = "the disk is full" if full else error.strerror
+            raise HomeError(
+                f"The ledger {self._path} cannot be written any more ({why}). What it holds is whole: the same command "
+                "goes on from there."
+            ) from None
+        self._whole += len(line)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        os.close(self._number)
+
+
+def _opened(path: Path) -> int:
+    """A file that is open to be added to, and locked. Nothing but a file is opened: others may never end."""
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} cannot be used as a ledger: it is there, and no file. Name another.")
+        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(number)
+        raise UserError(
+            f"{path} is in use by another soak. Wait for it, or name another ledger for this one."
+        ) from None
+    return number
+
+
+def _unusable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be used as a ledger ({error.strerror}): name a file in a folder that exists."
+    )
 
 
 def _entries(path: Path, found: bytes) -> tuple[list[Entry], int]:
@@ -74,7 +119,10 @@ def _entries(path: Path, found: bytes) -> tuple[list[Entry], int]:
 
 def _entry(path: Path, number: int, line: bytes) -> Entry:
     try:
-        return msgspec.json.decode(line, type=Entry)
+        found = msgspec.json.decode(line, type=Entry)
+        if found.passed == bool(found.faults):
+            raise msgspec.ValidationError("`passed` and `faults` contradict each other")
+        return found
     except msgspec.DecodeError as error:
         raise UserError(
             f"{path} is no ledger of simulations: line {number} cannot be read ({error}). Name another file."

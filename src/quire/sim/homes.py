@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quire.errors import HomeError
+from quire.errors import HomeError, UserError
 
 _PREFIX = "quire-sim-"
 #: Held (flock) as long as whoever made the folder lives.
@@ -47,6 +47,33 @@ def temporary_homes() -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def kept_homes(folder: Path) -> Iterator[None]:
+    """Homes are kept in a new or empty folder, for their owner alone, as others are. Raises UserError."""
+    # Whoever makes files in here, SQLite too, goes by it.
+    umask = os.umask(0o077)
+    try:
+        _take(folder)
+        yield
+    finally:
+        os.umask(umask)
+
+
+def _take(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+        is_ours = os.access(folder, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise UserError(
+            f"The simulation cannot be kept in {folder} ({error.strerror}): name another folder."
+        ) from None
+    if not is_empty:
+        raise UserError(f"{folder} is not empty. Name a new folder to keep the simulation in.")
+    if not is_ours:
+        raise UserError(f"{folder} is not yours to write in. Name a new folder to keep the simulation in.")
 
 
 def sweep() -> None:

@@ -9,14 +9,13 @@ from random import Random
 
 import msgspec
 
-from quire.errors import UserError
 from quire.limits import TICK_MS
 from quire.sim import evidence
 from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Crashed, Device
 from quire.sim.entitled import work_out
 from quire.sim.ground import GroundTruth
-from quire.sim.homes import NoRoom, is_nearly_full, no_room, temporary_homes
+from quire.sim.homes import NoRoom, is_nearly_full, kept_homes, no_room, temporary_homes
 from quire.sim.raised import raised
 from quire.sim.scenario import DEFAULT, Scenario, load
 from quire.sim.witness import Witness
@@ -82,14 +81,12 @@ def simulate(
 
     A `witness` notes what happens; it changes nothing about the run.
 
-    Raises UserError when there is no such scenario, or the folder is in use; NoRoom.
+    Raises UserError when there is no such scenario, or the folder cannot be used or is; NoRoom.
     """
     scenario = load(name)
     if keep is not None:
-        if keep.exists() and any(keep.iterdir()):
-            raise UserError(f"{keep} is not empty. Name a new folder to keep the simulation in.")
-        keep.mkdir(parents=True, exist_ok=True)
-        return run_scenario(name, scenario, seed, keep, keep / "sim.db", witness)
+        with kept_homes(keep):
+            return run_scenario(name, scenario, seed, keep, keep / "sim.db", witness)
     with temporary_homes() as folder:
         return run_scenario(name, scenario, seed, folder, ":memory:", witness)
 
