@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from quire.cli.text import clean, clean_lines, json_text, local_time, near_time, plural
+from quire.cli.text import clean, clean_lines, digits, json_text, local_time, near_time, plural
 
 EVIL = "a\x1b[31mred\x1b]0;title\x07\x9b2J\r\nb\tc\u202egnp\u2066x\x00"
 
@@ -41,3 +41,11 @@ def test_plurals() -> None:
     assert plural(1, "event") == "1 event"
     assert plural(2_000, "event") == "2,000 events"
     assert plural(2, "entry", "entries") == "2 entries"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(0, "0.0"), (0.0123, "0.012"), (0.96, "0.96"), (1, "1.0"), (12.34, "12.3"), (4_567.8, "4,567.8")],
+)
+def test_small_numbers_have_digits_too(number: float, told: str) -> None:
+    assert digits(number) == told

@@ -55,16 +55,28 @@ def test_shares_of_a_logarithmic_axis() -> None:
     assert [axis.share(value) for value in (0.0, 0.01, 1, 100)] == pytest.approx([0, 0, 0.5, 1])
 
 
-def test_many_lines_differ_in_colour_or_dash_and_all_have_a_place_in_the_legend() -> None:
-    found = drawn(chart(lines=[Line(f"device{n}", [(0, n), (1, n)]) for n in range(30)]))
-    looks = [e.get("class") for e in found.iter(f"{SVG}path") if e.get("data-line")]
-    assert len(set(looks)) == 30
-    width = float(found.get("width", ""))
+@pytest.mark.parametrize("count", [3, 30, 50, 200])
+def test_many_lines_differ_in_colour_or_dash_and_all_have_a_place_in_the_legend(count: int) -> None:
+    found = drawn(chart(lines=[Line(f"device{n}", [(0, n), (1, n)]) for n in range(count)]))
+    looks = [(e.get("class") or "").split()[1:] for e in found.iter(f"{SVG}path") if e.get("data-line")]
+    assert len(set(map(tuple, looks))) == count
+    style = "".join(e.text or "" for e in found.iter(f"{SVG}style"))
+    for light_or_dark in style.split("@media"):
+        colours = dict(re.findall(r"\.(c\d+)\{--c:([^}]+)\}", light_or_dark))
+        assert {colour for colour, _ in looks} <= colours.keys()
+        assert len(set(colours.values())) == len(colours)
+    *_, width, _height = map(float, found.get("viewBox", "").split())
     places = {
         (e.get("x"), e.get("y")) for e in found.iter(f"{SVG}text") if (e.text or "").startswith("device")
     }
-    assert len(places) == 30
+    assert len(places) == count
     assert max(float(x or 0) for x, _ in places) < width
+
+
+def test_a_narrow_window_shrinks_it() -> None:
+    found = drawn(chart())
+    assert (found.get("width"), found.get("height")) == ("100%", None)
+    assert found.get("style") == f"max-width:{found.get('viewBox', '').split()[2]}px"
 
 
 def test_no_line_without_points() -> None:

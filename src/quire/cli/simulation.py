@@ -18,12 +18,14 @@ from quire.cli.commands import option, take_options, with_options
 from quire.cli.files import check_writable, write_whole
 from quire.cli.live import live_display
 from quire.cli.stopping import exit_code, stoppable
-from quire.cli.tables import console, note, table
+from quire.cli.tables import console, fitting, note, table
 from quire.cli.text import digits, json_text, plural
 from quire.errors import HomeError, UserError
 from quire.runtime import keep_in_file
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from quire.sim.run import DeviceResult, Result
     from quire.sim.witness import Witness
 
@@ -35,6 +37,9 @@ _HEADINGS = [
     *("DEVICE", "PEOPLE", "EVENTS", "MESSAGES", "DATAGRAMS", "BYTES"),
     *("LOST", "CORRUPTED", "CRASHES", "SETTLED"),
 ]
+
+#: Columns that are left out where a terminal is narrow, the first first.
+_SPARE = ("CORRUPTED", "DATAGRAMS", "LOST", "CRASHES", "BYTES")
 
 _Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help="What happens.", show_default=False)]
 
@@ -152,8 +157,7 @@ def _check_files(*paths: Path | None) -> None:
 
 
 def _show(result: "Result", pace: float) -> None:
-    rows = [_row(device) for device in result.devices]
-    table(console(), _HEADINGS, rows, "No device was left running.")
+    devices_table(console(), result.devices)
     print(
         f"{plural(result.writes, 'write')} in {result.virtual_ms / 1000:.1f} s of simulated time"
         f" ({result.refused} refused, {result.interrupted} interrupted), fingerprint {result.fingerprint}"
@@ -169,6 +173,14 @@ def _show(result: "Result", pace: float) -> None:
         note(f"{plural(len(result.faults), 'fault')}. Run it again with: {result.replay}")
     else:
         print("All is well: everyone ended with what they should.")
+
+
+def devices_table(out: "Console", devices: "list[DeviceResult]") -> None:
+    """A row for each device, as wide as there is room."""
+    rows = [_row(device) for device in devices]
+    kept = fitting(_HEADINGS, rows, out.width, _SPARE)
+    places = [_HEADINGS.index(heading) for heading in kept]
+    table(out, kept, [[row[place] for place in places] for row in rows], "No device was left running.")
 
 
 def _row(device: "DeviceResult") -> list[Any]:

@@ -4,7 +4,7 @@ Owns: where output goes and how wide it is. Must not know: any operation.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quire.cli.text import clean
@@ -17,6 +17,8 @@ Params = Mapping[str, Any]
 Present = Callable[["Console", Any, Params], None]
 #: Columns of a pipe, where nobody's terminal limits a line.
 _PIPE_WIDTH = 100_000
+#: Characters between columns.
+_GAP = 2
 
 
 def console() -> "Console":
@@ -47,9 +49,22 @@ def table(out: "Console", headings: list[str], rows: list[list[Any]], nothing: s
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
     for heading in headings:
         grid.add_column(heading, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(clean("" if cell is None else cell)) for cell in row))
     out.print(grid)
+
+
+def fitting(headings: list[str], rows: list[list[Any]], width: int, spare: Sequence[str]) -> list[str]:
+    """The headings of the columns that find room in `width` characters: those in `spare` go first, in turn."""
+    kept = list(headings)
+    wide = {
+        heading: max(len(heading), *(len(clean("" if row[place] is None else row[place])) for row in rows), 0)
+        for place, heading in enumerate(headings)
+    }
+    for heading in spare:
+        if sum(wide[one] + _GAP for one in kept) - _GAP > width:
+            kept.remove(heading)
+    return kept

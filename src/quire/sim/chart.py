@@ -5,6 +5,7 @@ Owns: how a chart looks, in light and dark. Must not know: what its numbers mean
 
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor, log10
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
@@ -12,7 +13,9 @@ import msgspec
 #: Colours of lines, that people who see few colours can tell apart too (Okabe and Ito, 2008), for light and dark.
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#a8578a", "#8a6d00", "#2a93d5", "#5b5b5b", "#7a4fbf")
 _DARK = ("#4db3ff", "#ff8c42", "#2fd6a3", "#e293c2", "#f0e442", "#8fd0ff", "#c4c4c4", "#b79bff")
-_DASHES = ("", "6 3", "2 3", "8 3 2 3")
+_DASHES = ("", "6 3", "2 3", "8 3 2 3", "14 3", "1.5 5")
+#: Of more lines than these give looks to, hues so far apart (degrees) that none comes near one before it for long.
+_FIRST, _GOLDEN = 335, 137.508
 _LEGEND_ROWS, _LEGEND_COLUMN = 24, 190
 _LEFT, _TOP, _BOTTOM, _RIGHT = 62, 34, 46, 16
 
@@ -75,26 +78,45 @@ class Chart(msgspec.Struct):
 def picture(title: str, charts: Sequence[Chart]) -> str:
     """An SVG document of charts side by side with one legend, for the lines of the first."""
     names = [line.name for line in charts[0].lines]
-    columns = -(-len(names) // _LEGEND_ROWS)
+    columns, looks = -(-len(names) // _LEGEND_ROWS), _Looks.of(max(len(chart.lines) for chart in charts))
     across = sum(chart.width for chart in charts)
     width, height = across + columns * _LEGEND_COLUMN, max(chart.height for chart in charts) + 34
     parts: list[str] = [f'<rect class="paper" width="{width}" height="{height}"/>']
     parts.append(f'<text class="title" x="14" y="23">{escape(title)}</text>')
     left = 0
     for chart in charts:
-        parts.append(f'<g transform="translate({left} 30)">{"".join(_chart(chart))}</g>')
+        parts.append(f'<g transform="translate({left} 30)">{"".join(_chart(chart, looks))}</g>')
         left += chart.width
-    parts += _legend(names, across + 8)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+    parts += _legend(names, across + 8, looks)
+    # As wide as the window, but no wider than this; the height follows.
+    size = f'width="100%" style="max-width:{width}px" viewBox="0 0 {width} {height}" preserveAspectRatio="xMinYMin"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
     return (
         head
-        + f'role="img" aria-label={quoteattr(title)}>\n<style>{_style()}</style>\n'
+        + f'role="img" aria-label={quoteattr(title)}>\n<style>{_style(looks)}</style>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
     )
 
 
-def _chart(chart: Chart) -> Iterable[str]:
+class _Looks(NamedTuple):
+    """Enough colours for so many lines, for light and dark; each comes with every dash before any look comes again."""
+
+    light: Sequence[str]
+    dark: Sequence[str]
+
+    @classmethod
+    def of(cls, lines: int) -> "_Looks":
+        more = range(-(-lines // len(_DASHES)) - len(_LIGHT))
+        hues = [f"{(_FIRST + n * _GOLDEN) % 360:.0f}" for n in more]
+        light, dark = (tuple(f"hsl({hue} 90% {at}%)" for hue in hues) for at in (30, 66))
+        return cls(_LIGHT + light, _DARK + dark)
+
+    def at(self, place: int) -> str:
+        return f"c{place % len(self.light)} d{place // len(self.light) % len(_DASHES)}"
+
+
+def _chart(chart: Chart, looks: _Looks) -> Iterable[str]:
     right, bottom = chart.width - _RIGHT, chart.height - _BOTTOM
 
     def x(value: float) -> float:
@@ -119,11 +141,11 @@ def _chart(chart: Chart) -> Iterable[str]:
     yield f"{escape(chart.y.label)}</text>\n"
     yield f'<text class="chart" x="{_LEFT}" y="{_TOP - 10}">{escape(chart.title)}</text>\n'
     for place, line in enumerate(chart.lines):
-        yield from _line(line, place, chart, x, y)
+        yield from _line(line, looks.at(place), chart, x, y)
 
 
 def _line(
-    line: Line, place: int, chart: Chart, x: Callable[[float], float], y: Callable[[float], float]
+    line: Line, look: str, chart: Chart, x: Callable[[float], float], y: Callable[[float], float]
 ) -> Iterable[str]:
     if not line.points:
         return
@@ -134,24 +156,20 @@ def _line(
             f"H{x(value_x):.1f}V{y(value_y):.1f}" if line.stepped else f"L{x(value_x):.1f} {y(value_y):.1f}"
         )
     last = " ".join(f"{value:g}" for value in line.points[-1])
-    yield f'<path class="line {_look(place)}" data-line={quoteattr(line.name)} data-last="{last}" d="{path}">'
+    yield f'<path class="line {look}" data-line={quoteattr(line.name)} data-last="{last}" d="{path}">'
     yield f"<title>{escape(line.name)}</title></path>\n"
     for value_x, value_y in line.points if chart.dots else ():
         words = f"{line.name}: {_number(value_x)}, {_number(value_y)}"
-        yield f'<circle class="dot {_look(place)}" cx="{x(value_x):.1f}" cy="{y(value_y):.1f}" r="3.2">'
+        yield f'<circle class="dot {look}" cx="{x(value_x):.1f}" cy="{y(value_y):.1f}" r="3.2">'
         yield f"<title>{escape(words)}</title></circle>\n"
 
 
-def _legend(names: Sequence[str], left: int) -> Iterable[str]:
+def _legend(names: Sequence[str], left: int, looks: _Looks) -> Iterable[str]:
     for place, name in enumerate(names):
         x = left + place // _LEGEND_ROWS * _LEGEND_COLUMN
         y = 70 + place % _LEGEND_ROWS * 16
-        yield f'<path class="line {_look(place)}" d="M{x} {y - 4}h22"/>'
+        yield f'<path class="line {looks.at(place)}" d="M{x} {y - 4}h22"/>'
         yield f'<text class="tick" x="{x + 28}" y="{y}">{escape(_short(name))}</text>'
-
-
-def _look(place: int) -> str:
-    return f"c{place % len(_LIGHT)} d{place // len(_LIGHT) % len(_DASHES)}"
 
 
 def _short(name: str) -> str:
@@ -168,9 +186,9 @@ def _step(least: float) -> float:
     return next(n * power for n in (1, 2, 5, 10) if n * power >= least * (1 - 1e-9))
 
 
-def _style() -> str:
-    light = "".join(f".c{n}{{--c:{colour}}}" for n, colour in enumerate(_LIGHT))
-    dark = "".join(f".c{n}{{--c:{colour}}}" for n, colour in enumerate(_DARK))
+def _style(looks: _Looks) -> str:
+    light = "".join(f".c{n}{{--c:{colour}}}" for n, colour in enumerate(looks.light))
+    dark = "".join(f".c{n}{{--c:{colour}}}" for n, colour in enumerate(looks.dark))
     dashes = "".join(f".d{n}{{stroke-dasharray:{dash}}}" for n, dash in enumerate(_DASHES) if dash)
     return (
         "svg{--paper:#fff;--ink:#1c2128;--faint:#6b7280;--rule:#e3e6ea;--shade:#d55e0018;font:12px system-ui}"
