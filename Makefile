@@ -46,7 +46,7 @@ format: $(DEV_READY) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(DEV_READY) ## Measure (ARGS="..." is passed on)
+bench: $(DEV_READY) ## Measure (ARGS="--only network relay": these parts)
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-peers: $(DEV_READY) $(PEERS_READY) ## Measure Quire and other peers in turn; needs Node (ARGS="..." is passed on)

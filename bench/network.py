@@ -104,8 +104,19 @@ def _two(folder: Path, common: int) -> None:
     with node(folder / "left") as first:
         link = first.call("createInvite")["link"]
         (folder / "right").mkdir()
-        join = [sys.executable, "-m", "quire", "--home", str(folder / "right"), "join", link, "--name", "bob"]
-        subprocess.run(join, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        join = [
+            sys.executable,
+            "-m",
+            "quire",
+            "--home",
+            str(folder / "right"),
+            "join",
+            link,
+            "--name",
+            "bob",
+            "--json",
+        ]
+        subprocess.run(join, check=True, stdout=subprocess.DEVNULL)
         with node(folder / "right") as second:
             while second.count() < common or not _settled(second):
                 pass

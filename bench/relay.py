@@ -68,7 +68,7 @@ def _founded(home: Path, there: Relay, count: int) -> str:
 
 def _newcomer(home: Path, link: str, role: str, *given: object) -> Embedded:
     home.mkdir()
-    join = [sys.executable, "-m", "quire", "--home", str(home), "join", link, "--name", "bob"]
+    join = [sys.executable, "-m", "quire", "--home", str(home), "join", link, "--name", "bob", "--json"]
     subprocess.run(join, check=True, stdout=subprocess.DEVNULL)
     return Embedded(role, home, *given, listen="[::1]:0")
 

@@ -1,5 +1,7 @@
 """`python -m bench.sim_report` (`make sim-report`): measure convergence, and write it into docs/simulation.md.
 
+With `--peers`, which is a part of it, the table is printed and nothing is written.
+
 The table goes between two marks of that page, the plot beside it; nothing else of the page is touched.
 """
 
@@ -24,31 +26,45 @@ BEGIN, END = "<!-- Written by `make sim-report`: -->", "<!-- until here. -->"
 
 
 def main() -> None:
-    """Measure what is asked for, and write page and plot."""
+    """Measure what is asked for, and write page and plot; a part is only printed."""
     parser = argparse.ArgumentParser(prog="bench.sim_report", description=__doc__)
-    parser.add_argument("--peers", type=int, nargs="+", default=PEERS, help="only these numbers of peers")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--peers", type=int, nargs="+", help="only these numbers of peers; nothing is written")
+    what.add_argument(
+        "--drawn-from-last", action="store_true", help="measure nothing, use the last whole run"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--drawn-from-last", action="store_true", help="measure nothing, use the last run")
     given = parser.parse_args()
+    if given.peers:
+        print(_told_of(_measure(grid(tuple(given.peers)), given.jobs, None))[0])
+        return
     if not given.drawn_from_last:
-        _measure(grid(tuple(given.peers)), given.jobs)
-    measured = msgspec.json.decode(OUT.read_bytes(), type=list[Measured])
-    found, minutes = summary(measured), sum(one.cpu_ms for one in measured) / 60_000
-    PAGE.write_text(with_table(PAGE.read_text("utf-8"), table(found, minutes)), "utf-8")
-    PLOT.write_text(plot(found), "utf-8")
+        _measure(grid(PEERS), given.jobs, OUT)
+    made, drawn = _told_of(msgspec.json.decode(OUT.read_bytes(), type=list[Measured]))
+    PAGE.write_text(with_table(PAGE.read_text("utf-8"), made), "utf-8")
+    PLOT.write_text(drawn, "utf-8")
     print(f"{PAGE.relative_to(ROOT)} and {PLOT.relative_to(ROOT)} are written.")
 
 
-def _measure(cells: Sequence[Cell], jobs: int) -> None:
-    """What has been measured is in OUT, whenever this is broken off."""
+def _told_of(measured: Sequence[Measured]) -> tuple[str, str]:
+    """Table and plot."""
+    found, minutes = summary(measured), sum(one.cpu_ms for one in measured) / 60_000
+    return table(found, minutes), plot(found)
+
+
+def _measure(cells: Sequence[Cell], jobs: int, out: Path | None) -> list[Measured]:
+    """What has been measured is in `out`, if one is named, whenever this is broken off."""
     measured: list[Measured] = []
-    OUT.parent.mkdir(exist_ok=True)
+    if out is not None:
+        out.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="quire-report-") as name:
         for one in run_all(cells, Path(name), jobs):
             measured.append(one)
-            OUT.write_bytes(msgspec.json.format(msgspec.json.encode(measured)))
+            if out is not None:
+                out.write_bytes(msgspec.json.format(msgspec.json.encode(measured)))
             told = json.dumps(msgspec.to_builtins(one))
             print(f"{len(measured)} of {len(cells)}: {told}", file=sys.stderr, flush=True)
+    return measured
 
 
 def with_table(page: str, made: str) -> str:

@@ -63,6 +63,20 @@ def test_the_command_writes_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert page.read_text() == first
 
 
+def test_a_part_is_printed_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("PAGE", "PLOT", "OUT"):
+        monkeypatch.setattr(sim_report, name, tmp_path / "out" / name)
+    asked: list[Cell] = []
+    monkeypatch.setattr(sim_report, "run_all", lambda cells, *_: asked.extend(cells) or iter(FOUND))
+    monkeypatch.setattr("sys.argv", ["sim_report", "--peers", "2", "5"])
+    sim_report.main()
+    assert {cell.peers for cell in asked} == {2, 5}
+    assert "| `sketch` | 2 | 0.25 s, 12 kB |" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- What is committed. -----------------------------------------------------------------------------------
 
 
