@@ -17,25 +17,45 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
 from tests.maelstrom.checker import Op, Outcome, Verdict, judge
 
 WRITES = {"broadcast": ("broadcast", "message"), "g-set": ("add", "element")}
-READS = {"broadcast": "messages", "g-set": "value"}
+#: By workload, what the answers to requests have to have.
+ANSWERS: dict[str, dict[str, tuple[str, Any]]] = {
+    "broadcast": {"read": ("messages", list[int])},
+    "g-set": {"read": ("value", list[int])},
+    "kafka": {
+        "send": ("offset", int),
+        "poll": ("msgs", dict[str, list[tuple[int, int]]]),
+        "list_committed_offsets": ("offsets", dict[str, int]),
+    },
+}
 #: Error codes that mean that it certainly was not done.
 DEFINITE = {1, 10, 11, 12, 14}
 CRASH = 13
 #: Seconds: for an answer to `init` (Maelstrom gives 10) and to all else, and between looks whether all agree.
 INIT_S, RPC_S, LOOK_S = 30.0, 20.0, 0.25
 _LONGEST_LINE = 1 << 24
+#: Of nonsense, so much is told.
+_MOST_TOLD, _LONGEST_TOLD = 5, 300
 
 Body = dict[str, Any]
 Grudge = set[tuple[str, str]]
 
 
+class Unfit(Exception):
+    """A program that cannot be judged: it does not start, or does not come to its first request."""
+
+
 class Network:
     """The processes and what lies between them. Messages to and from clients are never hit, as in Maelstrom."""
 
-    def __init__(self, latency: float, loss: float, random: Random) -> None:
+    def __init__(self, workload: str, latency: float, loss: float, random: Random) -> None:
+        #: What nodes said that is not of the workload, or not of the protocol.
+        self.malformed: list[str] = []
+        self._answers = ANSWERS[workload]
         self.nodes: dict[str, asyncio.subprocess.Process] = {}
         #: Who does not hear whom, as (source, destination).
         self.grudge: Grudge = set()
@@ -50,21 +70,32 @@ class Network:
         self._readers: list[asyncio.Task[None]] = []
 
     async def start(self, program: str, names: list[str]) -> None:
-        """Start the processes and initialise them, all at once. Raises RuntimeError, TimeoutError."""
+        """Start the processes and initialise them, all at once. Raises Unfit."""
         for name in names:
-            self.nodes[name] = await asyncio.create_subprocess_exec(
-                program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE
-            )
+            try:
+                self.nodes[name] = await asyncio.create_subprocess_exec(
+                    program,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    limit=_LONGEST_LINE,
+                )
+            except OSError as error:
+                raise Unfit(f"{program} cannot be started: {error.strerror}.") from None
             self._readers.append(asyncio.create_task(self._read(name)))
         inits = [
             self.ask(name, {"type": "init", "node_id": name, "node_ids": names}, INIT_S) for name in names
         ]
-        for answer in await asyncio.gather(*inits):
-            if answer["type"] != "init_ok":
-                raise RuntimeError(f"a node answered to `init`: {answer}")
+        try:
+            for answer in await asyncio.gather(*inits):
+                check_answer("init", answer)
+        except TimeoutError:
+            raise Unfit(f"A node did not answer to `init` within {INIT_S:.0f} s.") from None
 
     async def ask(self, name: str, body: Body, timeout: float = RPC_S) -> Body:
-        """A client's request and its answer; of a process that has ended, an error. Raises TimeoutError."""
+        """A client's request and its answer; of a process that has ended, or talks nonsense, an error.
+
+        Raises TimeoutError.
+        """
         if name in self._ended:
             return _has_ended(name)
         self._msg_id += 1
@@ -74,9 +105,24 @@ class Network:
         self._hand({"src": f"c{number}", "dest": name, "body": body | {"msg_id": number}})
         try:
             async with asyncio.timeout(timeout):
-                return await answer
+                return self._understood(name, body["type"], await answer)
         finally:
             del self._waiting[number]
+
+    def _understood(self, name: str, asked: str, answer: Body) -> Body:
+        field, kind = self._answers.get(asked, ("type", str))
+        if answer.get("type") == "error":
+            field, kind = "code", int
+        try:
+            msgspec.convert(answer[field], kind)
+            return answer
+        except (KeyError, msgspec.ValidationError):
+            self._note(f"{name} answered to `{asked}`: {answer}")
+            return {"type": "error", "code": CRASH, "text": f"{name} does not speak this workload"}
+
+    def _note(self, text: str) -> None:
+        if len(self.malformed) < _MOST_TOLD:
+            self.malformed.append(text[:_LONGEST_TOLD])
 
     async def close(self) -> list[str]:
         """End the processes; the names of those that had ended by themselves, or badly."""
@@ -98,16 +144,31 @@ class Network:
     async def _read(self, name: str) -> None:
         stdout = self.nodes[name].stdout
         assert stdout is not None
-        while line := await stdout.readline():
-            message = json.loads(line)
-            assert message["src"] == name, message
-            if message["dest"] in self.nodes:
-                self._route(message)
-            else:
-                self._answer(message["body"]["in_reply_to"], message["body"])
+        with suppress(ConnectionError):
+            while line := await self._line(name, stdout):
+                try:
+                    self._take(name, line)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    self._note(f"{name} wrote: {line!r}")
         self._ended.add(name)
         for number in [number for number, (asked, _) in self._waiting.items() if asked == name]:
             self._answer(number, _has_ended(name))
+
+    async def _line(self, name: str, stdout: asyncio.StreamReader) -> bytes:
+        try:
+            return await stdout.readline()
+        except ValueError:  # it is longer than any message; what follows is the rest of it
+            self._note(f"{name} wrote a line of more than {_LONGEST_LINE} bytes")
+            return b"\n"
+
+    def _take(self, name: str, line: bytes) -> None:
+        message = json.loads(line)
+        if message["src"] != name:
+            raise ValueError(message["src"])
+        if message["dest"] in self.nodes:
+            self._route(message)
+        else:
+            self._answer(message["body"]["in_reply_to"], dict(message["body"]))
 
     def _answer(self, number: int, body: Body) -> None:
         _, answer = self._waiting.get(number, ("", None))
@@ -133,6 +194,12 @@ class Network:
         assert stdin is not None
         with suppress(ConnectionError):  # the process is away
             stdin.write(json.dumps(message).encode() + b"\n")
+
+
+def check_answer(asked: str, answer: Body) -> None:
+    """That a node does what everything begins with. Raises Unfit."""
+    if answer["type"] != f"{asked}_ok":
+        raise Unfit(f"A node answered to `{asked}`: {answer}")
 
 
 def _has_ended(name: str) -> Body:
@@ -166,13 +233,16 @@ class Trial:
         self.options = options
         self.names = [f"n{number}" for number in range(options.node_count)]
         self.random = Random(options.seed)
-        self.network = Network(options.latency / 1_000, options.loss, self.random)
+        self.network = Network(options.workload, options.latency / 1_000, options.loss, self.random)
         self.history: list[Op] = []
         self.partitions = 0
         self.recovered: float | None = None
 
     async def run(self) -> Verdict:
-        """Everything from the first process to the verdict. A process that ended early counts as silent."""
+        """Everything from the first process to the verdict. A process that ended early counts as silent.
+
+        Raises Unfit.
+        """
         try:
             await self.network.start(str(Path(self.options.bin).resolve()), self.names)
             if self.options.workload == "broadcast":
@@ -192,8 +262,11 @@ class Trial:
     async def _tell_topology(self) -> None:
         topology = {name: [other for other in self.names if other != name] for name in self.names}
         for name in self.names:
-            answer = await self.network.ask(name, {"type": "topology", "topology": topology})
-            assert answer["type"] == "topology_ok", answer
+            try:
+                answer = await self.network.ask(name, {"type": "topology", "topology": topology})
+            except TimeoutError:
+                raise Unfit(f"{name} did not answer to `topology` within {RPC_S:.0f} s.") from None
+            check_answer("topology", answer)
 
     async def _partition(self) -> None:
         """Cut and heal in turn, as often as there is time for."""
@@ -236,7 +309,7 @@ class Trial:
         op = Op("read", name, 0, [], final=final)
         answer = await self._ask(op, {"type": "read"})
         if op.outcome == "ok":
-            op.values = answer[READS[self.options.workload]]
+            op.values = answer[ANSWERS[self.options.workload]["read"][0]]
         return op.values
 
     async def _ask(self, op: Op, body: Body) -> Body:
@@ -266,7 +339,8 @@ def summary(trial: Trial, verdict: Verdict) -> dict[str, Any]:
     return {
         "judge": "Quire's stand-in for Maelstrom",
         "workload": trial.options.workload,
-        "valid": verdict.valid and available,
+        "valid": verdict.valid and available and not trial.network.malformed,
+        "malformed": trial.network.malformed,
         "requests": len(trial.history),
         "answered": answered,
         "acknowledged": verdict.acknowledged,
@@ -305,17 +379,23 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def main(words: list[str]) -> int:
-    """Judge and print; the exit code."""
-    options = parse(words)
+    """Judge and print; the exit code: 0 for valid, 1 for not, 2 where nothing could be judged."""
+    try:
+        found = asyncio.run(_found(parse(words)))
+    except Unfit as error:
+        print(f"judge: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found, indent=2))
+    return 0 if found["valid"] else 1
+
+
+async def _found(options: argparse.Namespace) -> dict[str, Any]:
     if options.workload == "kafka":
         from tests.maelstrom.log_trial import LogTrial  # which is made of parts of this
 
-        found = asyncio.run(LogTrial(options).run())
-    else:
-        trial = Trial(options)
-        found = summary(trial, asyncio.run(trial.run()))
-    print(json.dumps(found, indent=2))
-    return 0 if found["valid"] else 1
+        return await LogTrial(options).run()
+    trial = Trial(options)
+    return summary(trial, await trial.run())
 
 
 if __name__ == "__main__":

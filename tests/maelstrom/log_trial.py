@@ -24,7 +24,7 @@ class LogTrial:
         self.options = options
         self.names = [f"n{number}" for number in range(options.node_count)]
         self.random = Random(options.seed)
-        self.network = Network(0, 0, self.random)
+        self.network = Network("kafka", 0, 0, self.random)
         self.sent: list[Sent] = []
         self.polls: list[Poll] = []
         self.marks: list[Marks] = []
@@ -32,7 +32,7 @@ class LogTrial:
         self._next = {name: {str(key): 1 for key in range(KEYS)} for name in self.names}
 
     async def run(self) -> dict[str, Any]:
-        """Everything from the first process to the verdict, as a summary."""
+        """Everything from the first process to the verdict, as a summary. Raises Unfit."""
         try:
             await self.network.start(str(Path(self.options.bin).resolve()), self.names)
             await self._request()
@@ -122,7 +122,8 @@ class LogTrial:
         return {
             "judge": "Quire's stand-in for Maelstrom",
             "workload": "kafka",
-            "valid": verdict.valid and not silent,
+            "valid": verdict.valid and not silent and not self.network.malformed,
+            "malformed": self.network.malformed,
             "requests": self.requests,
             "answered": self.answered,
             **vars(verdict),
