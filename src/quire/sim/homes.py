@@ -98,7 +98,7 @@ def no_room(folder: Path) -> NoRoom:
     """What to raise when it is so, and something went wrong."""
     return NoRoom(
         f"The disk is full under the simulated homes ({folder}), so this run says nothing of Quire. Make room there, "
-        "or name another folder: with TMPDIR, or with --keep to keep them."
+        "or name another folder (TMPDIR, or that of --keep)."
     )
 
 
