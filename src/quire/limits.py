@@ -158,11 +158,13 @@ MAX_REFUSALS_KEPT = 1_024
 #: First contacts tried per second (each costs a key agreement, 60 µs), of members and of unknown devices each.
 STRANGERS_PER_SECOND = 100
 SESSION_IDLE_MS = 120_000
-#: Counters remembered against replay, and how many of them an acknowledgement repeats.
+#: Counters remembered against replay, and how many of them an acknowledgement repeats. It is sent this soon (ms), or
+#: after so many datagrams; after fewer where some of the latest did not come, as acknowledgements may be lost there.
 REPLAY_WINDOW = 1_024
 ACK_BITS = 256
 ACK_DELAY_MS = 5
 ACK_EVERY = 32
+ACK_EVERY_OF_HOLES = 8
 #: Greetings that datagrams of an unknown run may provoke: at most one in this time.
 GREETING_GAP_MS = 50
 #: Congestion window, in datagrams, and the datagrams built by one call.
@@ -170,10 +172,14 @@ FIRST_WINDOW = 16
 MIN_WINDOW = 4
 MAX_WINDOW = 1_024
 SEND_BATCH = 64
-#: Later acknowledged datagrams after which one is lost; retransmission timeouts (RFC 6298), and the
-#: probes that ask for a lost acknowledgement before everything under way is taken for lost (RFC 9002 §6.2).
-LOST_AFTER = 3
-MAX_PROBES = 2
+#: A round trip that takes longer than so much of the shortest, and so many ms, waited in a queue. How much later than
+#: others one may be that is not lost (ms), or a round trip where that takes longer.
+QUEUE_PERCENT = 125
+QUEUE_SLACK_MS = 10
+MAX_REORDERING_MS = 100
+#: Retransmission timeouts (RFC 6298), and the probes that ask for a lost acknowledgement before everything under way is
+#: taken for lost (RFC 9002 §6.2).
+MAX_PROBES = 4
 FIRST_RTT_MS = 200
 MIN_TIMEOUT_MS = 200
 MAX_TIMEOUT_MS = 3_000

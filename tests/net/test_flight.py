@@ -2,8 +2,8 @@ from quire.limits import (
     ACK_BITS,
     FIRST_RTT_MS,
     FIRST_WINDOW,
-    LOST_AFTER,
     MAX_PROBES,
+    MAX_REORDERING_MS,
     MAX_TIMEOUT_MS,
     MAX_WINDOW,
     MIN_TIMEOUT_MS,
@@ -29,22 +29,72 @@ def fill(flight: Flight[int], counter: int, now: int) -> int:
 
 def test_acknowledged_refs_are_delivered_once() -> None:
     flight = flying(3)
-    assert flight.acked(2, 0b11, 10) == ([2, 1, 0], [])
+    assert flight.acked(2, 0b11, 10) == ([0, 1, 2], [])
     assert flight.acked(2, 0b11, 20) == ([], [])
     assert flight.out == 0
 
 
 def test_bitmap_counts_back_from_the_highest() -> None:
     flight = flying(6)
-    assert flight.acked(5, 0b1010, 10)[0] == [5, 3, 1]
+    assert flight.acked(5, 0b1010, 10)[0] == [1, 3, 5]
 
 
-def test_lost_when_enough_later_ones_arrived() -> None:
-    flight = flying(6)
-    assert flight.acked(LOST_AFTER - 1, 0, 10) == ([LOST_AFTER - 1], [])
-    delivered, lost = flight.acked(LOST_AFTER + 1, 0, 10)
-    assert (delivered, lost) == ([LOST_AFTER + 1], [0, 1])
+def test_lost_when_a_later_one_arrived_and_a_round_trip_and_more_is_over() -> None:
+    flight = flying(2)
+    for counter in range(2, 5):
+        flight.sent(counter, [counter], 36)
+    assert flight.acked(4, 0, 76) == ([4], [0, 1])
     assert flight.lost_count == 2
+    assert flight.timer() == 36 + 40 * 9 // 8 + 1
+    assert not flight.probe(82)
+    assert flight.expired(81) == []
+    assert flight.expired(82) == [2, 3]
+    assert flight.out == 0
+
+
+def test_one_that_was_overtaken_and_came_late_makes_the_next_wait_longer_and_gives_the_window_back() -> None:
+    flight: Flight[int] = Flight()
+    counter = fill(flight, 0, 0)
+    flight.acked(counter - 1, 2 ** (counter - 1) - 1, 40)
+    start, counter = counter, fill(flight, counter, 40)
+    before = flight.window
+    # All but the oldest arrive; one more of the next round trip ends this one, which lost.
+    flight.acked(counter - 1, 2 ** (counter - start - 2) - 1, 86)
+    grown = flight.window
+    fill(flight, counter, 86)
+    flight.acked(counter, 2 ** (counter - start - 1) - 1, 126)
+    assert flight.lost_count == 1
+    assert flight.window < grown
+    flight.acked(counter, 2 ** (counter - start) - 1, 130)
+    assert flight.window >= grown > before
+    flight.acked(counter + 2, 0, 130)
+    due = flight.timer()
+    assert due is not None
+    assert due - 86 >= 90, "as late as the one that came late"
+
+
+def test_those_found_later_than_a_bound_do_not_keep_others_waiting() -> None:
+    flight = flying(2)
+    flight.acked(1, 0, 10)
+    assert flight.expired(10 + 2 * FIRST_RTT_MS) == [0]
+    flight.acked(1, 1, 60_000)
+    flight.sent(2, [2], 60_000)
+    flight.sent(3, [3], 60_000)
+    flight.acked(3, 0, 60_010)
+    due = flight.timer()
+    assert due is not None
+    assert due <= 60_000 + 2 * 10 + MAX_REORDERING_MS
+
+
+def test_a_timeout_that_came_too_early_ends_when_what_it_took_for_lost_is_acknowledged() -> None:
+    flight: Flight[int] = Flight()
+    counter = fill(flight, 0, 0)
+    assert len(flight.expired(2 * FIRST_RTT_MS)) == counter
+    assert flight.window < FIRST_WINDOW
+    assert flight.acked(counter - 1, 2 ** (counter - 1) - 1, 500) == ([], [])
+    assert flight.window == FIRST_WINDOW
+    flight.sent(counter, [counter], 500)
+    assert flight.timer() == 500 + 2 * FIRST_RTT_MS
 
 
 def test_lost_when_the_timeout_passes_which_doubles_each_time() -> None:
@@ -81,9 +131,8 @@ def test_an_answered_probe_tells_exactly_what_was_lost() -> None:
     flight = flying(6)
     assert flight.probe(400)
     flight.sent(6, [], 400)
-    assert flight.acked(6, 0b110101, 440) == ([5, 3, 1, 0], [2])
-    assert flight.out == 1
-    assert flight.probe(900)
+    assert flight.acked(6, 0b110101, 440) == ([0, 1, 3, 5], [2, 4])
+    assert flight.out == 0
 
 
 def test_timeout_follows_the_round_trip_time() -> None:
@@ -93,27 +142,31 @@ def test_timeout_follows_the_round_trip_time() -> None:
         flight.sent(counter, [], counter * 1_000)
         flight.acked(counter, 0, counter * 1_000 + 40)
     assert flight.rtt == 40
-    flight.sent(60, [], 0)
+    flight.sent(60, [60], 0)
+    timer = flight.timer()
+    assert timer is not None
+    assert 40 < timer < MIN_TIMEOUT_MS
+    while flight.probe(timer):
+        pass
     assert flight.timer() == MIN_TIMEOUT_MS
+    assert flight.expired(MIN_TIMEOUT_MS - 1) == []
+    assert flight.expired(MIN_TIMEOUT_MS) == [60]
 
 
-def test_window_doubles_then_grows_by_one_and_halves_once_per_round_trip() -> None:
+def test_window_is_cut_once_for_all_that_a_round_trip_loses() -> None:
     flight: Flight[int] = Flight()
-    assert flight.window == FIRST_WINDOW
-    counter = fill(flight, 0, 0)
-    for number in range(counter):
-        flight.acked(number, 0, 10)
-    assert flight.window > FIRST_WINDOW * 3 // 2
+    for counter in range(FIRST_WINDOW):
+        flight.sent(counter, [counter], 0 if counter < 8 else 5)
+    flight.acked(FIRST_WINDOW - 1, 0, 45)
+    assert len(flight.expired(46)) == 8
+    assert len(flight.expired(51)) == FIRST_WINDOW - 9
     before = flight.window
-    counter = fill(flight, counter, 20)
-    flight.acked(counter - 5, 0, 30)
-    flight.acked(counter - 1, 0, 30)
+    assert before == FIRST_WINDOW + 1
+    counter = fill(flight, FIRST_WINDOW, 60)
+    flight.acked(counter - 1, 0, 100)
     assert flight.window == before // 2
-    halved = flight.window
-    for _ in range(3):
-        start, counter = counter, fill(flight, counter, 40)
-        flight.acked(counter - 1, 2 ** (counter - start - 1) - 1, 50)
-    assert halved + 2 <= flight.window <= halved + 3
+    flight.acked(counter - 2, 0, 101)
+    assert flight.window == before // 2
 
 
 def test_window_stays_within_its_bounds() -> None:

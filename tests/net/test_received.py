@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.limits import ACK_DELAY_MS, ACK_EVERY, REPLAY_WINDOW
+from quire.limits import ACK_DELAY_MS, ACK_EVERY, ACK_EVERY_OF_HOLES, REPLAY_WINDOW
 from quire.net.received import Received
 
 
@@ -36,6 +36,7 @@ def test_acknowledgement_is_due_after_a_delay_or_at_once_after_many() -> None:
     received = Received()
     assert received.ack_at is None
     for number in range(ACK_EVERY):
+        received.add(7 + number)
         assert not received.ack_overdue
         received.wants_ack(100 + number)
     assert received.ack_at == 100 + ACK_DELAY_MS
@@ -43,3 +44,15 @@ def test_acknowledgement_is_due_after_a_delay_or_at_once_after_many() -> None:
     received.acked()
     assert received.ack_at is None
     assert not received.ack_overdue
+
+
+def test_acknowledgement_is_due_after_fewer_where_some_did_not_come() -> None:
+    received = Received()
+    for counter in (*range(ACK_EVERY), ACK_EVERY + 1):
+        received.add(counter)
+    for number in range(ACK_EVERY_OF_HOLES):
+        assert not received.ack_overdue
+        received.wants_ack(number)
+    assert received.ack_overdue
+    received.add(ACK_EVERY)
+    assert not received.ack_overdue, "it was only late"

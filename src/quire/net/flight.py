@@ -1,22 +1,15 @@
-"""Datagrams under way to one peer: what was acknowledged, what was lost, how many may be out.
+"""Datagrams under way to one peer: which arrived, which were lost, when to ask.
 
-Owns: round-trip time and timeout (RFC 6298), loss by later acknowledgements (as RFC 9002 §6), and an
-additive-increase, multiplicative-decrease window counted in datagrams. Must not know: what they carry.
+Owns: loss, of one that later ones overtook by time (as RFC 8985 and RFC 9002 §6.1.2), of all by a timeout; and which
+of those came after all. Must not know: what they carry.
 """
 
+from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
-from quire.limits import (
-    ACK_BITS,
-    FIRST_RTT_MS,
-    FIRST_WINDOW,
-    LOST_AFTER,
-    MAX_PROBES,
-    MAX_TIMEOUT_MS,
-    MAX_WINDOW,
-    MIN_TIMEOUT_MS,
-    MIN_WINDOW,
-)
+from quire.limits import ACK_BITS, MAX_PROBES, MAX_TIMEOUT_MS
+from quire.net.roundtrip import RoundTrip
+from quire.net.window import Window
 
 Ref = TypeVar("Ref")
 
@@ -32,30 +25,31 @@ class Flight(Generic[Ref]):
     def __init__(self) -> None:
         # Insertion order is counter order: the oldest is always first.
         self._out: dict[int, _Sent[Ref]] = {}
-        self._window = float(FIRST_WINDOW)
-        self._growing_fast = True
+        # Those lost lately that may yet be acknowledged: when they were sent, if later ones overtook them.
+        self._lost: dict[int, int | None] = {}
+        self._window = Window()
+        self._trip = RoundTrip()
         self._last_sent = -1
         self._highest_acked = -1
-        self._recovery = -1
+        # A round trip is over when one sent after this is acknowledged.
+        self._round = -1
         # The last counter that filled the window: what came before it says whether the path bears more.
         self._full = -1
         self._backoff = 0
         self._probes = 0
         self._probed_at = 0
-        self._srtt: float | None = None
-        self._var = 0.0
         self.sent_count = 0
         self.lost_count = 0
 
     @property
     def window(self) -> int:
         """Datagrams that may be out at once."""
-        return int(self._window)
+        return int(self._window.size)
 
     @property
     def room(self) -> int:
         """Datagrams that may be sent now."""
-        return int(self._window) - len(self._out)
+        return int(self._window.size) - len(self._out)
 
     @property
     def out(self) -> int:
@@ -65,7 +59,7 @@ class Flight(Generic[Ref]):
     @property
     def rtt(self) -> int:
         """Smoothed round-trip time (ms); a guess before the first sample."""
-        return FIRST_RTT_MS if self._srtt is None else max(1, round(self._srtt))
+        return max(1, round(self._trip.mean))
 
     def sent(self, counter: int, refs: list[Ref], now: int) -> None:
         """Take note of a datagram that wants acknowledgement."""
@@ -77,49 +71,57 @@ class Flight(Generic[Ref]):
 
     def acked(self, highest: int, seen: int, now: int) -> tuple[list[Ref], list[Ref]]:
         """Take an acknowledgement: refs delivered, refs lost."""
-        delivered: list[Ref] = []
-        count = 0
-        for behind in range(ACK_BITS + 1):
-            if behind and not seen:
-                break
-            if behind == 0 or seen & 1:
-                sent = self._out.pop(highest - behind, None)
-                if sent is not None:
-                    delivered += sent.refs
-                    count += 1
-                    if behind == 0:
-                        self._sample(now - sent.at)
-            if behind:
-                seen >>= 1
-        if count:
+        seen = seen << 1 | 1
+        came = _named(self._out, highest, seen)
+        if came and came[-1] == highest:
+            self._trip.sample(now - self._out[highest].at)
+        delivered = [ref for counter in came for ref in self._out.pop(counter).refs]
+        found = _named(self._lost, highest, seen)
+        if found:
+            self._find(found, now)
+        if came or found:
             self._highest_acked = max(self._highest_acked, min(highest, self._last_sent))
             self._backoff = self._probes = 0
-            if highest <= self._full:
-                self._grow(count)
-        return delivered, self._lost_before(self._highest_acked - LOST_AFTER + 1)
+            self._window.came(len(came), highest <= self._full)
+        late = self._overdue(now)
+        lost = self._lose(late) if late else []
+        if self._highest_acked > self._round:
+            self._end_round()
+        return delivered, lost
 
     def timer(self) -> int | None:
         """When `probe`, and if that says no `expired`, should be asked next (ms)."""
-        oldest = next(iter(self._out.values()), None)
-        return None if oldest is None else max(oldest.at, self._probed_at) + self._timeout()
+        oldest = next(iter(self._out), None)
+        if oldest is None:
+            return None
+        at = self._out[oldest].at
+        if oldest < self._highest_acked:
+            return at + self._trip.bound
+        due = max(at, self._probed_at) + self._backed_off(self._trip.patience)
+        return due if self._probes < MAX_PROBES else max(due, at + self._backed_off(self._trip.timeout))
 
     def probe(self, now: int) -> bool:
         """Whether to ask for an acknowledgement before giving up: it may be all that was lost."""
-        if self._probes >= MAX_PROBES:
+        if self._probes >= MAX_PROBES or self._overdue(now):
             return False
         self._probes += 1
         self._probed_at = now
         return True
 
     def expired(self, now: int) -> list[Ref]:
-        """Refs of datagrams that waited longer than the timeout."""
-        timeout = self._timeout()
+        """Refs of datagrams that are lost by now, whatever is heard."""
+        if late := self._overdue(now):
+            return self._lose(late)
+        timeout = self._backed_off(self._trip.timeout)
         late = [counter for counter, sent in self._out.items() if now - sent.at >= timeout]
         if not late:
             return []
         self._backoff = min(self._backoff + 1, 8)
         self._probes = 0
-        return self._lose(late)
+        lost = self._lose(late)
+        self._window.time_out()
+        self._round = self._last_sent
+        return lost
 
     def abandon(self) -> list[Ref]:
         """Refs of everything under way: the peer's run is gone."""
@@ -127,37 +129,53 @@ class Flight(Generic[Ref]):
         self._out.clear()
         return refs
 
-    def _timeout(self) -> int:
-        base = self.rtt + max(4 * self._var, 10) if self._srtt is not None else FIRST_RTT_MS * 2
-        return min(MAX_TIMEOUT_MS, int(max(MIN_TIMEOUT_MS, base)) << self._backoff)
+    def _backed_off(self, wait: int) -> int:
+        return min(MAX_TIMEOUT_MS, wait << self._backoff)
 
-    def _sample(self, rtt: int) -> None:
-        if self._srtt is None:
-            self._srtt, self._var = float(rtt), rtt / 2
-        else:
-            self._var += (abs(self._srtt - rtt) - self._var) / 4
-            self._srtt += (rtt - self._srtt) / 8
-
-    def _grow(self, count: int) -> None:
-        step = count if self._growing_fast else count / self._window
-        self._window = min(MAX_WINDOW, self._window + step)
-
-    def _lost_before(self, counter: int) -> list[Ref]:
+    def _overdue(self, now: int) -> list[int]:
+        latest = now - self._trip.bound
         late: list[int] = []
-        for out in self._out:
-            if out >= counter:
+        for counter, sent in self._out.items():
+            if counter >= self._highest_acked or sent.at > latest:
                 break
-            late.append(out)
-        return self._lose(late) if late else []
+            late.append(counter)
+        return late
 
     def _lose(self, late: list[int]) -> list[Ref]:
         refs: list[Ref] = []
         for counter in late:
-            refs += self._out.pop(counter).refs
+            sent = self._out.pop(counter)
+            refs += sent.refs
+            self._lost[counter] = sent.at if counter < self._highest_acked else None
+        while len(self._lost) > ACK_BITS:
+            del self._lost[next(iter(self._lost))]
         self.lost_count += len(late)
-        # Halve once per round trip: only for a datagram sent after the last halving.
-        if late[-1] > self._recovery:
-            self._recovery = self._last_sent
-            self._growing_fast = False
-            self._window = max(float(MIN_WINDOW), self._window / 2)
+        self._window.gone(len(late))
         return refs
+
+    def _find(self, counters: list[int], now: int) -> None:
+        """These had been taken for lost."""
+        for counter in counters:
+            if (at := self._lost.pop(counter)) is not None:
+                self._trip.overtaken(now - at)
+        self._window.came_late(len(counters))
+
+    def _end_round(self) -> None:
+        queued, losing = self._trip.queued, self._window.losing
+        self._window.end_round(queued)
+        self._trip.end_round(losing)
+        self._round = self._last_sent
+        # No acknowledgement reaches further back.
+        for counter in [lost for lost in self._lost if lost < self._highest_acked - ACK_BITS]:
+            del self._lost[counter]
+
+
+def _named(counters: Iterable[int], highest: int, seen: int) -> list[int]:
+    """Those, of some in order, that an acknowledgement names: bit i of `seen` is `highest - i`."""
+    named: list[int] = []
+    for counter in counters:
+        if counter > highest:
+            break
+        if seen >> highest - counter & 1:
+            named.append(counter)
+    return named

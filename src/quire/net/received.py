@@ -3,7 +3,7 @@
 Owns: the highest counter and a bitmap behind it (RFC 4303 §3.4.3). Must not know: packets.
 """
 
-from quire.limits import ACK_DELAY_MS, ACK_EVERY, REPLAY_WINDOW
+from quire.limits import ACK_DELAY_MS, ACK_EVERY, ACK_EVERY_OF_HOLES, REPLAY_WINDOW
 
 _MASK = (1 << REPLAY_WINDOW) - 1
 
@@ -15,13 +15,15 @@ class Received:
         #: When an acknowledgement should go by itself; None: nothing to acknowledge.
         self.ack_at: int | None = None
         self._unacked = 0
-        self.highest = -1
+        self.highest = self._first = -1
         self._seen = 0
 
     def add(self, counter: int) -> bool:
         """Whether this counter is new; one that fell behind the window never is."""
         ahead = counter - self.highest
         if ahead > 0:
+            if not self._seen:
+                self._first = counter
             # A leap must not shift by what a peer chose: 2**63 bits would not fit in memory.
             self._seen = (self._seen << ahead | 1) & _MASK if ahead < REPLAY_WINDOW else 1
             self.highest = counter
@@ -40,7 +42,11 @@ class Received:
     @property
     def ack_overdue(self) -> bool:
         """Whether so much is unacknowledged that it should not wait for anything."""
-        return self._unacked >= ACK_EVERY
+        if self._unacked < ACK_EVERY_OF_HOLES:
+            return False
+        # Where some of the latest did not come, an acknowledgement may be lost as well.
+        latest = (1 << min(ACK_EVERY, self.highest - self._first + 1)) - 1
+        return self._unacked >= ACK_EVERY or self._seen & latest != latest
 
     def ack_due(self, now: int) -> bool:
         """Whether an acknowledgement should go now, by itself if need be."""
