@@ -198,3 +198,21 @@ def test_abandoned_refs_come_back() -> None:
     flight = flying(3)
     assert flight.abandon() == [0, 1, 2]
     assert flight.timer() is None
+
+
+def test_a_peer_that_names_late_what_came_gains_nothing_over_one_that_does_at_once() -> None:
+    honest: Flight[int] = Flight()
+    liar: Flight[int] = Flight()
+    counters = [0, 0]
+    for now in range(0, 60_000, 1_000):
+        for who, flight in enumerate((honest, liar)):
+            start = counters[who]
+            end = counters[who] = fill(flight, start, now)
+            behind = min(end - start - 1, ACK_BITS)
+            if flight is liar:
+                flight.acked(end - 1, 2 ** (behind // 2) - 1, now + 40)
+                flight.expired(now + 400)
+            flight.acked(end - 1, 2**behind - 1, now + 40 if flight is honest else now + 450)
+        assert liar.window <= honest.window
+    assert liar.lost_count > liar.window
+    assert liar.out <= liar.window
