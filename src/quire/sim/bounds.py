@@ -8,7 +8,15 @@ import gc
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
-from quire.limits import FRAGMENT_BYTES, MAX_BLOB_BYTES, MAX_FRAGMENTED, MAX_UNKNOWN_SESSIONS, PUSH_BATCH
+from quire.core.cells import CELLS, PARTS
+from quire.limits import (
+    FRAGMENT_BYTES,
+    MAX_BLOB_BYTES,
+    MAX_FRAGMENTED,
+    MAX_RECENT,
+    MAX_UNKNOWN_SESSIONS,
+    PUSH_BATCH,
+)
 from quire.net.wire import MAX_INLINE
 from quire.node import Node
 from quire.sim.device import Device
@@ -18,6 +26,8 @@ from quire.sim.entitled import Truth
 #: Bytes of memory: of any node, for each peer in each space, for each device of nobody's that knocks, and for each
 #: event held (the membership graph is kept in memory, and what was pushed lately).
 _NODE, _PEER, _STRANGER, _EVENT = 250_000, 45_000, 20_000, 800
+#: The same for each event that a peer got lately, and for each cell of a sketch that events lie in, four of each.
+_RECENT, _CELL = 200, 50
 #: Bytes of events on their way to one peer, at most: read, and kept until they are acknowledged.
 _UNDER_WAY = PUSH_BATCH * MAX_INLINE + MAX_FRAGMENTED * MAX_BLOB_BYTES
 #: Datagrams to each peer: at first, each second, and for each datagram that one copy of all events would fill.
@@ -50,8 +60,9 @@ def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
         "SELECT (SELECT count(*) FROM received), (SELECT coalesce(sum(length(sealed)), 0) FROM blobs)"
     ) or (0, 0)
     strangers = MAX_UNKNOWN_SESSIONS if truth.lying else 0
-    peer = _PEER + (min(_UNDER_WAY, size) if sending else 0)
-    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + _EVENT * events
+    peer = _PEER + _RECENT * min(events, MAX_RECENT) + (min(_UNDER_WAY, size) if sending else 0)
+    kept_of_events = _EVENT * events + _CELL * min(4 * events, PARTS * CELLS)
+    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + kept_of_events
     kept = memory(device.node)
     return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
 
