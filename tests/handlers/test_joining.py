@@ -220,6 +220,23 @@ def test_members_who_disagree_about_a_newer_link_make_nobody_introduce_itself_ag
         assert len(there.blobs("carol")) == before
 
 
+def test_a_letter_from_before_somebody_left_lets_it_in_no_more() -> None:
+    with apart() as there:
+        link = there["ann"].link("ann", uses=5)
+        there.knock("bob", link)
+        [late] = joining.greet(there["bob"].ctx("bob"), there["ann"].member("ann").device)
+        there.ask("bob", "ann")
+        there.settle()
+        role.leave(there["bob"].ctx("bob"))
+        there.give("bob", "ann")
+        device = there["bob"].member("bob").device
+        assert refused(list(joining.answer(there["ann"].ctx("ann"), device, late))) == ["removed"]
+        assert there["ann"].knows("ann") == ["ann"]
+        assert there.knock("bob", link).waiting, "by taking the link anew it comes back"
+        assert there.ask("bob", "ann")[0][:1] == WELCOME
+        assert there["ann"].knows("ann") == ["ann", "bob"]
+
+
 def test_who_may_not_let_in_leaves_it_to_others() -> None:
     with apart() as there:
         there.join("bob", role="guest")

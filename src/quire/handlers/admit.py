@@ -15,6 +15,7 @@ from quire.core.text import is_name
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened
 from quire.graph import changes
+from quire.graph.roles import Role
 from quire.handlers import graph_events, identity
 from quire.limits import MAX_INTEGER, MAX_NAME_CHARS
 from quire.store.views import View
@@ -48,6 +49,18 @@ def log_height(ctx: Context) -> int:
     """How far this device's log in this space goes."""
     number = ctx.home.store.names.known_device(ctx.member.space, ctx.member.device)
     return ctx.home.store.blobs.head(number)[0] if number is not None else 0
+
+
+def has_left_since(ctx: Context, asked: Request) -> bool:
+    """Whether a device's identity left after the device had asked: letters can be long on their way."""
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    return any(
+        given == Role.NONE
+        and node.author == asked.identity
+        and node.device == asked.device
+        and node.seq > asked.seq
+        for node, given in ledger.role_changes(asked.identity, valid)
+    )
 
 
 def request(ctx: Context, secret: bytes, public: str, name: str, seq: int) -> Request:

@@ -311,7 +311,8 @@ def _answer_request(ctx: Context, device: str, asked: Request) -> bytes:
     assert isinstance(made.change, Invite)
     slug = "banned" if ledger.role(asked.identity, valid) == Role.BANNED else ""
     slug = slug or may_admit(ledger, made, asked.identity, _latest(ctx), valid)
-    if not slug and not made.change.approve and ledger.removed_since(asked.identity, made, valid):
+    put_out = not made.change.approve and ledger.removed_since(asked.identity, made, valid)
+    if not slug and (put_out or admit.has_left_since(ctx, asked)):
         slug = _REMOVED
     if slug:
         return REFUSAL + slug.encode()
