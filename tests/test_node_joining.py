@@ -292,6 +292,27 @@ def test_who_left_is_told_so(world: World) -> None:
     assert [one["name"] for one in alice.ask("listMembers")] == ["alice"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_somebody_wrote_before_it_left_comes_though_the_news_of_that_came_first(
+    tmp_path: Path, seed: int
+) -> None:
+    world = World(tmp_path, loss=0.4, seed=seed)
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob), most=12 * REDIAL_MS)
+    for number in range(40):
+        bob.ask("sendMessage", target="general", text=f"no. {number} " + "x" * 1_500)
+    bob.ask("leaveSpace")
+    world.until(lambda: [one["name"] for one in alice.ask("listMembers")] == ["alice"], most=12 * REDIAL_MS)
+    world.until(lambda: len(alice.texts()) == 40, most=12 * REDIAL_MS)
+    world.until(lambda: _refusals(bob) in ([], [Refusal.REMOVED]), most=12 * REDIAL_MS)
+    alice.ask("sendMessage", target="general", text="bob is out")
+    world.run(6 * REDIAL_MS)
+    assert "bob is out" not in bob.texts()
+    assert alice.running.sessions(alice.home.store.memberships.all()[0]) == {}
+    world.close()
+
+
 def test_of_two_who_take_the_last_seat_apart_the_other_is_told_why(world: World) -> None:
     alice = world.founder()
     bob = world.guest("bob", alice)

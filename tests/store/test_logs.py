@@ -49,6 +49,19 @@ def test_a_height_ends_at_the_first_gap_in_any_order_of_arrival(
     home.close()
 
 
+def test_a_log_reaches_a_place_when_all_before_it_is_held() -> None:
+    home, there = make_home(), Space()
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    log = written(home, [alice], carol, 3)
+    logs = home.store.logs(alice.account, alice.space)
+    assert not logs.reaches("stranger", 1)
+    give(home, alice, log[0], log[2])
+    assert [logs.reaches(carol.id, seq) for seq in range(4)] == [True, True, False, False]
+    give(home, alice, log[1])
+    assert [logs.reaches(carol.id, seq) for seq in (1, 3, 4, LOG_PART + 1)] == [True, True, False, False]
+    home.close()
+
+
 def test_heights_are_kept_apart_and_survive_what_is_undone() -> None:
     home, there = make_home(), Space()
     alice, bob, carol = (

@@ -404,6 +404,8 @@ class Node:
         report = incoming.receive(self.home, member, records, to_text(session_id.peer), self.wall(now))
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
         blame(session, report, now)
+        if report.valid and session.restricted:
+            self.home.moved[member.space] = None  # it may have been heard for the sake of these
         if report.valid or report.blocked:
             self._endpoint.nudge(session_id.space_id, now)
 
@@ -418,8 +420,7 @@ class Node:
             session.distance.settle()
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
-        address = session.status().address
-        if self._has_streams and address is not None:
+        if self._has_streams and (address := session.status().address) is not None:
             session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
 
     def _tell_met(self, now: int) -> None:

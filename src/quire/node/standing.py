@@ -6,6 +6,8 @@ Must not know: sessions, what is said.
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.events.standing import graph_of
+from quire.graph.changes import SetRole
+from quire.graph.contests import leaves
 from quire.graph.roles import Role
 from quire.handlers import joining
 from quire.net.standing import Standing
@@ -29,6 +31,20 @@ def standing(home: Home, member: Membership, device: str, inviting: bool) -> Sta
     claim = graph.ledger.standing(device, graph.valid)
     if claim is not None and graph.ledger.role(claim.member, graph.valid) >= Role.GUEST:
         return Standing.MEMBER
-    # Whoever was removed may hold a new invite, and has to be heard to show it.
-    may_ask = inviting and not graph.ledger.revocations(device) & graph.valid
-    return Standing.UNKNOWN if may_ask else Standing.REMOVED
+    if graph.ledger.revocations(device) & graph.valid:
+        return Standing.REMOVED
+    # Whoever was removed may hold a new invite, and has to be heard to show it; what somebody wrote before it left may
+    # be here later than the news of that, and nobody else may have it.
+    heard = inviting or _owes(home, member, device)
+    return Standing.UNKNOWN if heard else Standing.REMOVED
+
+
+def _owes(home: Home, member: Membership, device: str) -> bool:
+    """Whether a device's member left by its own word, and something is not here of what it had written by then."""
+    graph = graph_of(home, member)
+    owner = graph.ledger.member_of(device, graph.valid)
+    changed = graph.ledger.role_changes(owner, graph.valid) if owner is not None else []
+    if not changed or not leaves(last := changed[-1][0]) or not isinstance(last.change, SetRole):
+        return False
+    end, _ = last.change.marks.get(device, (0, ""))
+    return not home.store.logs(member.account, member.space).reaches(device, end)

@@ -108,6 +108,23 @@ class StoreLogs:
         )
         return list(rows)
 
+    def reaches(self, device: str, seq: int) -> bool:
+        """Whether the part of a device's log that has a place is held from its beginning up to there."""
+        part = seq // LOG_PART
+        with self._db.transaction():
+            row = self._db.one("SELECT n FROM devices WHERE space = ? AND device = ?", (self._space, device))
+            if row is None or seq < 1:
+                return seq < 1
+            self._advance(row[0], part, self._held_to(row[0], part))
+            return self._held_to(row[0], part) >= seq
+
+    def _held_to(self, device: int, part: int) -> int:
+        row = self._db.one(
+            "SELECT seq FROM frontiers WHERE account = ? AND device = ? AND part = ?",
+            (self._account, device, part),
+        )
+        return part * LOG_PART if row is None else int(row[0])
+
     def id_at(self, device: str, seq: int) -> str:
         """The id of the event held at a place of a log; empty where there is none, or more than one."""
         rows = self._db.all(
