@@ -120,3 +120,13 @@ def test_every_fault_of_a_run_is_told(told: History) -> None:
     assert {"partition", "offline", "down", "clock", "join", "found"} <= kinds
     assert told.calm_ms < told.end_ms
     assert replace(told, seed=1) != told
+
+
+def test_leaving_lasts_and_is_marked() -> None:
+    found = of(
+        (SimEvent(1, 100, "ben", "join", WRITE | {"device": "device2"}), SimEvent(2, 100, "ben", DONE, {})),
+        (SimEvent(3, 500, "ben", "leave", WRITE | {"device": "device2"}), SimEvent(4, 510, "ben", DONE, {})),
+    )
+    [band] = found.bands
+    assert (band.kind, band.device, band.start_ms, band.words) == ("removed", "device2", 510, "ben left")
+    assert [(mark.kind, mark.device, mark.at_ms) for mark in found.marks][1:] == [("leave", "device2", 510)]

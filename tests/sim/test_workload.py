@@ -136,3 +136,20 @@ def test_people_are_removed_while_the_network_is_divided_and_others_join_then() 
         assert late == ["fay"]
         joined_parted += joins["fay"] < healed.at_ms
     assert joined_parted > 0
+
+
+def test_who_leaves_has_invited_nobody_and_says_goodbye_just_before() -> None:
+    for seed in range(8):
+        events = plan("comings-and-goings", seed)
+        leaves = [event for event in events if event.action == "leave"]
+        assert len({event.actor for event in leaves}) == len(leaves) == 2
+        inviting = {event.actor for event in events if event.action in ("found", "invite")}
+        for leave in leaves:
+            assert leave.actor not in inviting
+            assert leave.at_ms >= events[-1].at_ms * 2 // 3
+            said = [
+                e for e in events if e.action == "write" and e.actor == leave.actor and e.at_ms <= leave.at_ms
+            ]
+            assert [event.detail["to"][0] for event in said[-2:]] == ["#", "@"]
+            assert said[-1].at_ms > leave.at_ms - 1_000
+        assert any(e.action == "write" and e.at_ms > leaves[-1].at_ms for e in events), "others go on"

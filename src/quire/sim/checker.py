@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
 from quire.events.home import Home
-from quire.sim import evidence, laws
+from quire.sim import evidence, laws, standings
 from quire.sim.bounds import too_much_memory, too_much_traffic
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
@@ -178,7 +178,7 @@ def _identities(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Devic
 
 
 def _staying(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Device, str, str]]:
-    """The same without those who were removed."""
+    """The same without those who were removed, or left."""
     return (found for found in _identities(truth, devices) if found[1] not in truth.removed)
 
 
@@ -378,7 +378,10 @@ def _law_broken(case: _Case) -> Iterator[str]:
 
 
 def _removed_know_more(case: _Case) -> Iterator[str]:
-    """Removed people who hold, or were given, a key that was made after, or see what was sealed under one."""
+    """Removed people who hold, or were given, a key that was made after, or see what was sealed under one.
+
+    When somebody has left, `by` hears of it later: what that one gave, and wrote, until then says nothing.
+    """
     homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
     for device, identity, who in _identities(case.truth, case.devices):
         gone = case.truth.removed.get(identity)
@@ -397,7 +400,7 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
             if owner == identity and (handed := evidence.handed_on(*boss, identity, key)):
                 yield f"{who} was removed and handed {handed} keys by who knew of it"
             given = evidence.locked_by(device.home, identity, gone.space_id, key, gone.keys)
-            if owner == gone.by and given:
+            if owner == gone.by and given and not gone.left:
                 yield f"{who} was removed and given {given} events afterwards by who removed it"
         under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
         later = {event_id for event_id, key in under.items() if key not in had}
@@ -405,8 +408,19 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
             yield f"{who} was removed and sees {len(seen)} messages under later keys"
         for write in case.truth.writes:
             kept = under.keys() & write.event_ids if case.truth.may_be_gone(write) else set(write.event_ids)
-            if write.writer == gone.by and write.at_ms > gone.at_ms and not later.issuperset(kept):
+            knew = write.writer == gone.by and write.at_ms > gone.at_ms and not gone.left
+            if knew and not later.issuperset(kept):
                 yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
+
+
+def _members_disagreed_on(case: _Case) -> Iterator[str]:
+    """Members who take others for members than who are."""
+    yield from standings.disagreed_on(case.truth, case.devices, case.everyone)
+
+
+def _careless(case: _Case) -> Iterator[str]:
+    """Members who let those read on who they know are out, and people who write where they have left."""
+    yield from standings.careless(case.truth, case.devices, case.everyone)
 
 
 def _order_matters(case: _Case) -> Iterator[str]:
@@ -460,6 +474,8 @@ _CHECKS: tuple[_Check, ...] = (
     _out_of_order,
     _says_too_much,
     _removed_know_more,
+    _members_disagreed_on,
+    _careless,
     _honest_refused,
     _law_broken,
 )

@@ -45,12 +45,13 @@ class Write:
 
 
 class Removal(NamedTuple):
-    """`by` removed somebody from a space, when its keys were `keys` (ids)."""
+    """`by` removed somebody from a space, when its keys were `keys` (ids); or they left, and `by` is one who stays."""
 
     at_ms: int
     by: str
     space_id: str
     keys: frozenset[str]
+    left: bool = False
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Truth:
     writes: list[Write] = field(default_factory=list)
     #: By device: when it lost power.
     cuts: dict[str, list[int]] = field(default_factory=dict)
-    #: People who could not found, invite, join or remove, and why.
+    #: People who could not found, invite, join, remove or leave, and why.
     shut_out: list[str] = field(default_factory=list)
 
     def spaces_of(self, identity: str) -> list[str]:
@@ -94,7 +95,7 @@ def work_out(ground: GroundTruth) -> Truth:
     keys: dict[str, str] = {}
     spaces: dict[str, str] = {}
     for event in plan:
-        if event.action not in ("found", "invite", "join", "remove"):
+        if event.action not in ("found", "invite", "join", "remove", "leave"):
             continue
         outcome = outcomes.get(event.n)
         if outcome is None or outcome.action != DONE:
@@ -102,10 +103,11 @@ def work_out(ground: GroundTruth) -> Truth:
             truth.shut_out.append(
                 f"{event.actor} could not {event.action} at {event.at_ms / 1000:.1f} s: {why}"
             )
-        elif event.action == "remove":
-            space, by = spaces[event.detail["space"]], keys[event.actor]
+        elif event.action in ("remove", "leave"):
+            left, space = event.action == "leave", spaces[event.detail["space"]]
+            by = truth.members[space][0] if left else keys[event.actor]
             truth.removed[outcome.detail["pubkey"]] = Removal(
-                outcome.at_ms, by, space, frozenset(outcome.detail["keys"])
+                outcome.at_ms, by, space, frozenset(outcome.detail["keys"]), left
             )
         elif event.action != "invite":
             key, space = outcome.detail["pubkey"], outcome.detail["space_id"]
@@ -136,9 +138,12 @@ def _work_out_lies(truth: Truth, plan: list[SimEvent], outcomes: Mapping[int, Si
 
 
 def _as_removed(write: Write, removed: Mapping[str, Removal]) -> Write:
-    """What was removed people's, from then on, is for themselves; and others' is not for them."""
+    """What was removed people's, from then on, is for themselves; and others' is not for them.
+
+    Who leaves knows of it at once: what it had written before is all for the others, and nothing is after it.
+    """
     gone = {who for who, removal in removed.items() if removal.at_ms <= write.at_ms}
-    if write.writer in gone:
+    if write.writer in gone and not removed[write.writer].left:
         return replace(write, seen_by={write.writer: write.seen_by[write.writer]})
     return replace(write, seen_by={who: where for who, where in write.seen_by.items() if who not in gone})
 

@@ -147,6 +147,32 @@ def sealed_under(home: Home, identity: str, space_id: str) -> dict[str, str]:
     return dict(rows)
 
 
+def roles(home: Home, identity: str, space_id: str) -> dict[str, int]:
+    """By identity: the role (see `Role`) of all who were ever let into a space, as one identity knows it."""
+    rows = home.store.db.all(
+        "SELECT x.member, x.role FROM members AS x JOIN accounts AS a ON a.n = x.account"
+        " JOIN spaces AS s ON s.n = x.space WHERE a.account_id = ? AND s.space_id = ?",
+        (identity, space_id),
+    )
+    return dict(rows)
+
+
+def written_knowing(home: Home, identity: str, space_id: str, removed: str) -> set[str]:
+    """The ids of what an identity wrote on this device when it had heard that somebody was removed, or had left.
+
+    What it wrote before it heard of its own admission is left out: that became valid later than it was written.
+    """
+    member = _member(home, identity, space_id)
+    removals = [node.event_id for node in _removals(graph_of(home, member).ledger.dag.nodes, removed)]
+    rows = home.store.db.all(
+        "SELECT b.event_id, d.device = ? AND NOT r.counted FROM arrivals AS r JOIN blobs AS b ON b.n = r.event"
+        " JOIN devices AS d ON d.n = b.device WHERE r.account = ? AND b.space = ? ORDER BY r.cursor",
+        (member.device, member.account, member.space),
+    )
+    heard = next((place for place, (event_id, _) in enumerate(rows) if event_id in removals), len(rows))
+    return {event_id for event_id, own in rows[heard + 1 :] if own}
+
+
 def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str]]:
     """(space, channel, text) of one sender's messages, as sorted for reading (time, then place in its log)."""
     rows = home.store.db.all(

@@ -149,11 +149,10 @@ def _bands(plan: list[SimEvent], outcomes: dict[int, SimEvent], end_ms: int) -> 
             bands.append(Band(event.action, device, event.at_ms, until, f"{event.action}: {device}"))
         elif event.action == "shield":
             bands.append(Band("nat", event.detail["device"], event.at_ms, end_ms, "behind a NAT"))
-        elif event.action == "remove" and outcome is not None and outcome.action == DONE:
-            device = next(
-                e.detail["device"] for e in plan if e.action == "join" and e.actor == event.detail["who"]
-            )
-            words = f"{event.detail['who']} is removed by {event.actor}"
+        elif event.action in ("remove", "leave") and outcome is not None and outcome.action == DONE:
+            who = event.detail.get("who", event.actor)
+            device = next(e.detail["device"] for e in plan if e.action == "join" and e.actor == who)
+            words = f"{who} is removed by {event.actor}" if event.action == "remove" else f"{who} left"
             bands.append(Band("removed", device, outcome.at_ms, end_ms, words))
     return sorted(bands, key=lambda band: band.start_ms)
 
@@ -186,7 +185,7 @@ def _marks(plan: list[SimEvent], outcomes: dict[int, SimEvent]) -> list[Mark]:
         elif event.action == "clock":
             words = f"{event.actor}'s clock is {event.detail['ahead_ms'] / 1000:+.1f} s off from here on"
             marks.append(Mark("clock", event.actor, event.at_ms, words))
-        elif event.action in ("found", "join", "remove"):
+        elif event.action in ("found", "join", "remove", "leave"):
             at = event.at_ms if outcome is None else outcome.at_ms
             words = f"{event.actor}: {event.action} {event.detail.get('who', event.detail['space'])}"
             marks.append(Mark(event.action, device, at, words))

@@ -61,6 +61,12 @@ def _remove(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, An
     return {"pubkey": gone.member, "keys": sorted(before)}
 
 
+def _leave(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
+    ctx = _context(device, now, event.actor, event.detail["space"])
+    before = evidence.keys(device.home, ctx.member.account_id, ctx.member.space_id)
+    return {"pubkey": role.leave(ctx).member, "keys": sorted(before)}
+
+
 def _write(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
     if ctx.chosen is None:
@@ -85,5 +91,6 @@ ACTIONS: dict[str, Callable[[Device, SimEvent, Links, int], dict[str, Any]]] = {
     "invite": _invite,
     "join": _join,
     "remove": _remove,
+    "leave": _leave,
     "write": _write,
 }

@@ -32,6 +32,8 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gathered: bool = False
     #: How many the founder removes from the first space towards the end; they, and the others, write on.
     removals: _Count = 0
+    #: How many leave it by their own word, then as well.
+    leavers: _Count = 0
     #: How many of the last join the first space only then.
     latecomers: _Count = 0
 

@@ -76,6 +76,7 @@ class _Workload:
         self._latecomers = self._people[count - scenario.people.latecomers :]
         self._gather()
         self._remove()
+        self._leave(Random(f"{seed} leaving"))
         self._lie()
         inviting = dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite")
         for device in inviting:
@@ -175,19 +176,9 @@ class _Workload:
         self._members.append((space, person, at))
 
     def _remove(self) -> None:
-        """The founder removes some of those who live alone, have invited nobody and are in one space."""
-        home_of = Counter(self._device.values())
-        inviters = {step.actor for step in self.steps if step.action == "invite"}
-        places = Counter(person for _, person, _ in self._members)
-        able = [
-            person
-            for person in self._people[1:]
-            if home_of[self._device[person]] == places[person] == 1
-            and person not in inviters
-            and person not in self._latecomers
-        ]
+        """The founder removes some."""
         founder = self._people[0]
-        for person in able[: self._scenario.people.removals]:
+        for person in self._dispensable()[: self._scenario.people.removals]:
             at = self._faults.when_up(
                 self._device[founder], self._end * 2 // 3 + self._random.randrange(1_000)
             )
@@ -195,6 +186,31 @@ class _Workload:
             self._do(at, founder, "remove", _SPACES[0], who=person)
         if self._removed and self._scenario.faults.parted_removals:
             self._part()
+
+    def _leave(self, random: Random) -> None:
+        """Some leave by their own word, having said goodbye to all and to one: that, too, is to be heard."""
+        able = [person for person in self._dispensable()[::-1] if person not in self._removed]
+        for person in able[: self._scenario.people.leavers]:
+            at = self._end * 2 // 3 + random.randrange(self._end // 6)
+            at = self._faults.when_up(self._device[person], at)
+            for to in ("#general", "@" + random.choice([other for other in self._people if other != person])):
+                text = f"goodbye {to}, says {person}"
+                self._do(at, person, "write", _SPACES[0], to=to, texts=[text])
+                at += 1 + random.randrange(200)
+            self._do(at, person, "leave", _SPACES[0])
+
+    def _dispensable(self) -> list[str]:
+        """Those who live alone, have invited nobody and are in one space."""
+        home_of = Counter(self._device.values())
+        inviters = {step.actor for step in self.steps if step.action == "invite"}
+        places = Counter(person for _, person, _ in self._members)
+        return [
+            person
+            for person in self._people[1:]
+            if home_of[self._device[person]] == places[person] == 1
+            and person not in inviters
+            and person not in self._latecomers
+        ]
 
     def _part(self) -> None:
         """Divide the network while people are removed: who removes is on one side, they and some others on another."""

@@ -1,0 +1,65 @@
+"""Who is in, in whose eyes, and what those keep to who have heard that somebody is not.
+
+Owns: comparing what devices' stores say of that with the ground truth. Must not know: the plan, messages' texts.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from quire.graph.roles import Role
+from quire.sim import evidence
+from quire.sim.device import Device
+from quire.sim.entitled import Removal, Truth
+
+
+def disagreed_on(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
+    """Members, on `devices`, who take others for members than who are, or know of other roles than the founder."""
+    homes = {device.name: device.home for device in everyone}
+    for identity, space, device in _places(truth, devices):
+        roles, who = evidence.roles(device.home, identity, space), truth.names[identity]
+        inside = {member for member, role in roles.items() if role >= Role.GUEST}
+        if identity in truth.removed:
+            if truth.removed[identity].left and identity in inside:
+                yield f"{who} does not know that it left"
+            continue
+        members = {member for member in truth.members[space] if member not in truth.removed}
+        for other in sorted(inside ^ members):
+            called = truth.names.get(other, other)
+            yield f"{who} takes {called} for {'a' if other in inside else 'no'} member"
+        founder = truth.members[space][0]
+        if roles != evidence.roles(homes[truth.devices[founder]], founder, space):
+            yield f"{who} knows of other roles than the founder"
+
+
+def careless(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
+    """Members who went on under keys of those who they knew are out; and people who wrote where they had left."""
+    homes = {identity: d.home for d in everyone for identity, name in truth.devices.items() if name == d.name}
+    for removed, gone in truth.removed.items():
+        had = gone.keys | evidence.made_unawares(homes[gone.by], gone.by, gone.space_id, removed)
+        for identity, space, device in _places(truth, devices):
+            if space == gone.space_id and identity not in truth.removed:
+                under = evidence.sealed_under(device.home, identity, space)
+                written = evidence.written_knowing(device.home, identity, space, removed)
+                shown = evidence.shown_ids(device.home, identity)
+                if count := sum(under[one] in had for one in written & shown):
+                    yield (
+                        f"{truth.names[identity]} wrote {count} messages under keys of {truth.names[removed]},"
+                        " having heard that they are out"
+                    )
+        yield from _wrote_when_gone(truth, removed, gone)
+
+
+def _wrote_when_gone(truth: Truth, removed: str, gone: Removal) -> Iterator[str]:
+    """What somebody wrote to a space that it had left itself. (Who is removed may not have heard of it.)"""
+    for write in truth.writes:
+        late = write.writer == removed and write.space_id == gone.space_id and write.at_ms > gone.at_ms
+        if late and gone.left and write.happened:
+            yield f"{truth.names[removed]} wrote at {write.at_ms / 1000:.1f} s, when it had left"
+
+
+def _places(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[str, str, Device]]:
+    """(identity, space, device) of everyone on some devices."""
+    for device in devices:
+        for space, members in truth.members.items():
+            for identity in members:
+                if truth.devices[identity] == device.name:
+                    yield identity, space, device
