@@ -237,6 +237,21 @@ def test_a_letter_from_before_somebody_left_lets_it_in_no_more() -> None:
         assert there["ann"].knows("ann") == ["ann", "bob"]
 
 
+def test_a_key_that_somebody_without_a_seat_was_given_is_not_written_under_once_that_is_known() -> None:
+    with apart() as there:
+        there.join("bob")
+        link = there["ann"].link("ann", uses=1)
+        there.settle()
+        there.join("carol", "bob", link)
+        there.say("bob", "carol is here")
+        there.join("dan", "ann", link)
+        there.give("ann", "bob")
+        there.say("bob", "dan has no seat")
+        there.give("bob", "dan")
+        assert "carol is here" in there.texts("dan")
+        assert "dan has no seat" not in there.texts("dan")
+
+
 def test_who_may_not_let_in_leaves_it_to_others() -> None:
     with apart() as there:
         there.join("bob", role="guest")

@@ -83,8 +83,9 @@ def take_in(home: Home, member: Membership, batch: Sequence[tuple[Opened[Any], H
         home.store.memberships.set_kind(member, member.kind, space_name(graph) or member.name)
     if moved:
         choose(home, member, graph)
-        home.stale.pop((account, space), None)
         home.moved[space] = None
+    if new:
+        home.stale.pop((account, space), None)  # what does not count may have handed out a key
     return [device_need(device) for node in new for device in _brings_in(node)]
 
 
