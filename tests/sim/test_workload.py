@@ -43,7 +43,7 @@ def test_plans_make_sense(name: str, seed: int) -> None:
     assert (
         counts["partition"] + counts["silence"]
         == counts["heal"]
-        == faults.partitions + faults.parted_removals
+        == faults.partitions + faults.parted_removals + faults.parted_rivals
     )
     assert (counts["silence"], counts["clog"], counts["shield"]) == (
         faults.one_way,
@@ -148,8 +148,37 @@ def test_who_leaves_has_invited_nobody_and_says_goodbye_just_before() -> None:
             assert leave.actor not in inviting
             assert leave.at_ms >= events[-1].at_ms * 2 // 3
             said = [
-                e for e in events if e.action == "write" and e.actor == leave.actor and e.at_ms <= leave.at_ms
+                event
+                for event in events
+                if event.action == "write"
+                and event.detail["texts"][0].startswith("goodbye")
+                and event.actor == leave.actor
+                and event.at_ms <= leave.at_ms
             ]
-            assert [event.detail["to"][0] for event in said[-2:]] == ["#", "@"]
+            assert [event.detail["to"][0] for event in said] == ["#", "@"]
             assert said[-1].at_ms > leave.at_ms - 1_000
         assert any(e.action == "write" and e.at_ms > leaves[-1].at_ms for e in events), "others go on"
+
+
+def test_rivals_come_by_one_link_on_two_sides_and_the_late_one_after_its_invite_has_expired() -> None:
+    apart = 0
+    for seed in range(8):
+        events = plan("comings-and-goings", seed)
+        invites = {event.detail["guest"]: event for event in events if event.action == "invite"}
+        joins = {event.actor: event for event in events if event.action == "join"}
+        gus, hana = joins["gus"], joins["hana"]
+        assert gus.detail["by"] == hana.detail["by"] == "gus"
+        assert "hana" not in invites
+        [parted] = [event for event in events if event.action == "partition"]
+        [healed] = [event for event in events if event.action == "heal"]
+        sides = [
+            next(n for n, group in enumerate(parted.detail["groups"]) if one.detail["device"] in group)
+            for one in (gus, hana)
+        ]
+        assert sides == [0, 1]
+        assert invites["gus"].at_ms < parted.at_ms < min(gus.at_ms, hana.at_ms)
+        apart += max(gus.at_ms, hana.at_ms) < healed.at_ms
+        assert joins["fay"].at_ms > invites["fay"].at_ms + 60_000
+        writers = {event.actor for event in events if event.action == "write"}
+        assert not writers & {"fay", "gus", "hana"}
+    assert 0 < apart < 8

@@ -36,6 +36,8 @@ class Checker:
         self._devices = devices
         self._truth = Truth()
         self._expected: dict[str, Counter[Shown]] = {}
+        #: Who of several who came for one seat has it.
+        self._seated: frozenset[str] = frozenset()
         #: What was found missing in the course of the run.
         self.lost: list[str] = []
         #: By device: the most that was said of its memory.
@@ -68,6 +70,8 @@ class Checker:
     def expect(self) -> None:
         """Work out what everyone should end with: nothing more will be written."""
         self._truth = work_out(self._ground)
+        self._seated = standings.seated(self._truth, self._devices)
+        standings.turn_away_others(self._truth, self._seated)
         # What liars write is judged by whether all others agree on it.
         sure = [
             write
@@ -84,17 +88,19 @@ class Checker:
 
         Of liars nothing is asked.
         """
+        self._follow_rivals()
         everyone = self._honest()
         if device not in everyone:
             return True
         # It is asked again and again: what costs least, and says no most often, first.
-        for check in (_out_of_sync, _differs, _holds_other_events, _liars_disagreed_on):
+        for check in (_out_of_sync, _differs, _holds_other_events, _liars_disagreed_on, _not_turned_away):
             for _fault in check(_Case(self._truth, self._expected, [device], everyone, self._notes)):
                 return False
         return True
 
     def judge(self) -> list[str]:
         """Everything that is wrong, in words; nothing when all is well."""
+        self._follow_rivals()
         devices = self._honest()
         case = _Case(self._truth, self._expected, devices, devices, Notes())
         # A rebuild last: it could mend what others look at.
@@ -106,6 +112,11 @@ class Checker:
         """What was said of nodes' memory, now as well."""
         self.watch(sending=False)
         yield from self._swollen.values()
+
+    def _follow_rivals(self) -> None:
+        """Who has the seat that several came for may turn out late, or otherwise than it seemed."""
+        if self._truth.rivals and standings.seated(self._truth, self._devices) != self._seated:
+            self.expect()
 
     def _honest(self) -> list[Device]:
         return [device for name, device in self._devices.items() if name not in self._truth.lying]
@@ -380,7 +391,7 @@ def _law_broken(case: _Case) -> Iterator[str]:
 def _removed_know_more(case: _Case) -> Iterator[str]:
     """Removed people who hold, or were given, a key that was made after, or see what was sealed under one.
 
-    When somebody has left, `by` hears of it later: what that one gave, and wrote, until then says nothing.
+    Where nobody removed them, `by` hears of it later: what that one gave, and wrote, until then says nothing.
     """
     homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
     for device, identity, who in _identities(case.truth, case.devices):
@@ -400,7 +411,7 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
             if owner == identity and (handed := evidence.handed_on(*boss, identity, key)):
                 yield f"{who} was removed and handed {handed} keys by who knew of it"
             given = evidence.locked_by(device.home, identity, gone.space_id, key, gone.keys)
-            if owner == gone.by and given and not gone.left:
+            if owner == gone.by and given and not gone.why:
                 yield f"{who} was removed and given {given} events afterwards by who removed it"
         under = evidence.sealed_under(homes[gone.by], gone.by, gone.space_id)
         later = {event_id for event_id, key in under.items() if key not in had}
@@ -408,7 +419,7 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
             yield f"{who} was removed and sees {len(seen)} messages under later keys"
         for write in case.truth.writes:
             kept = under.keys() & write.event_ids if case.truth.may_be_gone(write) else set(write.event_ids)
-            knew = write.writer == gone.by and write.at_ms > gone.at_ms and not gone.left
+            knew = write.writer == gone.by and write.at_ms > gone.at_ms and not gone.why
             if knew and not later.issuperset(kept):
                 yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
 
@@ -421,6 +432,11 @@ def _members_disagreed_on(case: _Case) -> Iterator[str]:
 def _careless(case: _Case) -> Iterator[str]:
     """Members who let those read on who they know are out, and people who write where they have left."""
     yield from standings.careless(case.truth, case.devices, case.everyone)
+
+
+def _not_turned_away(case: _Case) -> Iterator[str]:
+    """People who came by an invite that lets in nobody more, and do not know it, or hold what members hold."""
+    yield from standings.not_turned_away(case.truth, case.devices, case.everyone)
 
 
 def _order_matters(case: _Case) -> Iterator[str]:
@@ -476,6 +492,7 @@ _CHECKS: tuple[_Check, ...] = (
     _removed_know_more,
     _members_disagreed_on,
     _careless,
+    _not_turned_away,
     _honest_refused,
     _law_broken,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from quire.sim.ground import DONE, GroundTruth, SimEvent
+from quire.sim.people import ANYONE, guest_of
 
 
 class Shown(NamedTuple):
@@ -44,14 +45,29 @@ class Write:
         return [Shown(self.space_id, self.seen_by[identity], self.writer, text) for text in self.texts]
 
 
+#: Why somebody is no member who was not removed: it left; it came too late; somebody else had the last seat.
+LEFT, EXPIRED, USED = "left", "invite-expired", "invite-used"
+
+
+class Rivals(NamedTuple):
+    """Those who came by one invite that has fewer `seats`, by which each of them was to be let in."""
+
+    space_id: str
+    seats: int
+    people: list[str]
+
+
 class Removal(NamedTuple):
-    """`by` removed somebody from a space, when its keys were `keys` (ids); or they left, and `by` is one who stays."""
+    """`by` removed somebody from a space, when its keys were `keys` (ids).
+
+    Or, with a `why` (one of the above), they went by themselves or were never to be in; `by` is one who is.
+    """
 
     at_ms: int
     by: str
     space_id: str
     keys: frozenset[str]
-    left: bool = False
+    why: str = ""
 
 
 @dataclass
@@ -67,6 +83,8 @@ class Truth:
     members: dict[str, list[str]] = field(default_factory=dict)
     #: Who was removed: its view is what it had until then, and some of what came before the others knew.
     removed: dict[str, Removal] = field(default_factory=dict)
+    #: Who of them is in, what the founder's device holds tells: all others were `removed` as USED.
+    rivals: list[Rivals] = field(default_factory=list)
     #: Names of devices that lie, the identities on them, the ids of the events that they made, and texts of those that
     #: nobody must ever be shown.
     lying: set[str] = field(default_factory=set)
@@ -94,6 +112,7 @@ def work_out(ground: GroundTruth) -> Truth:
     plan, outcomes = ground.plan(), ground.outcomes()
     keys: dict[str, str] = {}
     spaces: dict[str, str] = {}
+    invites: dict[tuple[str, str], Invited] = {}
     for event in plan:
         if event.action not in ("found", "invite", "join", "remove", "leave"):
             continue
@@ -107,14 +126,24 @@ def work_out(ground: GroundTruth) -> Truth:
             left, space = event.action == "leave", spaces[event.detail["space"]]
             by = truth.members[space][0] if left else keys[event.actor]
             truth.removed[outcome.detail["pubkey"]] = Removal(
-                outcome.at_ms, by, space, frozenset(outcome.detail["keys"]), left
+                outcome.at_ms, by, space, frozenset(outcome.detail["keys"]), LEFT if left else ""
             )
-        elif event.action != "invite":
+        elif event.action == "invite":
+            made = Invited(event.detail.get("uses", 1), outcome.detail["expires_ms"], [])
+            invites[event.detail["space"], event.detail["guest"]] = made
+        else:
             key, space = outcome.detail["pubkey"], outcome.detail["space_id"]
             keys[event.actor], spaces[event.detail["space"]] = key, space
             truth.names[key], truth.devices[key] = event.actor, event.detail["device"]
             truth.owners[outcome.detail["device_key"]] = key
             truth.members.setdefault(space, []).append(key)
+            if event.action == "join":
+                _work_out_guest(truth, invites, event, key, outcome)
+    truth.rivals = [
+        Rivals(spaces[name], made.seats, made.guests)
+        for (name, _), made in invites.items()
+        if len(made.guests) > made.seats
+    ]
     for event in plan:
         if event.action == "power" and event.n in outcomes:
             truth.cuts.setdefault(event.actor, []).append(outcomes[event.n].at_ms)
@@ -125,6 +154,27 @@ def work_out(ground: GroundTruth) -> Truth:
             write = _write(event, outcomes.get(event.n), keys, space, truth.members[space])
             truth.writes.append(_as_removed(write, truth.removed))
     return truth
+
+
+class Invited(NamedTuple):
+    """An invite: for how many, until when (virtual ms), and who came by it in time."""
+
+    seats: int
+    expires_ms: int
+    guests: list[str]
+
+
+def _work_out_guest(
+    truth: Truth, invites: Mapping[tuple[str, str], Invited], event: SimEvent, guest: str, outcome: SimEvent
+) -> None:
+    """Note by which invite somebody came, and who came too late."""
+    name, space = event.detail["space"], outcome.detail["space_id"]
+    made = invites.get((name, guest_of(event))) or invites[name, ANYONE]
+    if outcome.at_ms > made.expires_ms:
+        founder = truth.members[space][0]
+        truth.removed[guest] = Removal(outcome.at_ms, founder, space, frozenset(), EXPIRED)
+    else:
+        made.guests.append(guest)
 
 
 def _work_out_lies(truth: Truth, plan: list[SimEvent], outcomes: Mapping[int, SimEvent]) -> None:
@@ -143,7 +193,7 @@ def _as_removed(write: Write, removed: Mapping[str, Removal]) -> Write:
     Who leaves knows of it at once: what it had written before is all for the others, and nothing is after it.
     """
     gone = {who for who, removal in removed.items() if removal.at_ms <= write.at_ms}
-    if write.writer in gone and not removed[write.writer].left:
+    if write.writer in gone and removed[write.writer].why != LEFT:
         return replace(write, seen_by={write.writer: write.seen_by[write.writer]})
     return replace(write, seen_by={who: where for who, where in write.seen_by.items() if who not in gone})
 

@@ -13,14 +13,16 @@ from random import Random
 from quire.core.keys import KEY_BYTES
 from quire.core.sealing import NONCE_BYTES
 from quire.core.vault import Vault
+from quire.events.context import Context
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.events.standing import graph_of
-from quire.graph.changes import NewKey, SetRole, ShareKey
+from quire.graph.changes import Admit, NewKey, SetRole, ShareKey
 from quire.graph.dag import Node, has
 from quire.graph.roles import Role
-from quire.handlers import REGISTRY
+from quire.graph.rules import REASONS
+from quire.handlers import REGISTRY, joining
 from quire.limits import INGEST_BATCH, MAX_FORKS_SHOWN
 from quire.sim.entitled import Shown
 from quire.sim.entropy import Stream
@@ -82,14 +84,13 @@ def keys(home: Home, identity: str, space_id: str) -> set[str]:
 
 
 def made_unawares(home: Home, identity: str, space_id: str, removed: str) -> set[str]:
-    """The ids of those keys whose makers had not heard of somebody's removal: what they know of the graph says so."""
+    """The ids of those keys whose makers had not heard that somebody is out: what they know of the graph says so."""
     member = _member(home, identity, space_id)
     nodes = graph_of(home, member).ledger.dag.nodes
-    removals = _removals(nodes, removed)
     unawares = {
         node.change.name
         for node in nodes
-        if isinstance(node.change, NewKey) and not any(has(node.past, removal) for removal in removals)
+        if isinstance(node.change, NewKey) and _is_had(nodes, removed, node, node.change)
     }
     rows = home.store.db.all(
         "SELECT hex(e.key_id), k.name FROM space_keys AS k JOIN epochs AS e ON e.n = k.epoch"
@@ -99,14 +100,23 @@ def made_unawares(home: Home, identity: str, space_id: str, removed: str) -> set
     return {key for key, name in rows if name in unawares}
 
 
+def _is_had(nodes: Sequence[Node], removed: str, node: Node, key: NewKey) -> bool:
+    """Whether a key may be in the hands of who is out."""
+    if _removals(nodes, removed):
+        return not _knew(nodes, removed, node)
+    # Who found no seat was given what was there when it seemed to have one, and what names it.
+    was_there = any(has(admit.past, node) for admit, _ in _admissions(nodes, removed))
+    names_it = not _devices(nodes, removed).isdisjoint(key.recipients)
+    return was_there or (names_it and not _knew(nodes, removed, node))
+
+
 def handed_on(home: Home, identity: str, space_id: str, removed: str, device: str) -> int:
-    """How many keys, of whatever scope, were wrapped to a device of somebody by who had heard of its removal."""
+    """How many keys, of whatever scope, were wrapped to a device of somebody by who had heard that it is out."""
     nodes = graph_of(home, _member(home, identity, space_id)).ledger.dag.nodes
-    removals = _removals(nodes, removed)
     return sum(
         isinstance(node.change, NewKey | ShareKey)
         and device in node.change.recipients
-        and any(has(node.past, removal) for removal in removals)
+        and _knew(nodes, removed, node)
         for node in nodes
     )
 
@@ -126,6 +136,20 @@ def _member(home: Home, identity: str, space_id: str) -> Membership:
     return home.store.memberships.get(names.account_number(identity), names.space_number(space_id))
 
 
+def admissions(home: Home, identity: str, space_id: str, newcomer: str) -> int:
+    """How many events that an identity knows of let somebody into a space, whether they count or not."""
+    nodes = graph_of(home, _member(home, identity, space_id)).ledger.dag.nodes
+    return len(_admissions(nodes, newcomer))
+
+
+def _admissions(nodes: Sequence[Node], newcomer: str) -> list[tuple[Node, Admit]]:
+    return [
+        (node, node.change)
+        for node in nodes
+        if isinstance(node.change, Admit) and node.change.member == newcomer
+    ]
+
+
 def _removals(nodes: Sequence[Node], removed: str) -> list[Node]:
     return [
         node
@@ -134,6 +158,45 @@ def _removals(nodes: Sequence[Node], removed: str) -> list[Node]:
         and node.change.member == removed
         and node.change.role < Role.GUEST
     ]
+
+
+def _devices(nodes: Sequence[Node], newcomer: str) -> set[str]:
+    return {change.device for _, change in _admissions(nodes, newcomer)}
+
+
+def _others(nodes: Sequence[Node], newcomer: str) -> list[Node]:
+    """What let others in by the invites of a newcomer."""
+    invites = {change.invite for _, change in _admissions(nodes, newcomer)}
+    return [
+        node
+        for node in nodes
+        if isinstance(node.change, Admit) and node.change.invite in invites and node.change.member != newcomer
+    ]
+
+
+def _knew(nodes: Sequence[Node], removed: str, node: Node) -> bool:
+    """Whether what a node builds on tells that somebody is out: by a removal; or else since nothing let it in, or that
+    and who else had its seat.
+    """
+    if removals := _removals(nodes, removed):
+        return any(has(node.past, removal) for removal in removals)
+    inside = any(has(node.past, admit) for admit, _ in _admissions(nodes, removed))
+    return not inside or any(has(node.past, other) for other in _others(nodes, removed))
+
+
+def _signs(nodes: Sequence[Node], removed: str) -> list[list[Node]]:
+    """What tells a member that a key is somebody's who is out, once it knows of one in each list: a removal; or else,
+    where that one found no seat, that it was let in, that it was given a key, and who else was let in.
+    """
+    if removals := _removals(nodes, removed):
+        return [removals]
+    devices = _devices(nodes, removed)
+    given = [
+        node
+        for node in nodes
+        if isinstance(node.change, ShareKey) and devices.intersection(node.change.recipients)
+    ]
+    return [[node for node, _ in _admissions(nodes, removed)], given, _others(nodes, removed)]
 
 
 def sealed_under(home: Home, identity: str, space_id: str) -> dict[str, str]:
@@ -158,19 +221,29 @@ def roles(home: Home, identity: str, space_id: str) -> dict[str, int]:
 
 
 def written_knowing(home: Home, identity: str, space_id: str, removed: str) -> set[str]:
-    """The ids of what an identity wrote on this device when it had heard that somebody was removed, or had left.
+    """The ids of what an identity wrote on this device when it had heard that somebody is out.
 
     What it wrote before it heard of its own admission is left out: that became valid later than it was written.
     """
     member = _member(home, identity, space_id)
-    removals = [node.event_id for node in _removals(graph_of(home, member).ledger.dag.nodes, removed)]
+    signs = _signs(graph_of(home, member).ledger.dag.nodes, removed)
     rows = home.store.db.all(
         "SELECT b.event_id, d.device = ? AND NOT r.counted FROM arrivals AS r JOIN blobs AS b ON b.n = r.event"
         " JOIN devices AS d ON d.n = b.device WHERE r.account = ? AND b.space = ? ORDER BY r.cursor",
         (member.device, member.account, member.space),
     )
-    heard = next((place for place, (event_id, _) in enumerate(rows) if event_id in removals), len(rows))
+    places = {event_id: place for place, (event_id, _) in enumerate(rows)}
+    heard = max(
+        min((places.get(sign.event_id, len(rows)) for sign in each), default=len(rows)) for each in signs
+    )
     return {event_id for event_id, own in rows[heard + 1 :] if own}
+
+
+def why_out(home: Home, identity: str, space_id: str) -> str:
+    """What an identity was told of why it is not let into a space, or is a member no more, in words."""
+    member = _member(home, identity, space_id)
+    ctx = Context(home, 0, member.account, member)
+    return REASONS.get(joining.refusal(ctx), "") or joining.told(ctx)
 
 
 def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str]]:

@@ -37,16 +37,22 @@ def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any
 
 def _invite(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
-    return {"link": invite.create(ctx, event.detail.get("uses", 1)).link}
+    made = invite.create(ctx, event.detail.get("uses", 1), event.detail.get("expires", "7d"))
+    return {"link": made.link, "expires_ms": made.expires - device.wall(0)}
 
 
 def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
     space = event.detail["space"]
-    link = links.get((space, event.actor)) or links.get((space, ANYONE))
+    link = links.get((space, guest_of(event))) or links.get((space, ANYONE))
     if link is None:
         raise NotIn("Nobody has handed on a link yet.")
     joining.join(_context(device, now), link, event.actor)
     return _who(_context(device, now, event.actor, event.detail["space"]))
+
+
+def guest_of(event: SimEvent) -> str:
+    """Whom the link was made for by which somebody joins; themselves, if nothing else is said."""
+    return str(event.detail.get("by", event.actor))
 
 
 def _who(ctx: Context) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     removals: _Count = 0
     #: How many leave it by their own word, then as well.
     leavers: _Count = 0
+    #: How many of the very last come by one invite, which is for one of them alone; how many of those before them come
+    #: when their invite, of a minute, has expired.
+    rivals: _Count = 0
+    too_late: _Count = 0
     #: How many of the last join the first space only then.
     latecomers: _Count = 0
 
@@ -83,6 +87,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     absences: _Count = 0
     #: Whether the network is divided while people are removed: those on their side hear of it later.
     parted_removals: bool = False
+    #: Whether it is divided while rivals come, who are on two sides.
+    parted_rivals: bool = False
     crashes: _Count = 0
     #: Times that a device loses power, and with it some of what its disk was not told to keep.
     power_cuts: _Count = 0

@@ -3,12 +3,55 @@
 Owns: comparing what devices' stores say of that with the ground truth. Must not know: the plan, messages' texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from quire.graph.roles import Role
+from quire.graph.rules import REASONS
 from quire.sim import evidence
 from quire.sim.device import Device
-from quire.sim.entitled import Removal, Truth
+from quire.sim.entitled import EXPIRED, LEFT, USED, Removal, Truth
+
+
+def seated(truth: Truth, devices: Mapping[str, Device]) -> frozenset[str]:
+    """Who of all rivals is a member, as the founder knows it."""
+    found: set[str] = set()
+    for space, _, people in truth.rivals:
+        founder = truth.members[space][0]
+        roles = evidence.roles(devices[truth.devices[founder]].home, founder, space)
+        found.update(one for one in people if roles.get(one, Role.NONE) >= Role.GUEST)
+    return frozenset(found)
+
+
+def turn_away_others(truth: Truth, inside: frozenset[str]) -> None:
+    """Note of the rivals who are not in that they are to be turned away."""
+    for space, _, people in truth.rivals:
+        for one in people:
+            if one not in inside:
+                truth.removed[one] = Removal(0, truth.members[space][0], space, frozenset(), USED)
+
+
+def not_turned_away(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
+    """People, on `devices`, who came by an invite that lets in nobody more, and do not know it, or hold what members
+    hold; and invites that let in more, or fewer, than they have seats.
+    """
+    homes = {device.name: device.home for device in everyone}
+    for identity, space, device in _places(truth, devices):
+        gone, who = truth.removed.get(identity), truth.names[identity]
+        if gone is None or gone.why not in (EXPIRED, USED):
+            continue
+        if evidence.why_out(device.home, identity, space) != REASONS[gone.why]:
+            yield f"{who} does not know that it is not let in (rule `{gone.why}`)"
+        let_in = evidence.admissions(homes[truth.devices[gone.by]], gone.by, space, identity)
+        if let_in and gone.why == EXPIRED:
+            yield f"{who} was let in by an invite that had expired"
+        if not let_in and (keys := evidence.keys(device.home, identity, space)):
+            yield f"{who} was never let in and holds {len(keys)} keys"
+        if not let_in and (seen := evidence.count_messages(device.home, identity)):
+            yield f"{who} was never let in and sees {seen} messages"
+    for _, seats, people in truth.rivals:
+        inside = [truth.names[one] for one in people if one not in truth.removed]
+        if len(inside) != seats and truth.devices[people[0]] in {device.name for device in devices}:
+            yield f"an invite for {seats} let in {len(inside)}: {', '.join(inside)}"
 
 
 def disagreed_on(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
@@ -18,7 +61,7 @@ def disagreed_on(truth: Truth, devices: Sequence[Device], everyone: Sequence[Dev
         roles, who = evidence.roles(device.home, identity, space), truth.names[identity]
         inside = {member for member, role in roles.items() if role >= Role.GUEST}
         if identity in truth.removed:
-            if truth.removed[identity].left and identity in inside:
+            if truth.removed[identity].why == LEFT and identity in inside:
                 yield f"{who} does not know that it left"
             continue
         members = {member for member in truth.members[space] if member not in truth.removed}
@@ -52,7 +95,7 @@ def _wrote_when_gone(truth: Truth, removed: str, gone: Removal) -> Iterator[str]
     """What somebody wrote to a space that it had left itself. (Who is removed may not have heard of it.)"""
     for write in truth.writes:
         late = write.writer == removed and write.space_id == gone.space_id and write.at_ms > gone.at_ms
-        if late and gone.left and write.happened:
+        if late and gone.why == LEFT and write.happened:
             yield f"{truth.names[removed]} wrote at {write.at_ms / 1000:.1f} s, when it had left"
 
 

@@ -39,6 +39,8 @@ _SILENT_MS = 8_000
 #: The network is divided so long before the first removal and until so long after the last; latecomers come within so
 #: long of about then (ms).
 _PARTED_BEFORE_MS, _PARTED_AFTER_MS, _LATE_MS = 1_000, 4_000, 3_000
+#: Rivals come within so long; who is too late comes so long after the invite, which was for a minute (ms).
+_RIVALRY_MS, _EXPIRED_MS = 12_000, 62_000
 #: How long after the last has begun to join all should be in (ms).
 _JOINED_MS = 5_000
 
@@ -74,9 +76,15 @@ class _Workload:
         #: Who is removed from the first space, and when; who joins it no earlier.
         self._removed: dict[str, int] = {}
         self._latecomers = self._people[count - scenario.people.latecomers :]
+        #: Who is no member from the beginning on, and may never be one.
+        self._rivals = self._people[count - scenario.people.rivals :]
+        self._too_late = self._people[:count][count - len(self._rivals) - scenario.people.too_late :][
+            : scenario.people.too_late
+        ]
         self._gather()
         self._remove()
         self._leave(Random(f"{seed} leaving"))
+        self._turn_away(Random(f"{seed} turning away"))
         self._lie()
         inviting = dict.fromkeys(step.detail["device"] for step in self.steps if step.action == "invite")
         for device in inviting:
@@ -115,7 +123,7 @@ class _Workload:
         guests = self._random.sample(self._people[2:], second - 1) if second > 1 else []
         self._found(_SPACES[0], self._people[0], 0)
         self._write_history()
-        for person in self._people[1:]:
+        for person in self._people[1 : len(self._people) - len(self._rivals) - len(self._too_late)]:
             self._join(_SPACES[0], person, guests)
         if guests:
             founder = self._people[1]
@@ -223,6 +231,38 @@ class _Workload:
         begin, end = min(self._removed.values()), max(self._removed.values())
         self.steps.append(Step(begin - _PARTED_BEFORE_MS, "network", "partition", {"groups": groups}))
         self.steps.append(Step(end + _PARTED_AFTER_MS, "network", "heal", {}))
+
+    def _turn_away(self, random: Random) -> None:
+        """Some come by an invite that is used up, or has expired. They write nothing, and nothing is for them alone."""
+        founder = self._people[0]
+        for person in self._too_late:
+            at = self._faults.when_up(self._device[founder], _JOINED_MS + random.randrange(_LATE_MS))
+            self._do(at, founder, "invite", _SPACES[0], guest=person, expires="1m")
+            at = self._faults.when_up(self._device[person], at + _EXPIRED_MS + random.randrange(_LATE_MS))
+            self._do(at, person, "join", _SPACES[0])
+        if self._rivals:
+            at = self._faults.when_up(self._device[founder], self._end // 3 + random.randrange(_LATE_MS))
+            self._do(at, founder, "invite", _SPACES[0], guest=self._rivals[0])
+            if self._scenario.faults.parted_rivals:
+                self._part_rivals(at + _PARTED_BEFORE_MS, random)
+            for person in self._rivals:
+                begin = at + _PARTED_BEFORE_MS + random.randrange(_RIVALRY_MS)
+                begin = self._faults.when_up(self._device[person], begin)
+                self._do(begin, person, "join", _SPACES[0], by=self._rivals[0])
+
+    def _part_rivals(self, at: int, random: Random) -> None:
+        """Divide the network: the rivals in turn, and the others by lot, are on two sides, members on each."""
+        inside = [device for device in dict.fromkeys(self._device.values()) if device not in self._outside()]
+        random.shuffle(inside)
+        cut = 1 + random.randrange(len(inside) - 1)
+        sides = [inside[:cut], inside[cut:]]
+        for place, device in enumerate(self._outside()):
+            sides[place % 2].append(device)
+        self.steps.append(Step(at, "network", "partition", {"groups": [sorted(side) for side in sides]}))
+        self.steps.append(Step(at + _RIVALRY_MS * 2 // 3, "network", "heal", {}))
+
+    def _outside(self) -> list[str]:
+        return [self._device[person] for person in (*self._rivals, *self._too_late)]
 
     def _silent(self, person: str, at: int) -> bool:
         removed = self._removed.get(person)
