@@ -11,6 +11,7 @@ from msgspec import structs
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.sim import checker as checker_module
+from quire.sim.case import Case
 from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Device
 from quire.sim.entitled import work_out
@@ -340,9 +341,9 @@ def _under_old_key(run: Finished, event_id: str) -> str:
     return "\n".join(checker_module._removed_know_more(_case(run)))
 
 
-def _case(run: Finished) -> "checker_module._Case":
+def _case(run: Finished) -> Case:
     devices = list(run.devices.values())
-    return checker_module._Case(work_out(run.ground), {}, devices, devices, Notes())
+    return Case(work_out(run.ground), {}, devices, devices, Notes())
 
 
 def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:

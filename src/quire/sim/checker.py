@@ -5,24 +5,21 @@ network, how devices came to hold what they hold.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from random import Random
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 from quire.errors import HomeError, NoKeyYet, NotFound, NotIn, Refused
 from quire.events.home import Home
 from quire.sim import evidence, laws, standings
+from quire.sim.anew import made_anew
 from quire.sim.bounds import too_much_memory, too_much_traffic
+from quire.sim.case import MOST_AT_ONCE, Case, Check, found, identities, same, staying
 from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
 from quire.sim.ground import DOWN, GroundTruth
 from quire.sim.notes import Notes
-from quire.sim.raised import raised
 
 #: Faults of one kind that are told; more say nothing new.
 MAX_TOLD = 5
-#: What takes long is looked at on so many devices at a time, all of which hold the same.
-MOST_AT_ONCE = 10
 #: Reasons for which the honest may refuse each other's passing requests, which come again: one was dated by
 #: a clock that was set back, or came before its asker's introduction.
 _HONEST_REASONS = ("clock-ahead", "unknown-peer")
@@ -94,7 +91,7 @@ class Checker:
             return True
         # It is asked again and again: what costs least, and says no most often, first.
         for check in (_out_of_sync, _differs, _holds_other_events, _liars_disagreed_on, _not_turned_away):
-            for _fault in check(_Case(self._truth, self._expected, [device], everyone, self._notes)):
+            for _fault in check(Case(self._truth, self._expected, [device], everyone, self._notes)):
                 return False
         return True
 
@@ -102,13 +99,13 @@ class Checker:
         """Everything that is wrong, in words; nothing when all is well."""
         self._follow_rivals()
         devices = self._honest()
-        case = _Case(self._truth, self._expected, devices, devices, Notes())
+        case = Case(self._truth, self._expected, devices, devices, Notes())
         # A rebuild last: it could mend what others look at.
-        checks = (_lost, self._grown, *_CHECKS, _made_anew)
-        kinds = [self._truth.shut_out, self.lost, *(_found(check, case) for check in checks)]
+        checks = (_lost, self._grown, *_CHECKS, made_anew)
+        kinds = [self._truth.shut_out, self.lost, *(found(check, case) for check in checks)]
         return [fault for faults in kinds for fault in _bounded(faults)]
 
-    def _grown(self, _: "_Case") -> Iterator[str]:
+    def _grown(self, _: "Case") -> Iterator[str]:
         """What was said of nodes' memory, now as well."""
         self.watch(sending=False)
         yield from self._swollen.values()
@@ -147,31 +144,7 @@ def _in_turn(devices: list[Device], number: int) -> list[Device]:
     return devices[number % shares :: shares] if devices else []
 
 
-class _Case(NamedTuple):
-    """What one check looks at: `devices`, among `everyone`."""
-
-    truth: Truth
-    expected: dict[str, Counter[Shown]]
-    devices: Sequence[Device]
-    everyone: Sequence[Device]
-    notes: Notes
-
-
-_Check = Callable[[_Case], Iterator[str]]
-
-
-def _found(check: _Check, case: _Case) -> list[str]:
-    """What one check finds. It runs the product, so it can raise: that is a fault, and others go on."""
-    faults = []
-    try:
-        for fault in check(case):
-            faults.append(fault)
-    except Exception as error:
-        faults.append(f"judging the outcome raised {raised(error)}")
-    return faults
-
-
-def _lost(case: _Case) -> Iterator[str]:
+def _lost(case: Case) -> Iterator[str]:
     yield from _acknowledged_lost(case.truth, case.devices, case.notes)
 
 
@@ -180,22 +153,9 @@ def _bounded(faults: list[str]) -> list[str]:
     return [*faults[:MAX_TOLD], f"(and {more} more of this kind)"] if more > 0 else faults
 
 
-def _identities(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Device, str, str]]:
-    """(device, identity, how to call it) of everyone on some devices."""
-    for device in devices:
-        for identity, name in truth.names.items():
-            if truth.devices[identity] == device.name:
-                yield device, identity, f"{name} on {device.name}"
-
-
-def _staying(truth: Truth, devices: Sequence[Device]) -> Iterator[tuple[Device, str, str]]:
-    """The same without those who were removed, or left."""
-    return (found for found in _identities(truth, devices) if found[1] not in truth.removed)
-
-
 def _acknowledged_lost(truth: Truth, devices: Sequence[Device], notes: Notes) -> list[str]:
     faults = []
-    for device, identity, who in _identities(truth, devices):
+    for device, identity, who in identities(truth, devices):
         held = notes.of(device, evidence.held, identity)
         ids = {event_id for events in held.values() for event_id, _ in events}
         for write in truth.writes:
@@ -208,11 +168,11 @@ def _acknowledged_lost(truth: Truth, devices: Sequence[Device], notes: Notes) ->
     return faults
 
 
-def _differs(case: _Case) -> Iterator[str]:
+def _differs(case: Case) -> Iterator[str]:
     """Messages that someone should see and does not, should not and does, or sees twice."""
-    for device, identity, who in _staying(case.truth, case.devices):
+    for device, identity, who in staying(case.truth, case.devices):
         every = case.notes.of(device, evidence.messages, identity)
-        if not (case.truth.liars or case.truth.forged) and _same(every, case.expected[identity]):
+        if not (case.truth.liars or case.truth.forged) and same(every, case.expected[identity]):
             continue
         seen = Counter({shown: n for shown, n in every.items() if shown.sender not in case.truth.liars})
         for shown in sorted((case.expected[identity] - seen).elements()):
@@ -224,17 +184,12 @@ def _differs(case: _Case) -> Iterator[str]:
             yield f"{who} sees {forged!r}, which is forged"
 
 
-def _same(one: Counter[Any], other: Counter[Any]) -> bool:
-    """Whether two hold the same. (Counters compare element by element, in Python.)"""
-    return dict.__eq__(one, other)
-
-
-def _liars_disagreed_on(case: _Case) -> Iterator[str]:
+def _liars_disagreed_on(case: Case) -> Iterator[str]:
     """Members who are shown something else than the founder of what liars wrote for everyone, or know other forks."""
     if not case.truth.liars:
         return
-    homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
-    for _device, identity, who in _staying(case.truth, case.devices):
+    homes = {identity: device.home for device, identity, _ in identities(case.truth, case.everyone)}
+    for _device, identity, who in staying(case.truth, case.devices):
         for space in case.truth.spaces_of(identity):
             founder = case.truth.members[space][0]
             if _by_liars(case.truth, homes[identity], identity, space) != _by_liars(
@@ -257,7 +212,7 @@ def _by_liars(truth: Truth, home: Home, identity: str, space: str) -> Counter[Sh
     )
 
 
-def _holds_other_events(case: _Case) -> Iterator[str]:
+def _holds_other_events(case: Case) -> Iterator[str]:
     """Members of a space that hold another set of events than its founder, or events not yet valid.
 
     What somebody wrote when the others ceased to listen, or before losing power, may wait for what reached nobody, such
@@ -265,15 +220,15 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
     """
     held = {
         who: case.notes.of(device, evidence.held, who)
-        for device, who, _name in _identities(case.truth, case.everyone)
+        for device, who, _name in identities(case.truth, case.everyone)
     }
-    for device, identity, who in _staying(case.truth, case.devices):
+    for device, identity, who in staying(case.truth, case.devices):
         if foreign := held[identity].keys() - set(case.truth.spaces_of(identity)):
             yield f"{who} holds events of {len(foreign)} spaces that it is not in"
         for space in case.truth.spaces_of(identity):
             founder = case.truth.members[space][0]
             own, founders = held[identity].get(space, Counter()), held[founder].get(space, Counter())
-            if not _same(own, founders):
+            if not same(own, founders):
                 lacks, extra = len(list((founders - own).elements())), len(list((own - founders).elements()))
                 yield f"{who} holds other events than the founder: {lacks} fewer, {extra} more"
             held_back = case.notes.of(device, evidence.held_back, identity, space)
@@ -287,16 +242,16 @@ def _holds_other_events(case: _Case) -> Iterator[str]:
                 yield f"{who} holds {len(waiting)} events that are not valid"
 
 
-def _forked(case: _Case) -> Iterator[str]:
+def _forked(case: Case) -> Iterator[str]:
     """Identities that know of two histories of the log of somebody honest."""
-    for device, identity, who in _identities(case.truth, case.devices):
+    for device, identity, who in identities(case.truth, case.devices):
         for space in case.truth.spaces_of(identity):
             for author, place in evidence.forks(device.home, identity, space):
                 if case.truth.owners.get(author) not in case.truth.liars:
                     yield f"{who} knows of two events at place {place} of one log, of {case.truth.owners.get(author)}"
 
 
-def _out_of_sync(case: _Case) -> Iterator[str]:
+def _out_of_sync(case: Case) -> Iterator[str]:
     """Devices of one space without a session between them, and sessions that do not know they are in sync.
 
     Of two people on one device, one may be met by others through the other.
@@ -320,9 +275,9 @@ def _out_of_sync(case: _Case) -> Iterator[str]:
                         yield f"{device.name} is not connected to {other}"
 
 
-def _writes_torn(case: _Case) -> Iterator[str]:
+def _writes_torn(case: Case) -> Iterator[str]:
     """Writes of many messages at once, of which a crash left a part."""
-    for device, identity, who in _identities(case.truth, case.devices):
+    for device, identity, who in identities(case.truth, case.devices):
         seen = case.notes.of(device, evidence.messages, identity)
         for write in case.truth.writes:
             shown = write.shown_to(identity)
@@ -330,7 +285,7 @@ def _writes_torn(case: _Case) -> Iterator[str]:
                 yield f"{who} holds a part of what was written at once at {write.at_ms / 1000:.1f} s"
 
 
-def _wrongly_refused(case: _Case) -> Iterator[str]:
+def _wrongly_refused(case: Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.bad_disk}
@@ -346,9 +301,9 @@ def _wrongly_refused(case: _Case) -> Iterator[str]:
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 
 
-def _out_of_order(case: _Case) -> Iterator[str]:
+def _out_of_order(case: Case) -> Iterator[str]:
     """Writers whose messages are shown in another order than they were written in."""
-    for device, identity, who in _identities(case.truth, case.devices):
+    for device, identity, who in identities(case.truth, case.devices):
         for writer, name in case.truth.names.items():
             if writer in case.truth.liars:
                 continue
@@ -362,7 +317,7 @@ def _out_of_order(case: _Case) -> Iterator[str]:
                 yield f"{who} sees what {name} wrote in another order"
 
 
-def _honest_refused(case: _Case) -> Iterator[str]:
+def _honest_refused(case: Case) -> Iterator[str]:
     """Devices that refused something of whoever does not forge; and those that were in trouble."""
     for device in case.devices:
         for source, reason, count in evidence.rejections(device.home):
@@ -375,26 +330,26 @@ def _honest_refused(case: _Case) -> Iterator[str]:
             yield f"{device.name} has a damaged database: {found}"
 
 
-def _says_too_much(case: _Case) -> Iterator[str]:
+def _says_too_much(case: Case) -> Iterator[str]:
     """Devices that have sent more than what they hold, and whom they meet, calls for."""
     for device in case.devices:
         if said := too_much_traffic(case.truth, device):
             yield said
 
 
-def _law_broken(case: _Case) -> Iterator[str]:
+def _law_broken(case: Case) -> Iterator[str]:
     """Devices whose store breaks a law that it keeps by itself."""
     for device in case.devices:
         yield from laws.broken(case.truth, device)
 
 
-def _removed_know_more(case: _Case) -> Iterator[str]:
+def _removed_know_more(case: Case) -> Iterator[str]:
     """Removed people who hold, or were given, a key that was made after, or see what was sealed under one.
 
     Where nobody removed them, `by` hears of it later: what that one gave, and wrote, until then says nothing.
     """
-    homes = {identity: device.home for device, identity, _ in _identities(case.truth, case.everyone)}
-    for device, identity, who in _identities(case.truth, case.devices):
+    homes = {identity: device.home for device, identity, _ in identities(case.truth, case.everyone)}
+    for device, identity, who in identities(case.truth, case.devices):
         gone = case.truth.removed.get(identity)
         if gone is None:
             continue
@@ -424,62 +379,22 @@ def _removed_know_more(case: _Case) -> Iterator[str]:
                 yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
 
 
-def _members_disagreed_on(case: _Case) -> Iterator[str]:
+def _members_disagreed_on(case: Case) -> Iterator[str]:
     """Members who take others for members than who are."""
     yield from standings.disagreed_on(case.truth, case.devices, case.everyone)
 
 
-def _careless(case: _Case) -> Iterator[str]:
+def _careless(case: Case) -> Iterator[str]:
     """Members who let those read on who they know are out, and people who write where they have left."""
     yield from standings.careless(case.truth, case.devices, case.everyone)
 
 
-def _not_turned_away(case: _Case) -> Iterator[str]:
+def _not_turned_away(case: Case) -> Iterator[str]:
     """People who came by an invite that lets in nobody more, and do not know it, or hold what members hold."""
     yield from standings.not_turned_away(case.truth, case.devices, case.everyone)
 
 
-def _order_matters(case: _Case) -> Iterator[str]:
-    """Identities whose events, taken in in another order, give other views. Each tries one order, in turn.
-
-    Where there are many devices some do, and where there are very many events one identity does: all hold the same.
-    """
-    places = [
-        (device, identity, who, member)
-        for device, identity, who in _identities(case.truth, case.devices)
-        for member in device.home.store.memberships.all()
-        if member.account_id == identity
-    ]
-    random = Random(" ".join(identity for _, identity, _, _ in places) + " orders")
-    start = random.randrange(len(evidence.ORDERS))
-    if any(evidence.holds_many(device.home) for device in case.devices):
-        places = [random.choice(places)]
-    elif len(case.devices) > MOST_AT_ONCE:
-        places = random.sample(places, MOST_AT_ONCE)
-    for number, (device, identity, who, member) in enumerate(places, start):
-        order = evidence.ORDERS[number % len(evidence.ORDERS)]
-        found = case.notes.of(device, evidence.views, identity)
-        of_space = Counter({row: n for row, n in found.items() if row[-1] == member.space_id})
-        if not _same(evidence.in_another_order(device.home, member, order, random), of_space):
-            yield f"{who} would see something else had the events come {order}"
-
-
-def _changed_by_rebuild(case: _Case) -> Iterator[str]:
-    """Devices whose views a rebuild changes. Where there are many devices, or very many events, some are looked at."""
-    devices = list(case.devices)
-    many = [device for device in devices if evidence.holds_many(device.home)]
-    random = Random(" ".join(case.truth.names) + " rebuild")
-    if many:
-        devices = [random.choice(many)]
-    elif len(devices) > MOST_AT_ONCE:
-        devices = random.sample(devices, MOST_AT_ONCE)
-    for device in devices:
-        before = case.notes.of(device, evidence.views)
-        if not _same(evidence.rebuilt_views(device.home), before):
-            yield f"{device.name} has other views after a rebuild"
-
-
-_CHECKS: tuple[_Check, ...] = (
+_CHECKS: tuple[Check, ...] = (
     _differs,
     _liars_disagreed_on,
     _holds_other_events,
@@ -496,15 +411,3 @@ _CHECKS: tuple[_Check, ...] = (
     _honest_refused,
     _law_broken,
 )
-
-
-def _views_made_anew(case: _Case) -> tuple[_Check, ...]:
-    """The checks that make views again in other ways. Where there are very many events it is one of them, by lot."""
-    if any(evidence.holds_many(device.home) for device in case.devices):
-        return (Random(" ".join(case.truth.names) + " anew").choice((_order_matters, _changed_by_rebuild)),)
-    return _order_matters, _changed_by_rebuild
-
-
-def _made_anew(case: _Case) -> Iterator[str]:
-    for check in _views_made_anew(case):
-        yield from _found(check, case)
