@@ -2,7 +2,10 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 
 class SmallDisk:
@@ -36,3 +39,14 @@ class SmallDisk:
     def close(self) -> None:
         if self.made:
             subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+def small_disk(folder: Path) -> Iterator[SmallDisk]:
+    """One for a test, which is skipped where none can be made."""
+    made = SmallDisk(folder)
+    try:
+        if not made.made:
+            pytest.skip("a disk that can be filled needs the right to mount one")
+        yield made
+    finally:
+        made.close()

@@ -15,20 +15,14 @@ import pytest
 from quire.errors import Damaged, HomeError
 from tests.process.crash import examine, examine_whole
 from tests.process.harness import Lab, Person, fails, run_quire, wait_until
-from tests.process.small_disk import SmallDisk
+from tests.process.small_disk import SmallDisk, small_disk
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(tmp_path / "disk")
-    try:
-        if not made.made:
-            pytest.skip("a disk that can be filled needs the right to mount one")
-        yield made
-    finally:
-        made.close()
+    yield from small_disk(tmp_path / "disk")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.process.relays import (
     relay_of,
 )
 from tests.process.relays import relays as relays_of
-from tests.process.small_disk import SmallDisk
+from tests.process.small_disk import SmallDisk, small_disk
 from tests.relay.cluster import Cluster
 
 LONG = 600
@@ -45,13 +45,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(tmp_path / "disk")
-    try:
-        if not made.made:
-            pytest.skip("a disk that can be filled needs the right to mount one")
-        yield made
-    finally:
-        made.close()
+    yield from small_disk(tmp_path / "disk")
 
 
 class Talk:

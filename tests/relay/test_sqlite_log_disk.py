@@ -18,7 +18,7 @@ from quire.relay.log_store import Retention, StoreDamaged, StoreGone, StoreReadO
 from quire.relay.sqlite_file import SHARED_KIB
 from quire.relay.sqlite_log import SqliteLog
 from quire.relay.store_watch import StoreWatch
-from tests.process.small_disk import SmallDisk
+from tests.process.small_disk import SmallDisk, small_disk
 from tests.relay.appenders import appending, examine
 from tests.relay.conformance import BOX, ONE, TWO, whole_log
 from tests.relay.log_model import T0, records
@@ -26,13 +26,7 @@ from tests.relay.log_model import T0, records
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(tmp_path / "disk")
-    try:
-        if not made.made:
-            pytest.skip("a disk that can be filled needs the right to mount one")
-        yield made
-    finally:
-        made.close()
+    yield from small_disk(tmp_path / "disk")
 
 
 async def _append_until_full(store: SqliteLog) -> tuple[int, str]:

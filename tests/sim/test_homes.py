@@ -11,7 +11,7 @@ from quire.sim import run
 from quire.sim.device import Device
 from quire.sim.homes import NoRoom, is_nearly_full, sweep, temporary_homes
 from quire.sim.run import simulate
-from tests.process.small_disk import SmallDisk
+from tests.process.small_disk import SmallDisk, small_disk
 
 PROGRAM = (
     "import sys\nfrom quire.sim.homes import temporary_homes\n"
@@ -80,13 +80,7 @@ def test_where_none_can_be_made(place: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def disk(place: Path) -> Iterator[SmallDisk]:
-    made = SmallDisk(place / "disk")
-    try:
-        if not made.made:
-            pytest.skip("a disk that can be filled needs the right to mount one")
-        yield made
-    finally:
-        made.close()
+    yield from small_disk(place / "disk")
 
 
 def test_a_full_disk_says_nothing_of_the_product(disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
