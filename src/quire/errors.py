@@ -1,7 +1,9 @@
 """The errors a person can meet. Each says what happened, whose fault it is and what to do next.
 
-Owns: the exception types that cross layers. Must not know: any layer.
+Owns: the exception types that cross layers, and what the system's own errors mean. Must not know: any layer.
 """
+
+from errno import EDQUOT, ENOSPC
 
 
 class QuireError(Exception):
@@ -61,3 +63,16 @@ class BadEvent(QuireError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the system refused for want of room."""
+    return error.errno in (ENOSPC, EDQUOT)
+
+
+def why(error: OSError) -> str:
+    """The reason for which the system refused, to be part of a sentence."""
+    if is_disk_full(error):
+        return "the disk is full"
+    told = error.strerror or str(error)
+    return told[:1].lower() + told[1:]

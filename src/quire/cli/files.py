@@ -3,12 +3,11 @@
 Owns: trying a path, writing beside it, and what is said when that fails. Must not know: what is written.
 """
 
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from quire.errors import HomeError, UserError
+from quire.errors import HomeError, UserError, why
 
 
 def check_writable(path: Path) -> None:
@@ -37,11 +36,3 @@ def write_whole(path: Path, text: str, what: str) -> None:
         with suppress(OSError):
             draft.unlink()
         raise HomeError(f"{what} could not be written to {path}: {why(error)}.") from None
-
-
-def why(error: OSError) -> str:
-    """The reason for which the system refused, to be part of a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full"
-    told = error.strerror or str(error)
-    return told[:1].lower() + told[1:]

@@ -3,7 +3,6 @@
 Owns: its lines, and what code they speak of. Must not know: how runs are made, terminals.
 """
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from quire.errors import HomeError, UserError
+from quire.errors import HomeError, UserError, why
 from quire.runtime.soak import Outcome
 
 #: What every line begins with.
@@ -70,11 +69,9 @@ class Ledger:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._number, self._whole)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            why = "the disk is full" if full else error.strerror
             raise HomeError(
-                f"The ledger {self._path} cannot be written any more ({why}). What it holds is whole: the same command "
-                "goes on from there."
+                f"The ledger {self._path} cannot be written any more ({why(error)}). What it holds is whole: the same "
+                "command goes on from there."
             ) from None
         self._whole += len(line)
 

@@ -3,7 +3,6 @@
 Owns: temporary folders, those that a killed run left behind, and whether there is room. Must not know: what is in them.
 """
 
-import errno
 import fcntl
 import os
 import shutil
@@ -13,14 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quire.errors import HomeError, UserError
+from quire.errors import HomeError, UserError, is_disk_full, why
 
 _PREFIX = "quire-sim-"
 #: Held (flock) as long as whoever made the folder lives.
 _LOCK = "lock"
 #: Bytes: with less, a device's next write may fail.
 _LITTLE = 4 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class NoRoom(HomeError):
@@ -38,9 +36,8 @@ def temporary_homes() -> Iterator[Path]:
     except OSError as error:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-        why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
         raise NoRoom(
-            f"No folder for the simulated homes could be made: {why}. Name another place for it with TMPDIR."
+            f"No folder for the simulated homes could be made: {why(error)}. Name another place for it with TMPDIR."
         ) from None
     try:
         yield folder
@@ -90,7 +87,7 @@ def is_nearly_full(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, _LITTLE)
     except OSError as error:
-        return error.errno in _FULL
+        return is_disk_full(error)
     return False
 
 
