@@ -15,7 +15,7 @@ from quire.core.text import is_name
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened
 from quire.graph import changes
-from quire.graph.roles import Role
+from quire.graph.contests import leaves
 from quire.handlers import graph_events, identity
 from quire.limits import MAX_INTEGER, MAX_NAME_CHARS
 from quire.store.views import View
@@ -53,14 +53,8 @@ def log_height(ctx: Context) -> int:
 
 def has_left_since(ctx: Context, asked: Request) -> bool:
     """Whether a device's identity left after the device had asked: letters can be long on their way."""
-    ledger, valid = ctx.graph.ledger, ctx.graph.valid
-    return any(
-        given == Role.NONE
-        and node.author == asked.identity
-        and node.device == asked.device
-        and node.seq > asked.seq
-        for node, given in ledger.role_changes(asked.identity, valid)
-    )
+    changed = ctx.graph.ledger.role_changes(asked.identity, ctx.graph.valid)
+    return any(leaves(node) and node.device == asked.device and node.seq > asked.seq for node, _ in changed)
 
 
 def request(ctx: Context, secret: bytes, public: str, name: str, seq: int) -> Request:

@@ -7,6 +7,7 @@ of one home settle it at once.
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -109,11 +110,10 @@ def _keep(ctx: Context, ticket: Ticket) -> None:
 
 
 def _joined(ctx: Context) -> Joined:
-    member = ctx.member
-    _, inviter, reason = _ticket(ctx)
-    waiting = is_asking(ctx)
+    member, ticket = ctx.member, _ticket(ctx)
+    reason = ticket.reason if ticket.is_asking else ""
     return Joined(
-        member.space_id, member.name, member.identity_name, inviter, waiting, reason if waiting else ""
+        member.space_id, member.name, member.identity_name, ticket.inviter, ticket.is_asking, reason
     )
 
 
@@ -129,20 +129,17 @@ def give_up(ctx: Context) -> None:
 
 def is_asking(ctx: Context) -> bool:
     """Whether this identity has a link to show to the next member that it reaches."""
-    secret, _, reason = _ticket(ctx)
-    return bool(secret) and reason != _WELCOMED
+    return _ticket(ctx).is_asking
 
 
 def is_unsure(ctx: Context) -> bool:
     """Whether it has one to show, or a welcome alone says that it is in (whoever has the link can send one), or a
     member that who let it in had no right to any more.
     """
-    secret, _, reason = _ticket(ctx)
-    if not secret or reason != _WELCOMED:
-        return bool(secret)
-    if _told(ctx) == _FELL:
-        return True
-    public = invite_key(secret).text
+    ticket = _ticket(ctx)
+    if not ticket.secret or ticket.is_asking or ticket.told == _FELL:
+        return bool(ticket.secret)
+    public = invite_key(ticket.secret).text
     claims = ctx.graph.ledger.claims(ctx.member.device, ctx.graph.valid)
     found = [claim.node.change for claim in claims]
     return not any(isinstance(change, Admit) and change.public == public for change in found)
@@ -150,31 +147,45 @@ def is_unsure(ctx: Context) -> bool:
 
 def inviter(ctx: Context) -> str:
     """The device that let this identity in, or that its link names; "" for who came otherwise."""
-    return _ticket(ctx)[1]
+    return _ticket(ctx).inviter
 
 
 def own_invite(ctx: Context) -> str:
     """The public key of the invite that this identity comes by; "" for who came otherwise."""
-    secret, _, _ = _ticket(ctx)
+    secret = _ticket(ctx).secret
     return invite_key(secret).text if secret else ""
 
 
-def _ticket(ctx: Context) -> tuple[bytes, str, str]:
-    """The invite's secret, the inviter's device, and what a member last said."""
+class _Ticket(NamedTuple):
+    """By what an identity comes in: its invite's secret, the inviter's device, what members last said of letting it in
+    and of its being out, and how far its log had come when it took the link.
+    """
+
+    secret: bytes = b""
+    inviter: str = ""
+    reason: str = ""
+    told: str = ""
+    seq: int = 0
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it is still to be shown to the next member that is reached."""
+        return bool(self.secret) and self.reason != _WELCOMED
+
+
+def _ticket(ctx: Context) -> _Ticket:
     rows = ctx.view("joining").read(
-        "SELECT secret, inviter, reason FROM joining WHERE account = ? AND space = ?",
+        "SELECT secret, inviter, reason, told, seq FROM joining WHERE account = ? AND space = ?",
         (ctx.member.account, ctx.member.space),
     )
-    return (bytes(rows[0][0]), str(rows[0][1]), str(rows[0][2])) if rows else (b"", "", "")
+    return _Ticket(*rows[0]) if rows else _Ticket()
 
 
 def _own_request(ctx: Context) -> Request:
-    secret, _, _ = _ticket(ctx)
-    rows = ctx.view("joining").read(
-        "SELECT seq FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
-    )
+    ticket = _ticket(ctx)
+    public = invite_key(ticket.secret).text
     # What was written since the link was taken, by a welcome that waited for it, is to count.
-    return admit.request(ctx, secret, invite_key(secret).text, ctx.member.identity_name, int(rows[0][0]))
+    return admit.request(ctx, ticket.secret, public, ctx.member.identity_name, ticket.seq)
 
 
 def _ask_at_home(ctx: Context) -> None:
@@ -246,17 +257,10 @@ def told(ctx: Context) -> str:
 
     One member's word: nothing is refused for it, or a liar could silence others.
     """
-    slug = _told(ctx)
+    slug = _ticket(ctx).told
     return {_REMOVED: "you were removed", _CUT_OFF: "this device was removed"}.get(
         slug, REASONS.get(slug, "")
     )
-
-
-def _told(ctx: Context) -> str:
-    rows = ctx.view("joining").read(
-        "SELECT told FROM joining WHERE account = ? AND space = ?", (ctx.member.account, ctx.member.space)
-    )
-    return str(rows[0][0]) if rows else ""
 
 
 def outside(ctx: Context) -> str:
@@ -418,9 +422,9 @@ def welcome_ahead(ctx: Context, public: str) -> bytes:
 
 def enter_ahead(ctx: Context, sealed: bytes) -> None:
     """Take a welcome that waited for whoever has this link. Raises BadEvent for what is none."""
-    secret, inviter, _ = _ticket(ctx)
-    key = invite_wrap_key(secret)
-    _enter(ctx, inviter, open_from(sealed, key, _context(ctx, invite_key(secret).text)))
+    ticket = _ticket(ctx)
+    key = invite_wrap_key(ticket.secret)
+    _enter(ctx, ticket.inviter, open_from(sealed, key, _context(ctx, invite_key(ticket.secret).text)))
 
 
 def _enter_by_letter(ctx: Context, device: str, body: bytes) -> None:
@@ -464,8 +468,8 @@ def _note(ctx: Context, reason: str) -> None:
 
 def refusal(ctx: Context) -> str:
     """The rule by which a member refused to let this identity in; "" when none has."""
-    reason = _ticket(ctx)[2]
-    return "" if not is_asking(ctx) or reason == _ASKED else reason
+    ticket = _ticket(ctx)
+    return ticket.reason if ticket.is_asking and ticket.reason != _ASKED else ""
 
 
 def state(ctx: Context) -> str:
@@ -474,7 +478,7 @@ def state(ctx: Context) -> str:
         return ""
     if refused := refusal(ctx):
         return f"not let in: {_REASONS.get(refused, refused)}"
-    asked = _ticket(ctx)[2] == _ASKED
+    asked = _ticket(ctx).reason == _ASKED
     return "waiting for a member to let you in" + (": a member has been asked" if asked else "")
 
 
