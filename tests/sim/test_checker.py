@@ -11,10 +11,11 @@ from msgspec import structs
 from quire.events.home import Home
 from quire.events.ingest import ingest
 from quire.sim import checker as checker_module
+from quire.sim import laws
 from quire.sim.case import Case
 from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Device
-from quire.sim.entitled import work_out
+from quire.sim.entitled import Truth, work_out
 from quire.sim.ground import DONE, REFUSED, GroundTruth
 from quire.sim.notes import Notes
 from quire.sim.scenario import People, Scenario, Writing
@@ -44,6 +45,15 @@ class Finished(NamedTuple):
         for statement in statements:
             self.devices[device].home.store.db.execute(statement).fetchall()
 
+    def case(self, truth: Truth | None = None) -> Case:
+        devices = list(self.devices.values())
+        return Case(truth or work_out(self.ground), {}, devices, devices, Notes())
+
+    def stop(self) -> None:
+        for device in self.devices.values():
+            device.stop()
+        self.ground.close()
+
 
 def run_it(folder: Path, scenario: Scenario = SMALL) -> Finished:
     ground = GroundTruth()
@@ -66,9 +76,7 @@ def copy(source: apsw.Connection, target: apsw.Connection) -> None:
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     run = run_it(tmp_path_factory.mktemp("run"))
     yield run
-    for device in run.devices.values():
-        device.stop()
-    run.ground.close()
+    run.stop()
 
 
 @pytest.fixture
@@ -174,7 +182,7 @@ BROKEN_LOGS = {
 def test_a_broken_log_is_seen(name: str, finished: Finished) -> None:
     statement, told = BROKEN_LOGS[name]
     finished.sql("device1", statement.format(last=LAST_OWN))
-    assert told in "\n".join(checker_module._law_broken(_case(finished)))
+    assert told in "\n".join(laws.broken(finished.case()))
 
 
 @pytest.mark.parametrize("told", [-1, 1])
@@ -312,9 +320,7 @@ def test_removed_people_who_know_more_are_seen(tmp_path: Path) -> None:
     assert "was removed and sees 1 messages under later keys" in run.judge()
     assert "was removed and handed 1 keys by who knew of it" in _handed_a_key(run, removed)
     assert "is under an old key" in _under_old_key(run, later.event_ids[0])
-    for device in run.devices.values():
-        device.stop()
-    run.ground.close()
+    run.stop()
 
 
 def _handed_a_key(run: Finished, removed: str) -> str:
@@ -327,7 +333,7 @@ def _handed_a_key(run: Finished, removed: str) -> str:
         (device,),
     ).fetchall()
     home.forget_graphs()
-    return "\n".join(checker_module._removed_know_more(_case(run)))
+    return "\n".join(checker_module._removed_know_more(run.case()))
 
 
 def _under_old_key(run: Finished, event_id: str) -> str:
@@ -338,12 +344,7 @@ def _under_old_key(run: Finished, event_id: str) -> str:
         " (SELECT space FROM blobs WHERE event_id = ?1)) WHERE event_id = ?1",
         (event_id,),
     )
-    return "\n".join(checker_module._removed_know_more(_case(run)))
-
-
-def _case(run: Finished) -> Case:
-    devices = list(run.devices.values())
-    return Case(work_out(run.ground), {}, devices, devices, Notes())
+    return "\n".join(checker_module._removed_know_more(run.case()))
 
 
 def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:
@@ -351,9 +352,7 @@ def test_a_device_that_met_nobody_is_seen(tmp_path: Path) -> None:
     run.devices["device3"].crash()
     run.devices["device3"].start(30_000)
     assert "device3 is not connected to device1" in run.judge()
-    for device in run.devices.values():
-        device.stop()
-    run.ground.close()
+    run.stop()
 
 
 def test_what_is_forged_is_seen_where_it_is_shown(finished: Finished) -> None:

@@ -31,9 +31,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     """A run in which somebody left, on device3 or device2."""
     run = run_it(tmp_path_factory.mktemp("left"), LEAVING)
     yield run
-    for device in run.devices.values():
-        device.stop()
-    run.ground.close()
+    run.stop()
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +39,7 @@ def turned_away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     """A run in which two came for one seat, on two sides of a divided network, and one too late."""
     run = run_it(tmp_path_factory.mktemp("turned-away"), CROWDED)
     yield run
-    for device in run.devices.values():
-        device.stop()
-    run.ground.close()
+    run.stop()
 
 
 def _truth(run: Finished) -> tuple[Truth, str]:
@@ -54,8 +50,7 @@ def _truth(run: Finished) -> tuple[Truth, str]:
 
 
 def _said(run: Finished, look: Callable[..., Iterator[str]]) -> str:
-    devices = list(run.devices.values())
-    return "\n".join(look(work_out(run.ground), devices, devices))
+    return "\n".join(look(run.case()))
 
 
 def _undone(run: Finished, device: str, change: str, back: str, look: Callable[..., Iterator[str]]) -> str:
@@ -134,10 +129,8 @@ def _judged(run: Finished, device: str, change: str, back: str) -> str:
     """The whole verdict while a store is changed by one statement, which another undoes."""
     run.sql(device, change)
     run.devices[device].home.forget_graphs()
-    truth = run.checker._truth
-    devices = list(run.devices.values())
     looks = (standings.disagreed_on, standings.not_turned_away)
-    found = "\n".join(said for look in looks for said in look(truth, devices, devices))
+    found = "\n".join(said for look in looks for said in look(run.case(run.checker._truth)))
     run.sql(device, back)
     run.devices[device].home.forget_graphs()
     return found
@@ -197,8 +190,7 @@ def test_a_seat_too_many_is_seen(turned_away: Finished) -> None:
     )
     turned_away.sql("device1", insert)
     turned_away.checker.expect()
-    devices = list(turned_away.devices.values())
-    found = "\n".join(standings.not_turned_away(turned_away.checker._truth, devices, devices))
+    found = "\n".join(standings.not_turned_away(turned_away.case(turned_away.checker._truth)))
     turned_away.sql("device1", f"DELETE FROM members WHERE member = '{loser}'")
     turned_away.checker.expect()
     assert "an invite for 1 let in 2" in found

@@ -90,7 +90,13 @@ class Checker:
         if device not in everyone:
             return True
         # It is asked again and again: what costs least, and says no most often, first.
-        for check in (_out_of_sync, _differs, _holds_other_events, _liars_disagreed_on, _not_turned_away):
+        for check in (
+            _out_of_sync,
+            _differs,
+            _holds_other_events,
+            _liars_disagreed_on,
+            standings.not_turned_away,
+        ):
             for _fault in check(Case(self._truth, self._expected, [device], everyone, self._notes)):
                 return False
         return True
@@ -337,12 +343,6 @@ def _says_too_much(case: Case) -> Iterator[str]:
             yield said
 
 
-def _law_broken(case: Case) -> Iterator[str]:
-    """Devices whose store breaks a law that it keeps by itself."""
-    for device in case.devices:
-        yield from laws.broken(case.truth, device)
-
-
 def _removed_know_more(case: Case) -> Iterator[str]:
     """Removed people who hold, or were given, a key that was made after, or see what was sealed under one.
 
@@ -379,21 +379,6 @@ def _removed_know_more(case: Case) -> Iterator[str]:
                 yield f"what was written at {write.at_ms / 1000:.1f} s, after {who} was removed, is under an old key"
 
 
-def _members_disagreed_on(case: Case) -> Iterator[str]:
-    """Members who take others for members than who are."""
-    yield from standings.disagreed_on(case.truth, case.devices, case.everyone)
-
-
-def _careless(case: Case) -> Iterator[str]:
-    """Members who let those read on who they know are out, and people who write where they have left."""
-    yield from standings.careless(case.truth, case.devices, case.everyone)
-
-
-def _not_turned_away(case: Case) -> Iterator[str]:
-    """People who came by an invite that lets in nobody more, and do not know it, or hold what members hold."""
-    yield from standings.not_turned_away(case.truth, case.devices, case.everyone)
-
-
 _CHECKS: tuple[Check, ...] = (
     _differs,
     _liars_disagreed_on,
@@ -405,9 +390,9 @@ _CHECKS: tuple[Check, ...] = (
     _out_of_order,
     _says_too_much,
     _removed_know_more,
-    _members_disagreed_on,
-    _careless,
-    _not_turned_away,
+    standings.disagreed_on,
+    standings.careless,
+    standings.not_turned_away,
     _honest_refused,
-    _law_broken,
+    laws.broken,
 )

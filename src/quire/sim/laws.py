@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from quire.events.home import Home
 from quire.limits import LOG_PART, MAX_CLOCK_AHEAD_MS
+from quire.sim.case import Case
 from quire.sim.device import Device
 from quire.sim.entitled import Truth
 from quire.store.memberships import Membership
@@ -53,8 +54,13 @@ _LOCKED = (
 )
 
 
-def broken(truth: Truth, device: Device) -> Iterator[str]:
-    """What is to be said of a device whose store breaks a law."""
+def broken(case: Case) -> Iterator[str]:
+    """Devices whose store breaks a law that it keeps by itself."""
+    for device in case.devices:
+        yield from _broken(case.truth, device)
+
+
+def _broken(truth: Truth, device: Device) -> Iterator[str]:
     home, name = device.home, device.name
     for author, owner in truth.owners.items():
         if owner not in truth.liars and (twice := _count(home, _NONCES_TWICE, (author,))):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS
 from quire.sim import evidence
+from quire.sim.case import Case, identities
 from quire.sim.device import Device
 from quire.sim.entitled import EXPIRED, LEFT, USED, Removal, Truth
 
@@ -30,12 +31,12 @@ def turn_away_others(truth: Truth, inside: frozenset[str]) -> None:
                 truth.removed[one] = Removal(0, truth.members[space][0], space, frozenset(), USED)
 
 
-def not_turned_away(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
-    """People, on `devices`, who came by an invite that lets in nobody more, and do not know it, or hold what members
+def not_turned_away(case: Case) -> Iterator[str]:
+    """People who came by an invite that lets in nobody more, and do not know it, or hold what members
     hold; and invites that let in more, or fewer, than they have seats.
     """
-    homes = {device.name: device.home for device in everyone}
-    for identity, space, device in _places(truth, devices):
+    truth, homes = case.truth, {device.name: device.home for device in case.everyone}
+    for identity, space, device in _places(truth, case.devices):
         gone, who = truth.removed.get(identity), truth.names[identity]
         if gone is None or gone.why not in (EXPIRED, USED):
             continue
@@ -50,14 +51,14 @@ def not_turned_away(truth: Truth, devices: Sequence[Device], everyone: Sequence[
             yield f"{who} was never let in and sees {seen} messages"
     for _, seats, people in truth.rivals:
         inside = [truth.names[one] for one in people if one not in truth.removed]
-        if len(inside) != seats and truth.devices[people[0]] in {device.name for device in devices}:
+        if len(inside) != seats and truth.devices[people[0]] in {device.name for device in case.devices}:
             yield f"an invite for {seats} let in {len(inside)}: {', '.join(inside)}"
 
 
-def disagreed_on(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
-    """Members, on `devices`, who take others for members than who are, or know of other roles than the founder."""
-    homes = {device.name: device.home for device in everyone}
-    for identity, space, device in _places(truth, devices):
+def disagreed_on(case: Case) -> Iterator[str]:
+    """Members who take others for members than who are, or know of other roles than the founder."""
+    truth, homes = case.truth, {device.name: device.home for device in case.everyone}
+    for identity, space, device in _places(truth, case.devices):
         roles, who = evidence.roles(device.home, identity, space), truth.names[identity]
         inside = {member for member, role in roles.items() if role >= Role.GUEST}
         if identity in truth.removed:
@@ -73,12 +74,13 @@ def disagreed_on(truth: Truth, devices: Sequence[Device], everyone: Sequence[Dev
             yield f"{who} knows of other roles than the founder"
 
 
-def careless(truth: Truth, devices: Sequence[Device], everyone: Sequence[Device]) -> Iterator[str]:
+def careless(case: Case) -> Iterator[str]:
     """Members who went on under keys of those who they knew are out; and people who wrote where they had left."""
-    homes = {identity: d.home for d in everyone for identity, name in truth.devices.items() if name == d.name}
+    truth = case.truth
+    homes = {who: device.home for device, who, _ in identities(truth, case.everyone)}
     for removed, gone in truth.removed.items():
         had = gone.keys | evidence.made_unawares(homes[gone.by], gone.by, gone.space_id, removed)
-        for identity, space, device in _places(truth, devices):
+        for identity, space, device in _places(truth, case.devices):
             if space == gone.space_id and identity not in truth.removed:
                 under = evidence.sealed_under(device.home, identity, space)
                 written = evidence.written_knowing(device.home, identity, space, removed)

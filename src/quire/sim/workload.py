@@ -77,10 +77,9 @@ class _Workload:
         self._removed: dict[str, int] = {}
         self._latecomers = self._people[count - scenario.people.latecomers :]
         #: Who is no member from the beginning on, and may never be one.
-        self._rivals = self._people[count - scenario.people.rivals :]
-        self._too_late = self._people[:count][count - len(self._rivals) - scenario.people.too_late :][
-            : scenario.people.too_late
-        ]
+        first_rival = count - scenario.people.rivals
+        self._rivals = self._people[first_rival:]
+        self._too_late = self._people[first_rival - scenario.people.too_late : first_rival]
         self._gather()
         self._remove()
         self._leave(Random(f"{seed} leaving"))
