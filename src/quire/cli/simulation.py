@@ -119,8 +119,8 @@ def _draw(result: "Result", witness: "Witness | None", given: dict[str, Any]) ->
     from quire.sim.picture import convergence
     from quire.sim.timeline import timeline
 
-    wanted = [("picture", convergence), ("timeline", timeline)]
-    wanted = [(what, drawn) for what, drawn in wanted if given[what] is not None]
+    every = (("picture", convergence), ("timeline", timeline))
+    wanted = [(what, drawn) for what, drawn in every if given[what] is not None]
     if witness is None or not wanted:
         return
     if not witness.plan:
@@ -139,8 +139,9 @@ def _keep_keys(result: "Result", folder: Path | None) -> Iterator[str]:
     """Homes that were kept open by their keys; which could not be written, and why."""
     from quire.sim.device import home_key
 
-    for device in result.devices if folder is not None else []:
-        assert folder is not None
+    if folder is None:
+        return
+    for device in result.devices:
         try:
             keep_in_file(folder / device.device, home_key(result.seed, device.device))
         except HomeError as error:

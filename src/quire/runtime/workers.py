@@ -74,9 +74,10 @@ def work(
 
 
 def _start(busy: dict[Connection, _Worker[_Task]], do: Callable[[_Task], object], task: _Task) -> None:
-    ours, theirs = get_context("spawn").Pipe()
     # A forked child would share our open files; each begins afresh instead, once for all its tasks.
-    process = get_context("spawn").Process(target=_serve, args=(theirs, do))
+    spawning = get_context("spawn")
+    ours, theirs = spawning.Pipe()
+    process = spawning.Process(target=_serve, args=(theirs, do))
     # It inherits what is blocked: Ctrl-C on a terminal reaches all, and is for whoever started them to act on.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
