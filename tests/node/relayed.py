@@ -1,20 +1,30 @@
 """People who use a relay, on a network in memory, and never meet."""
 
+from pathlib import Path
+
 from tests.net.memory_relay import MemoryRelay
 from tests.node.world import Station, World
 
 
-def the_relay(world: World) -> MemoryRelay:
+class Relayed(World):
+    """A world in which a relay stands, at `address`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.address = self.relay()
+
+
+def the_relay(world: Relayed) -> MemoryRelay:
     return world.relays["wss://relay.example/"]
 
 
-def founder(world: World, name: str = "alice") -> Station:
+def founder(world: Relayed, name: str = "alice") -> Station:
     alice = world.founder(name)
-    alice.ask("addRelay", address=world.address)  # type: ignore[attr-defined]
+    alice.ask("addRelay", address=world.address)
     return alice
 
 
-def pair(world: World) -> tuple[Station, Station]:
+def pair(world: Relayed) -> tuple[Station, Station]:
     """Two who know each other, and never meet again: there is a wall between them."""
     alice = founder(world)
     bob = world.guest("bob", alice)
@@ -29,18 +39,18 @@ def state(station: Station) -> str:
     return str(relays[0]["state"]) if relays else ""
 
 
-def alone(station: Station, world: World, duration: int = 30_000) -> None:
+def alone(station: Station, world: Relayed, duration: int = 30_000) -> None:
     """A while in which this one alone is up."""
     station.up()
     world.run(duration)
     station.down()
 
 
-def kept(world: World) -> list[bytes]:
+def kept(world: Relayed) -> list[bytes]:
     return [one.record.data for log in the_relay(world).logs.values() for one in log]
 
 
-def forget_content(world: World) -> None:
+def forget_content(world: Relayed) -> None:
     """What a relay's retention by age comes to: all content that lies there by now goes."""
     relay = the_relay(world)
     for mailbox, log in relay.logs.items():

@@ -1,4 +1,4 @@
-"""What is told of relays; tests/test_node_relays.py has the rest."""
+"""What is told of relays; test_node_relays.py has the rest."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from quire.limits import FORWARD_MS
 from quire.store.relays import Placed, Relays
-from tests.node.relayed import pair
+from tests.node.relayed import Relayed, pair
 from tests.node.world import World
 
 
@@ -62,8 +62,7 @@ def test_who_is_in_sync_may_go_to_sleep_and_a_newcomer_comes_in(tmp_path: Path) 
 def test_what_others_wrote_is_looked_for_again_only_once_it_has_had_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(tmp_path)
-    world.address = world.relay()  # type: ignore[attr-defined]
+    world = Relayed(tmp_path)
     alice, bob = pair(world)
     world.run(2 * FORWARD_MS)
     looks: list[int] = []

@@ -1,8 +1,6 @@
 """What strangers and members can make a node spend: never more than they do, and never without bound."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,13 +9,6 @@ import pytest
 from quire.core.summary import Summary
 from quire.limits import MAX_EAGER, MAX_WINDOW, PUSH_BATCH
 from tests.node.world import Station, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture

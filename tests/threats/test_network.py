@@ -1,23 +1,11 @@
 """Whole nodes: what comes over the network to who must not have it, and from who must not say it."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from quire.core.address import format_address
 from quire.limits import MAX_LOCKED
 from quire.store.memberships import INVITED
 from tests.node.world import Station, World
 from tests.threats.attacker import sealed_under
 from tests.threats.community import Community
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def impostor(world: World, name: str, robbed: Station, known: Station) -> Station:

@@ -1,8 +1,5 @@
 """Relays that want to know, and people who know their address: they learn sizes and times, and change no word."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.core.encoding import from_text, to_text
@@ -16,13 +13,6 @@ from quire.net.relay_wire import Add, Hello, Record
 from quire.store.memberships import JOINING
 from tests.net.memory_relay import MemoryRelay
 from tests.node.world import Station, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def _relay(world: World) -> MemoryRelay:

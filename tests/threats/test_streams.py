@@ -1,7 +1,6 @@
 """Members who lie on streams, and strangers who record them: they cost time that is bounded, and nothing else."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,13 +12,6 @@ from quire.sync.frontier import Blobs, Height, Logs, Want
 from tests.node.world import Station, World
 
 MANY = 6_000
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def write(station: Station, count: int) -> None:

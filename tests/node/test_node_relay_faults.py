@@ -1,8 +1,6 @@
 """Relays that lie, refuse, forget or are gone, and much at once: nodes go on, and tell of it."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,16 +32,13 @@ from quire.net.relay_wire import Add, Hello, Record, Refusal
 from quire.node.relay_door import RelayDoor
 from quire.store.relays import Use
 from tests.net.memory_relay import Line, MemoryRelay
-from tests.node.relayed import founder, pair, state, the_relay
-from tests.node.world import MORNING, Station, World
+from tests.node.relayed import Relayed, founder, pair, state, the_relay
+from tests.node.world import MORNING, Station
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.address = made.relay()  # type: ignore[attr-defined]
-    yield made
-    made.close()
+def world(relayed: Relayed) -> Relayed:
+    return relayed
 
 
 def _forget_last(relay: MemoryRelay) -> None:
@@ -57,7 +52,7 @@ def _swap(relay: MemoryRelay) -> None:
 
 
 @pytest.mark.parametrize("lie", [_forget_last, _swap])
-def test_a_relay_that_lied_is_told_of_and_what_it_lost_is_handed_over_anew(world: World, lie: Any) -> None:
+def test_a_relay_that_lied_is_told_of_and_what_it_lost_is_handed_over_anew(world: Relayed, lie: Any) -> None:
     alice, bob = pair(world)
     for number in range(6):
         alice.ask("sendMessage", target="general", text=str(number))
@@ -81,7 +76,7 @@ def test_a_relay_that_lied_is_told_of_and_what_it_lost_is_handed_over_anew(world
     assert carol.texts() == [str(number) for number in range(6)]
 
 
-def test_a_relay_that_goes_on_lying_is_left_alone(world: World) -> None:
+def test_a_relay_that_goes_on_lying_is_left_alone(world: Relayed) -> None:
     alice, _ = pair(world)
     for number in range(20):
         alice.ask("sendMessage", target="general", text=str(number))
@@ -110,7 +105,7 @@ def test_however_often_it_breaks_its_word_it_is_tried_again_some_day() -> None:
     assert relaying._rest(line, Use(1, 1, 1), 9 + RELAY_FORGIVEN_MS) == 0
 
 
-def _restored(world: World, station: Station) -> None:
+def _restored(world: Relayed, station: Station) -> None:
     """An older copy is put back; until it is told of."""
     _forget_last(the_relay(world))
     world.hang_up_relays()
@@ -119,7 +114,7 @@ def _restored(world: World, station: Station) -> None:
 
 
 def test_an_older_copy_that_is_put_back_twice_is_soon_forgiven(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert relaying.RELAY_FORGIVEN_MS > RELAY_REST_MS
     monkeypatch.setattr(relaying, "RELAY_FORGIVEN_MS", 20 * 60_000)
@@ -135,7 +130,7 @@ def test_an_older_copy_that_is_put_back_twice_is_soon_forgiven(
     world.until(lambda: state(alice) == "in-sync", most=10_000)
 
 
-def test_another_relay_in_its_place_for_a_moment_is_no_reason_to_leave_it_alone(world: World) -> None:
+def test_another_relay_in_its_place_for_a_moment_is_no_reason_to_leave_it_alone(world: Relayed) -> None:
     alice, _ = pair(world)
     right = the_relay(world)
     world.relays["wss://relay.example/"] = MemoryRelay(bytes([9] * 32))
@@ -151,7 +146,7 @@ def test_another_relay_in_its_place_for_a_moment_is_no_reason_to_leave_it_alone(
 
 
 @pytest.mark.slow
-def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: World) -> None:
+def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: Relayed) -> None:
     alice, bob = pair(world)
     gone = world.relays.pop("wss://relay.example/")
     world.hang_up_relays()
@@ -167,7 +162,7 @@ def test_a_relay_that_is_gone_is_tried_again_and_again_but_not_too_often(world: 
     assert bob.texts() == ["while it is gone"]
 
 
-def _down_for_long(world: World) -> MemoryRelay:
+def _down_for_long(world: Relayed) -> MemoryRelay:
     """The relay is gone until nobody tries it for minutes, and then is back."""
     gone = world.relays.pop("wss://relay.example/")
     world.hang_up_relays()
@@ -178,7 +173,7 @@ def _down_for_long(world: World) -> MemoryRelay:
     return gone
 
 
-def _soon(world: World) -> None:
+def _soon(world: Relayed) -> None:
     world.run(2 * RELAY_EAGER_MS + 3_000)
 
 
@@ -196,7 +191,7 @@ def _looks(alice: Station) -> None:
 
 @pytest.mark.parametrize("reason", [_writes, _looks, _wakes])
 def test_a_relay_that_was_down_for_long_is_found_soon_where_there_is_reason(
-    world: World, reason: Any
+    world: Relayed, reason: Any
 ) -> None:
     alice, _ = pair(world)
     relay = _down_for_long(world)
@@ -208,7 +203,7 @@ def test_a_relay_that_was_down_for_long_is_found_soon_where_there_is_reason(
     assert state(alice) == "in-sync"
 
 
-def test_another_peer_that_is_reached_is_a_reason(world: World) -> None:
+def test_another_peer_that_is_reached_is_a_reason(world: Relayed) -> None:
     alice, bob = pair(world)
     relay = _down_for_long(world)
     world.walls.clear()
@@ -218,7 +213,7 @@ def test_another_peer_that_is_reached_is_a_reason(world: World) -> None:
     assert state(bob) == "in-sync"
 
 
-def test_reasons_without_end_make_no_storm(world: World) -> None:
+def test_reasons_without_end_make_no_storm(world: Relayed) -> None:
     alice, _ = pair(world)
     del world.relays["wss://relay.example/"]
     world.hang_up_relays()
@@ -230,7 +225,7 @@ def test_reasons_without_end_make_no_storm(world: World) -> None:
     assert 600 * 500 // (2 * RELAY_EAGER_MS) - 1 <= tried <= 600 * 500 // RELAY_EAGER_MS + 5
 
 
-def test_no_reason_counts_against_the_time_that_a_relay_told(world: World) -> None:
+def test_no_reason_counts_against_the_time_that_a_relay_told(world: Relayed) -> None:
     alice, _ = pair(world)
     away = relay_wire.encode(Refusal(0, "going-away", 10 * RELAY_EAGER_MS, "Not now."))
     alice.running.receive_relay(_number(alice), away, world.now)
@@ -249,7 +244,7 @@ def _number(station: Station) -> int:
 
 
 @pytest.mark.parametrize("bound", [POST_EVENTS, POST_BYTES // 3_000])
-def test_much_is_handed_over_in_parts(world: World, bound: int) -> None:
+def test_much_is_handed_over_in_parts(world: Relayed, bound: int) -> None:
     """More events than are looked at once, and more bytes than are on their way at once."""
     alice = founder(world)
     size = 3_000 if bound < POST_EVENTS else 1
@@ -265,7 +260,7 @@ def test_much_is_handed_over_in_parts(world: World, bound: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 3_000, "\U0001f351" * 15_000])
-def test_no_more_goes_with_a_greeting_than_a_relay_takes_of_strangers(world: World, text: str) -> None:
+def test_no_more_goes_with_a_greeting_than_a_relay_takes_of_strangers(world: Relayed, text: str) -> None:
     alice, bob = pair(world)
     alice.down()
     texts = [f"{number} {text}" for number in range(2 * HELLO_EVENT_BYTES // len(text) + 1)]
@@ -281,7 +276,7 @@ def test_no_more_goes_with_a_greeting_than_a_relay_takes_of_strangers(world: Wor
     assert bob.texts() == texts
 
 
-def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: World) -> None:
+def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: Relayed) -> None:
     """Whoever has a link can fill it; newcomers come in by the latest all the same."""
     alice = founder(world)
     link = alice.ask("createInvite")["link"]
@@ -308,7 +303,7 @@ def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: World) 
     world.until(bob.is_in)
 
 
-def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: World) -> None:
+def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: Relayed) -> None:
     alice, bob = pair(world)
     line = the_relay(world).lines[0]
     honest, refused = line.receive, []
@@ -340,7 +335,7 @@ def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: World
 
 
 def test_a_mailbox_that_is_opened_later_is_no_trouble_any_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is to be handed over, so that no answer to that could tell it."""
     alice, _ = pair(world)
@@ -363,7 +358,7 @@ def test_a_mailbox_that_is_opened_later_is_no_trouble_any_more(
     assert alice.space()["relays"][0]["trouble"] == ""
 
 
-def test_what_a_relay_has_removed_is_told_and_the_rest_is_read(world: World) -> None:
+def test_what_a_relay_has_removed_is_told_and_the_rest_is_read(world: Relayed) -> None:
     alice, bob = pair(world)
     bob.down()
     for number in range(6):

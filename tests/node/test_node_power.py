@@ -6,7 +6,7 @@ import pytest
 
 from quire.limits import FORWARD_MS, LOG_PART
 from tests.node.power import kept_on_disk, lose_power
-from tests.node.relayed import alone, pair
+from tests.node.relayed import Relayed, alone, pair
 from tests.node.world import Station, World
 
 
@@ -73,8 +73,7 @@ def faults(station: Station) -> list[str]:
 @pytest.mark.parametrize("read", [False, True])
 def test_what_only_a_relay_had_received_comes_back_from_it(tmp_path: Path, read: bool) -> None:
     """Alice loses what she posted, and how far she had read; the relay is not accused."""
-    world = World(tmp_path)
-    world.address = world.relay()  # type: ignore[attr-defined]
+    world = Relayed(tmp_path)
     alice, bob = pair(world)
     world.run(2 * FORWARD_MS)
     kept = kept_on_disk(alice, tmp_path / "kept")

@@ -1,6 +1,5 @@
 """Nodes that let each other in by letters, and cut each other off, on a network in memory."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from quire.net.standing import Refusal
 from tests.node.world import Station, World
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def _same(*stations: Station) -> bool:

@@ -1,7 +1,5 @@
 """Nodes in a space where newcomers do not get what was written before they came, on a network in memory."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +9,6 @@ from quire.errors import BadEvent
 from quire.events import keyring
 from quire.net.notices import Status
 from tests.node.world import Station, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def _founder(world: World, history: str = "from-join") -> Station:

@@ -1,8 +1,5 @@
 """Streams between whole nodes: what is far apart comes over them, in runs, from several sources, whatever breaks."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.limits import (
@@ -22,13 +19,6 @@ from tests.node.world import Station, World
 
 #: More than FAR_EVENTS, and than one question asks for.
 MANY = 16_000
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def write(station: Station, count: int, name: str = "m") -> None:

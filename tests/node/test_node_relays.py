@@ -1,8 +1,5 @@
 """Nodes that never meet, and come together by what a relay keeps; newcomers while everybody sleeps."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from quire.api.operations import call
@@ -19,19 +16,16 @@ from quire.limits import (
 )
 from quire.net.relay_wire import Add, Hello, Read
 from quire.store.memberships import JOINING
-from tests.node.relayed import alone, forget_content, founder, kept, pair, the_relay
-from tests.node.world import Station, World
+from tests.node.relayed import Relayed, alone, forget_content, founder, kept, pair, the_relay
+from tests.node.world import Station
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    made.address = made.relay()  # type: ignore[attr-defined]
-    yield made
-    made.close()
+def world(relayed: Relayed) -> Relayed:
+    return relayed
 
 
-def test_two_that_are_never_up_together_come_to_hold_the_same(world: World) -> None:
+def test_two_that_are_never_up_together_come_to_hold_the_same(world: Relayed) -> None:
     alice, bob = pair(world)
     alice.down()
     bob.down()
@@ -43,14 +37,14 @@ def test_two_that_are_never_up_together_come_to_hold_the_same(world: World) -> N
     assert alice.texts() == bob.texts() == ["from alice", "from bob"]
 
 
-def test_what_is_written_goes_to_the_relay_and_on_at_once(world: World) -> None:
+def test_what_is_written_goes_to_the_relay_and_on_at_once(world: Relayed) -> None:
     alice, bob = pair(world)
     alice.ask("sendMessage", target="general", text="live")
     world.run(20)
     assert bob.texts() == ["live"]
 
 
-def test_what_was_posted_is_not_posted_again_after_a_restart(world: World) -> None:
+def test_what_was_posted_is_not_posted_again_after_a_restart(world: Relayed) -> None:
     alice, bob = pair(world)
     for number in range(5):
         alice.ask("sendMessage", target="general", text=str(number))
@@ -67,7 +61,7 @@ def test_what_was_posted_is_not_posted_again_after_a_restart(world: World) -> No
     assert len(kept(world)) == before
 
 
-def test_what_a_member_without_the_relay_wrote_is_handed_over_by_others(world: World) -> None:
+def test_what_a_member_without_the_relay_wrote_is_handed_over_by_others(world: Relayed) -> None:
     """Carol never reaches the relay; alice meets her, and the relay comes to hold what she wrote."""
     alice, bob = pair(world)
     carol = world.guest("carol", alice)
@@ -82,7 +76,7 @@ def test_what_a_member_without_the_relay_wrote_is_handed_over_by_others(world: W
     assert bob.texts() == ["from carol"]
 
 
-def test_only_one_of_those_who_are_there_hands_over_what_another_wrote(world: World) -> None:
+def test_only_one_of_those_who_are_there_hands_over_what_another_wrote(world: Relayed) -> None:
     alice = founder(world)
     guests = [world.guest(name, alice) for name in ("bob", "carol", "dora")]
     world.run(2 * FORWARD_MS)
@@ -96,7 +90,7 @@ def test_only_one_of_those_who_are_there_hands_over_what_another_wrote(world: Wo
 
 
 @pytest.mark.slow
-def test_a_relay_that_is_added_later_is_given_all_there_is(world: World) -> None:
+def test_a_relay_that_is_added_later_is_given_all_there_is(world: Relayed) -> None:
     alice, bob = pair(world)
     alice.ask("sendMessages", target="general", texts=[f"message {n}" for n in range(3_000)])
     world.run(10_000)
@@ -119,7 +113,7 @@ def test_a_relay_that_is_added_later_is_given_all_there_is(world: World) -> None
     assert carol.space()["held"] > 3_000
 
 
-def test_a_newcomer_comes_in_while_everybody_sleeps(world: World) -> None:
+def test_a_newcomer_comes_in_while_everybody_sleeps(world: Relayed) -> None:
     alice = founder(world)
     alice.ask("sendMessage", target="general", text="before")
     link = alice.ask("createInvite")["link"]
@@ -146,7 +140,7 @@ def test_a_newcomer_comes_in_while_everybody_sleeps(world: World) -> None:
     assert not bob.space()["unconfirmed"]
 
 
-def test_a_newcomer_comes_in_after_what_was_written_before_is_gone_from_the_relay(world: World) -> None:
+def test_a_newcomer_comes_in_after_what_was_written_before_is_gone_from_the_relay(world: Relayed) -> None:
     alice = founder(world)
     alice.ask("sendMessage", target="general", text="long ago")
     alice.ask("createChannel", name="plans", private=True)
@@ -168,7 +162,7 @@ def test_a_newcomer_comes_in_after_what_was_written_before_is_gone_from_the_rela
     assert bob.is_in()
 
 
-def test_a_member_that_was_away_for_long_hears_who_is_in(world: World) -> None:
+def test_a_member_that_was_away_for_long_hears_who_is_in(world: Relayed) -> None:
     alice, bob = pair(world)
     bob.down()
     carol = world.guest("carol", alice)
@@ -188,7 +182,7 @@ def test_a_member_that_was_away_for_long_hears_who_is_in(world: World) -> None:
     assert bob.texts("plans") == ["lately"]
 
 
-def test_members_who_are_all_there_let_a_newcomer_in_once(world: World) -> None:
+def test_members_who_are_all_there_let_a_newcomer_in_once(world: Relayed) -> None:
     alice = founder(world)
     guests = [world.guest(name, alice) for name in ("bob", "carol", "dora")]
     link = alice.ask("createInvite")["link"]
@@ -206,13 +200,13 @@ def test_members_who_are_all_there_let_a_newcomer_in_once(world: World) -> None:
 
 @pytest.mark.parametrize("history", ["all", "from-join"])
 def test_who_must_be_confirmed_or_given_a_key_of_their_own_waits_for_a_member(
-    world: World, history: str
+    world: Relayed, history: str
 ) -> None:
     alice = world.station("alice")
     alice.ask("createIdentity", name="alice")
     alice.ask("createSpace", name="club", history=history)
     alice.up()
-    alice.ask("addRelay", address=world.address)  # type: ignore[attr-defined]
+    alice.ask("addRelay", address=world.address)
     alice.ask("sendMessage", target="general", text="before")
     link = alice.ask("createInvite", approve=history == "all")["link"]
     world.run(5_000)
@@ -236,7 +230,7 @@ def test_who_must_be_confirmed_or_given_a_key_of_their_own_waits_for_a_member(
     assert bob.texts() == (["before"] if history == "all" else [])
 
 
-def test_a_welcome_is_left_again_under_a_new_key_by_whoever_is_there(world: World) -> None:
+def test_a_welcome_is_left_again_under_a_new_key_by_whoever_is_there(world: Relayed) -> None:
     """Alice invites and sleeps; bob removes carol, which makes a new key; the newcomer reads what came after."""
     alice, bob = pair(world)
     carol = world.guest("carol", alice)
@@ -256,7 +250,7 @@ def test_a_welcome_is_left_again_under_a_new_key_by_whoever_is_there(world: Worl
     assert dora.texts() == ["without carol"]
 
 
-def test_who_was_removed_reads_nothing_that_was_written_since(world: World) -> None:
+def test_who_was_removed_reads_nothing_that_was_written_since(world: Relayed) -> None:
     alice, bob = pair(world)
     carol = world.guest("carol", alice)
     world.run(5_000)
@@ -275,7 +269,7 @@ def test_who_was_removed_reads_nothing_that_was_written_since(world: World) -> N
     assert opened - reached  # the mailboxes of the new key are none that carol could name
 
 
-def test_devices_of_one_identity_find_spaces_of_each_other_by_a_relay(world: World) -> None:
+def test_devices_of_one_identity_find_spaces_of_each_other_by_a_relay(world: Relayed) -> None:
     alice = founder(world)
     tablet = world.station("tablet")
     _link(world, alice, tablet)
@@ -283,7 +277,7 @@ def test_devices_of_one_identity_find_spaces_of_each_other_by_a_relay(world: Wor
     world.run(5_000)
     tablet.down()
     alice.ask("createSpace", name="second")
-    call(alice, "addRelay", {"address": world.address}, None, "second")  # type: ignore[attr-defined]
+    call(alice, "addRelay", {"address": world.address}, None, "second")
     call(alice, "sendMessage", {"target": "general", "text": "while it sleeps"}, None, "second")
     world.run(30_000)
     alice.down()
@@ -294,7 +288,7 @@ def test_devices_of_one_identity_find_spaces_of_each_other_by_a_relay(world: Wor
     assert read.body_text == "while it sleeps"
 
 
-def _link(world: World, old: Station, new: Station) -> None:
+def _link(world: Relayed, old: Station, new: Station) -> None:
     new.up()
     made = old.ask("linkDevice", name="tablet")
     new.ask("joinDevice", link=made["link"])
@@ -302,7 +296,7 @@ def _link(world: World, old: Station, new: Station) -> None:
     old.ask("confirmDevice", code=old.ask("getPairing")["code"])
 
 
-def test_a_relay_that_is_taken_away_is_not_used_any_more(world: World) -> None:
+def test_a_relay_that_is_taken_away_is_not_used_any_more(world: Relayed) -> None:
     alice, bob = pair(world)
     alice.ask("removeRelay", relay="relay.example")
     world.run(FORWARD_MS)
@@ -314,7 +308,7 @@ def test_a_relay_that_is_taken_away_is_not_used_any_more(world: World) -> None:
     assert alice.texts() == []
 
 
-def test_a_space_uses_so_many_relays_and_no_more(world: World) -> None:
+def test_a_space_uses_so_many_relays_and_no_more(world: Relayed) -> None:
     alice = founder(world)
     for number in range(MAX_RELAYS - 1):
         alice.ask("addRelay", address=world.relay(f"relay{number}.example"))
@@ -322,18 +316,18 @@ def test_a_space_uses_so_many_relays_and_no_more(world: World) -> None:
         alice.ask("addRelay", address=world.relay("one-more.example"))
 
 
-def test_a_link_names_relays_that_were_reached_before_others(world: World) -> None:
+def test_a_link_names_relays_that_were_reached_before_others(world: Relayed) -> None:
     alice = world.founder("alice")
     for number in range(MAX_RELAYS - 1):
         alice.ask("addRelay", address=f"wss://nobody{number}.example/#{to_text(bytes((number,)) * 32)}")
-    alice.ask("addRelay", address=world.address)  # type: ignore[attr-defined]
+    alice.ask("addRelay", address=world.address)
     world.until(lambda: [one["state"] for one in alice.space()["relays"]][-1] == "in-sync")
     relays = decode_link(alice.ask("createInvite")["link"]).relays
     assert len(relays) == MAX_TICKET_RELAYS
-    assert relays[0].text == world.address  # type: ignore[attr-defined]
+    assert relays[0].text == world.address
 
 
-def test_a_frugal_node_reads_now_and_then(world: World) -> None:
+def test_a_frugal_node_reads_now_and_then(world: Relayed) -> None:
     alice, bob = pair(world)
     bob.down()
     bob.up(frugal=True)
@@ -348,7 +342,7 @@ def test_a_frugal_node_reads_now_and_then(world: World) -> None:
     assert 2 <= len(reads) <= 4
 
 
-def test_nothing_is_noted_for_longer_than_it_is_needed(world: World) -> None:
+def test_nothing_is_noted_for_longer_than_it_is_needed(world: Relayed) -> None:
     alice, bob = pair(world)
     for number in range(10):
         alice.ask("sendMessage", target="general", text=str(number))

@@ -1,7 +1,6 @@
 """Full disks and unreadable files under a running node: told, lived through, and repaired by later sync."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import apsw
@@ -20,21 +19,6 @@ from quire.store.memberships import Membership
 from tests.node.world import Station, World
 
 FULL = "The disk is full."
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def pair(world: World) -> tuple[Station, Station]:
-    alice = world.founder()
-    bob = world.guest("bob", alice)
-    world.until(lambda: alice.connected() and bob.connected())
-    return alice, bob
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -30,21 +29,6 @@ from quire.node import Arrived, Node
 from tests.node.world import MORNING, Station, World
 
 DAY = 86_400_000
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def pair(world: World) -> tuple[Station, Station]:
-    alice = world.founder()
-    bob = world.guest("bob", alice)
-    world.until(lambda: alice.connected() and bob.connected())
-    return alice, bob
 
 
 def _same(*stations: Station) -> bool:
