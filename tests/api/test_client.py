@@ -41,10 +41,14 @@ class Node(BaseHTTPRequestHandler):
         pass
 
 
+class Quiet(HTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def node() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Node) as server:
-        server.handle_error = lambda *_: None
+    with Quiet(("127.0.0.1", 0), Node) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"127.0.0.1:{server.server_address[1]}"

@@ -62,7 +62,7 @@ def test_only_our_own_page_may_ask(host: FakeHost, origin: str | None, status: i
 )
 def test_the_token_must_be_known(host: FakeHost, authorization: str) -> None:
     for path in ("/api/listIdentities", "/api/nothing"):
-        answer = client(host).post(path, json={}, headers={"Authorization": authorization.encode("latin-1")})
+        answer = client(host).post(path, json={}, headers={b"Authorization": authorization.encode("latin-1")})
         assert (answer.status_code, answer.json()["error"]) == (401, "no-token")
         assert answer.headers["www-authenticate"] == "Bearer"
 

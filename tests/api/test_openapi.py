@@ -6,6 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -53,6 +54,7 @@ def test_the_document_is_what_the_node_does(tmp_path: Path) -> None:
     )
     headers = {"Authorization": f"Bearer {TOKEN}", "Host": "localhost"}
     for result in schema.exclude(path="/api/events").get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
 
         @settings(
@@ -62,7 +64,7 @@ def test_the_document_is_what_the_node_does(tmp_path: Path) -> None:
             database=None,
             suppress_health_check=list(HealthCheck),
         )
-        @_given(operation)
+        @_given(operation)  # type: ignore[untyped-decorator]
         def check(case: Any) -> None:
             case.call_and_validate(headers=headers, checks=CHECKS)
 

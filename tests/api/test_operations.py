@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from quire.api.operations import OPERATIONS, call, entry, table
@@ -61,7 +64,7 @@ def test_the_host_is_told_of_writes_alone(host: FakeHost) -> None:
     assert host.commits == before + 1
 
 
-def untyped(ctx: Context, name) -> str:
+def untyped(ctx: Context, name) -> str:  # type: ignore[no-untyped-def]
     """Says nothing of its parameter."""
     return str(name)
 
@@ -76,7 +79,7 @@ def undocumented(ctx: Context) -> str:
 
 
 @pytest.mark.parametrize("run", [untyped, reserved, undocumented])
-def test_an_operation_must_say_what_it_takes_and_gives(run: object) -> None:
+def test_an_operation_must_say_what_it_takes_and_gives(run: Callable[..., Any]) -> None:
     with pytest.raises(TypeError):
         entry(Operation("bad", run))
 

@@ -8,7 +8,7 @@ import pytest
 from quire.api import server
 from quire.api.server import make_app
 from quire.errors import HomeError
-from quire.limits import MAX_REQUEST_BYTES
+from quire.limits import MAX_REQUEST_BYTES, MAX_SUBSCRIBERS
 from tests.api.hosts import FakeHost
 
 TOKEN = "correct-token"
@@ -24,6 +24,7 @@ def client(host: FakeHost, **settings: Any) -> httpx.Client:
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             async def run() -> httpx.Response:
                 answer = await transport.handle_async_request(request)
+                assert isinstance(answer.stream, httpx.AsyncByteStream)
                 body = b"".join([chunk async for chunk in answer.stream])
                 return httpx.Response(answer.status_code, headers=answer.headers, content=body)
 
@@ -217,7 +218,7 @@ async def test_mistakes_of_a_subscriber(host: FakeHost) -> None:
 @streaming
 async def test_subscribers_are_counted(host: FakeHost) -> None:
     app = make_app(host, TOKEN)
-    streams = [Stream(app, "", {}) for _ in range(server.MAX_SUBSCRIBERS)]
+    streams = [Stream(app, "", {}) for _ in range(MAX_SUBSCRIBERS)]
     for stream in streams:
         assert await stream.status() == 200
         await anext(stream.blocks())

@@ -1,20 +1,24 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from quire.api import sql
 from quire.errors import Refused, UserError
-from quire.limits import MAX_SQL_ROWS
+from quire.limits import MAX_SQL_ROWS, MAX_SQL_VALUE_BYTES
 from tests.api.hosts import FakeHost
 
+Ask = Callable[[str], Any]
 NUMBERS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT {}) SELECT {} FROM n"
 
 
 @pytest.fixture
-def ask(host: FakeHost):
+def ask(host: FakeHost) -> Ask:
     host.ask("sendMessage", target="general", text="hello")
     return lambda statement: host.ask("query", statement=statement)
 
 
-def test_the_documented_relations(ask) -> None:
+def test_the_documented_relations(ask: Ask) -> None:
     answer = ask("SELECT channel_id, body_text FROM message_index")
     assert answer == {
         "columns": ["channel_id", "body_text"],
@@ -30,7 +34,7 @@ def test_the_documented_relations(ask) -> None:
     assert ask("PRAGMA table_info(blobs)")["rows"]
 
 
-def test_columns_of_one_name_are_told_apart(ask) -> None:
+def test_columns_of_one_name_are_told_apart(ask: Ask) -> None:
     assert ask("SELECT 1 AS a, 2 AS a, x'00ff' AS b")["rows"] == [{"a": 1, "a:1": 2, "b": "x'00ff'"}]
 
 
@@ -56,7 +60,7 @@ def test_columns_of_one_name_are_told_apart(ask) -> None:
         "INSERT INTO search (search) VALUES ('rebuild')",
     ],
 )
-def test_it_reads_and_shows_no_keys(ask, statement: str) -> None:
+def test_it_reads_and_shows_no_keys(ask: Ask, statement: str) -> None:
     with pytest.raises(Refused):
         ask(statement)
 
@@ -78,13 +82,13 @@ def test_it_reads_and_shows_no_keys(ask, statement: str) -> None:
         ("SELECT ?", "SQLite does not understand that"),
     ],
 )
-def test_mistakes_come_with_sqlites_words(ask, statement: str, text: str) -> None:
+def test_mistakes_come_with_sqlites_words(ask: Ask, statement: str, text: str) -> None:
     with pytest.raises(UserError) as told:
         ask(statement)
     assert text in str(told.value)
 
 
-def test_an_answer_says_when_there_is_more(ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_says_when_there_is_more(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ask(NUMBERS.format(MAX_SQL_ROWS, "x"))
     assert len(whole["rows"]) == MAX_SQL_ROWS
     assert not whole["more"]
@@ -96,9 +100,9 @@ def test_an_answer_says_when_there_is_more(ask, monkeypatch: pytest.MonkeyPatch)
     assert len(ask(NUMBERS.format(50, "'0123456789'"))["rows"]) == 10
 
 
-def test_large_values_and_long_questions_are_stopped(ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_values_and_long_questions_are_stopped(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="too large"):
-        ask(f"SELECT zeroblob({sql.MAX_SQL_VALUE_BYTES + 1})")
+        ask(f"SELECT zeroblob({MAX_SQL_VALUE_BYTES + 1})")
     monkeypatch.setattr(sql, "MAX_SQL_S", 0.05)
     with pytest.raises(UserError, match="was stopped"):
         ask(NUMBERS.format(10**12, "count(*)"))

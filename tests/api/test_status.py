@@ -1,5 +1,6 @@
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def member(host: FakeHost) -> Membership:
     return host.home.store.memberships.all()[0]
 
 
-def space(host: FakeHost) -> dict:
+def space(host: FakeHost) -> Any:
     return host.ask("getStatus")["identities"][0]["spaces"][0]
 
 

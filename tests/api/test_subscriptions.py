@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def read(host: FakeHost, ctx: Context, cursor: int | None, count: int) -> list[b
     async def run() -> list[bytes]:
         parts = stream(host, ctx, cursor, asyncio.Event())
         found = [await asyncio.wait_for(anext(parts), 5) for _ in range(count)]
+        assert isinstance(parts, AsyncGenerator)
         await parts.aclose()
         return found
 
@@ -92,11 +94,8 @@ def test_messages_that_no_listing_shows_are_left_out(host: FakeHost) -> None:
 
 
 def name_of(ctx: Context) -> str:
-    return next(
-        i
-        for i in ctx.home.views["identity"].read("SELECT account, name FROM identity_rows")
-        if i[0] == ctx.account
-    )[1]
+    rows = ctx.home.views["identity"].read("SELECT account, name FROM identity_rows")
+    return next(str(name) for account, name in rows if account == ctx.account)
 
 
 def read_until(host: FakeHost, ctx: Context, mark: bytes) -> list[bytes]:

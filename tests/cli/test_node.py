@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,10 @@ def test_a_relay_beside_it_takes_the_settings_of_a_relay(
     assert (refused.code, "cannot be read" in refused.err) == (2, True)
 
 
+def _shows(count: int, quire: Quire, *words: str) -> bool:
+    return len(quire("messages", "general", "--json", *words).json()) == count
+
+
 @pytest.mark.slow
 def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running], tmp_path: Path) -> None:
     up(tmp_path / "home")
@@ -126,8 +131,9 @@ def test_two_homes_hold_a_conversation(alice: Quire, up: Callable[..., Running],
     alice("send", "general", "while bob was away")
     alice("send", "general", "and so was alice", *bob)
     up(tmp_path / "bob")
-    for home in ((), bob):
-        wait_for(lambda home=home: len(alice("messages", "general", "--json", *home).json()) == 3)
+    homes: tuple[tuple[str, ...], ...] = ((), bob)
+    for home in homes:
+        wait_for(partial(_shows, 3, alice, *home))
     states = {peer["name"]: peer["state"] for peer in alice("peers", "--json").json()}
     assert states["alice"] == "self"
     wait_for(lambda: {p["name"]: p["state"] for p in alice("peers", "--json").json()}["bob"] == "in-sync")

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quire.sim import run
@@ -19,7 +20,7 @@ RESULT = run.Result(
 
 
 def test_the_verdict_is_shown(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    asked: list[object] = []
     monkeypatch.setattr(run, "simulate", lambda *given: asked.append(given) or RESULT)
     told = quire("sim", "run", "--seed", "3")
     assert told.code == 0
@@ -32,7 +33,7 @@ def test_the_verdict_is_shown(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_faults_exit_1_and_say_how_to_see_them_again(quire: Quire, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = run.msgspec.structs.replace(RESULT, faults=["ada lacks a message"])
+    wrong = msgspec.structs.replace(RESULT, faults=["ada lacks a message"])
     monkeypatch.setattr(run, "simulate", lambda *_: wrong)
     told = quire("sim", "run")
     assert told.code == 1

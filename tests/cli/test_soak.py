@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -123,7 +124,7 @@ def test_what_was_done_is_told_though_it_ended_early(
 def test_json_says_the_same_of_runs_done_now_and_before(
     quire: Quire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    told = []
+    told: list[Any] = []
     for more in ([], ["--ledger", str(tmp_path / "x")], ["--ledger", str(tmp_path / "x")]):
         monkeypatch.setattr(soak, "soak", Soak(*(() if len(told) == 2 else (WELL, ILL))))
         told.append(quire("sim", "soak", "two-peers", "removal", "--seeds", "2", "--json", *more).json())

@@ -182,15 +182,22 @@ def test_what_is_no_event_has_no_signature(data: bytes) -> None:
 
 LINKED = {"seq": 2, "prev": ID}
 GOOD_HEADERS = [{}, LINKED, {"ts": 0}, {"ts": MAX_INTEGER}, {"v": MAX_INTEGER}, LINKED | {"seq": MAX_INTEGER}]
-BAD_HEADERS = [
+BAD_HEADERS: list[dict[str, Any]] = [
     *({"seq": seq} for seq in (0, -1, 2, MAX_INTEGER, None, "1", True)),
     *(LINKED | {"seq": seq} for seq in (1, 0, -1, None, "2")),
     *(LINKED | {"prev": prev} for prev in (None, "", ID[:-1], ID + "A", 1, False)),
-    *({"ts": ts} for ts in (-1, None, "5", [])),
+    {"ts": -1},
+    {"ts": None},
+    {"ts": "5"},
+    {"ts": []},
     *({"v": v} for v in (-1, None, "1")),
     *({"author": author} for author in ("", ID[:-1], ID + "A", None, 1)),
-    *({"type": kind} for kind in (None, 1, [])),
-    *({"sig": sig} for sig in (None, 1, [])),
+    {"type": None},
+    {"type": 1},
+    {"type": []},
+    {"sig": None},
+    {"sig": 1},
+    {"sig": []},
 ]
 
 

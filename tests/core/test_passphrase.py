@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.pwhash import argon2id
 
-from quire.core import passphrase as under_test
 from quire.core.passphrase import (
     SALT_BYTES,
     Cost,
@@ -191,7 +190,7 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch, sealed: byte
     def failing(*_: object) -> bytes:
         raise RuntimeError("libsodium has no memory")
 
-    monkeypatch.setattr(under_test.argon2id, "kdf", failing)
+    monkeypatch.setattr(argon2id, "kdf", failing)
     with pytest.raises(HomeError, match=r"not enough memory .* 64 MiB"):
         open_with_passphrase(WORDS, sealed, "test")
 

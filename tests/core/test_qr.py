@@ -27,7 +27,9 @@ def read(picture: Picture, scale: int = 3) -> str:
     """What a scanner reads in a picture, each of whose pixels is enlarged; a negative is not read."""
     rows = [bytes(pixel for pixel in row for _ in range(scale)) for row in picture for _ in range(scale)]
     image = memoryview(b"".join(rows)).cast("B", (len(rows), len(rows[0])))
-    found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode, try_invert=False)
+    found = zxingcpp.read_barcodes(
+        image, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode), try_invert=False
+    )
     assert len(found) == 1
     return str(found[0].text)
 

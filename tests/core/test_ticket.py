@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from hashlib import sha256
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,7 +32,13 @@ TICKET = Ticket(
 )
 LINK = encode_link(TICKET)
 WEB = encode_web_link(TICKET)
-PACKED = [0, b"s" * 32 + b"k" * 32 + b"t" * 32 + b"i" * 32, "Garten", [b"\xc0\x00\x02\x01\x1e\x14"], []]
+PACKED: list[Any] = [
+    0,
+    b"s" * 32 + b"k" * 32 + b"t" * 32 + b"i" * 32,
+    "Garten",
+    [b"\xc0\x00\x02\x01\x1e\x14"],
+    [],
+]
 
 keys = st.binary(min_size=32, max_size=32)
 addresses = st.builds(format_address, st.ip_addresses().map(str), st.integers(0, 65_535))
@@ -231,7 +237,7 @@ def test_the_longest_link_can_be_read_and_scanned() -> None:
         {"others": [(b"o" * 31, "192.0.2.1:1")]},
     ],
 )
-def test_tickets_that_are_not_sound(change: dict[str, object]) -> None:
+def test_tickets_that_are_not_sound(change: dict[str, Any]) -> None:
     for encode in (encode_link, encode_web_link):
         with pytest.raises(ValueError, match="a ticket has"):
             encode(replace(TICKET, **change))

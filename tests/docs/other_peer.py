@@ -267,12 +267,13 @@ class OtherPeer:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.settimeout(0.5)
             end = time.monotonic() + seconds
+            address = host, port
             while not (self.in_sync and self.echo != bytes(8)):
                 assert time.monotonic() < end, "not in sync"
                 try:
                     datagram, address = udp.recvfrom(2_000)
                 except TimeoutError:
-                    answers, address = [self.hello()], (host, port)
+                    answers = [self.hello()]
                 else:
                     try:
                         answers = self.receive(datagram)

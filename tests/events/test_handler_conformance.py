@@ -1,6 +1,6 @@
 """The contract that every handler of the registry keeps, whatever its type. Samples: tests/handlers/samples.py."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -71,7 +71,7 @@ def histories(draw: st.DrawFn, types: Sequence[str]) -> list[Made]:
     return made
 
 
-def cut(draw: st.DrawFn, events: Sequence[Made]) -> list[list[Made]]:
+def cut(draw: Callable[[st.SearchStrategy[set[int]]], set[int]], events: Sequence[Made]) -> list[list[Made]]:
     """The same, in batches."""
     ends = sorted(draw(st.sets(st.integers(1, len(events)), max_size=3)) | {len(events)})
     return [list(events[start:end]) for start, end in zip([0, *ends], ends, strict=False)]

@@ -11,6 +11,7 @@ from quire.events import ingest as ingest_module
 from quire.events.append import append
 from quire.events.home import Home
 from quire.events.ingest import release_held
+from quire.events.opening import open_stored
 from quire.events.rebuild import rebuild
 from quire.limits import MAX_CLOCK_AHEAD_MS, MAX_INTEGER
 from quire.store.memberships import Membership
@@ -68,7 +69,7 @@ def test_forks_are_opened_once_for_all_that_stand_below_them(
 ) -> None:
     """Else each of many claims to one place would cost as much as there are forks above it."""
     opened: list[int] = []
-    real = ingest_module.open_stored
+    real = open_stored
     monkeypatch.setattr(
         ingest_module,
         "open_stored",

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from quire.core.encoding import from_text
+from quire.core.summary import COARSE, FINE
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.events.ingest import ingest, release_held
 from quire.events.rebuild import rebuild
 from quire.handlers import message, peer
-from quire.store.buckets import COARSE, FINE
 from quire.store.memberships import Membership
 from tests.events.builders import (
     MINUTE,

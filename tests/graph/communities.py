@@ -214,7 +214,9 @@ def community(seed: int, steps: int) -> Community:
 
 def shuffled(entries: Sequence[Entry], random: Random) -> list[Entry]:
     """Another order that keeps parents first."""
-    waiting, order, there = list(entries), [], set()
+    waiting = list(entries)
+    order: list[Entry] = []
+    there: set[str] = set()
     while waiting:
         ready = [entry for entry in waiting if there.issuperset(entry.parents)]
         entry = random.choice(ready if random.random() < 0.7 else ready[-2:])

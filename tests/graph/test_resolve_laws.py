@@ -184,7 +184,8 @@ def test_seniority_is_as_it_is_when_a_removal_is_weighed(seed: int) -> None:
 
 def test_the_communities_do_everything() -> None:
     """The properties say something only of what happens: every change counts somewhere, and is void somewhere."""
-    counted, voided = set(), set()
+    counted: set[type] = set()
+    voided: set[type] = set()
     for seed in range(60):
         graph = community(seed, 90).graph
         for node in graph.ledger.dag.nodes:

@@ -283,7 +283,9 @@ def test_whoever_was_robbed_of_a_device_may_revoke_it() -> None:
 
 
 def test_only_its_maker_takes_others_out_of_an_audience_and_everyone_may_leave() -> None:
-    out = lambda member: lambda made: changes.SetAudience(made, member, False)  # noqa: E731
+    def out(member: str) -> Callable[[str], AnyChange]:
+        return lambda made: changes.SetAudience(made, member, False)
+
     assert in_audience("cat1", out("bob")) == "audience"
     assert in_audience("bob1", out("cat")) == ""
     assert in_audience("cat1", out("cat")) == ""

@@ -36,7 +36,7 @@ _odd = st.sampled_from(["", "A" * 86, "!", to_text(bytes(64))])
 _requests = st.sampled_from(PEOPLE).flatmap(
     lambda writer: st.fixed_dictionaries(
         {}, optional={"proof": _odd, "consent": _odd, "name": _name, "seq": st.integers(-1, 3)}
-    ).map(lambda odd: writer.request(**odd))
+    ).map(lambda odd: writer.request(None, **odd))
 )
 _mark = st.tuples(st.integers(-1, 4), st.sampled_from([NOBODY, "no id"])).map(list)
 _marks = st.dictionaries(st.sampled_from([*DEVICES, "no key"]), _mark, max_size=2)

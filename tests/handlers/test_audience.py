@@ -1,11 +1,12 @@
 from itertools import product
 
 import pytest
+from nacl.exceptions import CryptoError
 
 from quire.core.encoding import from_text, to_text
 from quire.core.event import SealedEvent
 from quire.core.sealed_body import AudienceKey, open_body
-from quire.core.sealing import key_id, seal
+from quire.core.sealing import key_id, open_sealed, seal
 from quire.core.wrapping import WrapKey, wrap
 from quire.errors import BadEvent, NoKeyYet, NotFound, UserError
 from quire.events import keyring
@@ -29,8 +30,8 @@ def sealed_messages(person: Person) -> list[SealedEvent]:
     for record in person.records():
         for key, context in person.member.epochs.values():
             try:
-                event = decode(person.home, keyring.open_sealed(key, record[8:], context))[0]
-            except keyring.CryptoError:
+                event = decode(person.home, open_sealed(key, record[8:], context))[0]
+            except CryptoError:
                 continue
             if isinstance(event, SealedEvent):
                 found.append(event)

@@ -66,8 +66,7 @@ def test_a_revoked_device_links_no_other_by_citing_the_past(town: Town) -> None:
     bob, phone = town.friend("bob"), town.linked()
     before = heads(phone)
     ask(town.ann, "revokeDevice", name="phone")
-    after_all = {"after": before}
-    forged = force(phone, "device", linking(phone, key("successor"), **after_all), back=30_000)
+    forged = force(phone, "device", linking(phone, key("successor"), after=before), back=30_000)
     # The phone is cut off: somebody who is not carries what it wrote.
     carry(phone, bob, town)
     town.until(lambda: knows(bob, forged)() and knows(town.ann, forged)())

@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from quire.core.certificate import certify
+from quire.core.certificate import certify, consent
 from quire.core.phrase import entropy_of, phrase_of, root_key
 from quire.core.wrapping import WrapKey, seal_to
 from quire.errors import BadEvent, Damaged, UserError
 from quire.events import keyring
 from quire.events.append import append
 from quire.events.context import Context
-from quire.handlers import identity, recovering, siblings
+from quire.handlers import recovering, siblings
 from quire.limits import MAX_LETTER_BYTES, RECOVERY_PARENTS
 from tests.handlers.devices import (
     LONG,
@@ -165,7 +165,7 @@ def test_recovery_events_that_no_present_root_certified_do_not_count(town: Town)
         ctx = Context(bob.home, bob.now(), member(bob).account, member(bob))
         own, ann = siblings.own(ctx), member(town.ann).account_id
         link = certify(root, ann, own.device, own.wrap)
-        agreed = identity.consent(member(bob).device_key, ann, own.wrap)
+        agreed = consent(member(bob).device_key, ann, own.wrap)
         fields = {"identity": ann, "root": root.text, "wrap": own.wrap, "consent": agreed, "name": "x"}
         return force(bob, "recovery", {**fields, "certificate": link, "after": heads(bob)})
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import permutations
 
 import pytest
@@ -219,13 +220,14 @@ def test_leaving(pair: Network) -> None:
 def test_what_nobody_may(pair: Network) -> None:
     pair.join("alice", "carol")
     pair.settle()
-    for act, rule in (
+    acts: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: role.remove(pair.ctx("bob"), "carol"), "admin"),
         (lambda: role.grant(pair.ctx("bob"), "bob", "admin"), "admin"),
         (lambda: role.remove(pair.ctx("bob"), "alice"), "admin"),
         (lambda: role.grant(pair.ctx("alice"), "alice", "member"), "founder-stays"),
         (lambda: role.grant(pair.ctx("alice"), "bob", "member"), "already"),
-    ):
+    )
+    for act, rule in acts:
         before = pair.sizes()
         with pytest.raises(Refused, match=f"rule `{rule}`"):
             act()
@@ -274,10 +276,11 @@ def test_roles_that_are_none_are_kept_and_of_no_effect(net: Network) -> None:
 
 
 def test_operations_say_what_is_wrong_in_words(pair: Network) -> None:
-    for wrong in (
+    mistakes: tuple[Callable[[], object], ...] = (
         lambda: role.remove(pair.ctx("alice"), "x"),
         lambda: role.grant(pair.ctx("bob"), "bob", "x"),
-    ):
+    )
+    for wrong in mistakes:
         with pytest.raises(QuireError) as error:
             wrong()
         assert str(error.value).endswith(".")

@@ -49,7 +49,7 @@ def test_a_network_of_five_converges(net: Network, seed: int) -> None:
     chance = random.Random(seed)
     net.found(NAMES[0])
     here = [NAMES[0]]
-    said = []
+    said: list[str] = []
     for name in NAMES[1:]:
         net.join(chance.choice(here), name)
         net.tick(2)  # who is in knows the others, and can invite

@@ -24,8 +24,8 @@ def _relay(folder: Path, number: int, store: str) -> Iterator[str]:
     ]
     with (folder / f"relay-{number}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=os.environ)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         said = b""
         while not said.endswith(b"\n}\n") and (line := process.stdout.readline()):
             said += line

@@ -162,7 +162,7 @@ def test_standing_is_asked_again_for_the_sessions_of_that_space_only() -> None:
     asked: list[tuple[str, bytes]] = []
 
     def asking(name: str) -> Callable[[bytes], Standing]:
-        return lambda peer: asked.append((name, peer)) or MEMBER  # type: ignore[func-returns-value]
+        return lambda peer: asked.append((name, peer)) or MEMBER
 
     endpoint = Endpoint(Random(1).randbytes)
     second = DeviceKey(b"s" * 32)

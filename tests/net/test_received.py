@@ -7,7 +7,8 @@ from quire.net.received import Received
 
 @given(st.lists(st.integers(0, 3 * REPLAY_WINDOW), max_size=60))
 def test_takes_each_counter_once_within_the_window(counters: list[int]) -> None:
-    received, taken = Received(), []
+    received = Received()
+    taken: list[int] = []
     for counter in counters:
         expected = counter not in taken and counter > max(taken, default=-1) - REPLAY_WINDOW
         assert received.add(counter) == expected

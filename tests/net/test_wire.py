@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.core.sealing import BLOB_OVERHEAD
 from quire.limits import (
     ACK_BITS,
     ADDRESSES_PER_FRAME,
+    BLOB_OVERHEAD,
     FRAGMENT_BYTES,
     MAX_ADDRESS_CHARS,
     MAX_BLOB_BYTES,

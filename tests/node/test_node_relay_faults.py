@@ -116,7 +116,7 @@ def _restored(world: Relayed, station: Station) -> None:
 def test_an_older_copy_that_is_put_back_twice_is_soon_forgiven(
     world: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert relaying.RELAY_FORGIVEN_MS > RELAY_REST_MS
+    assert RELAY_FORGIVEN_MS > RELAY_REST_MS
     monkeypatch.setattr(relaying, "RELAY_FORGIVEN_MS", 20 * 60_000)
     alice, _ = pair(world)
     for number in range(8):
@@ -306,7 +306,8 @@ def test_a_door_full_of_letters_is_kept_in_mind_as_far_as_it_goes(world: Relayed
 def test_a_relay_that_refuses_is_asked_again_in_a_while_and_told_of(world: Relayed) -> None:
     alice, bob = pair(world)
     line = the_relay(world).lines[0]
-    honest, refused = line.receive, []
+    honest = line.receive
+    refused: list[int] = []
 
     def refuse(data: bytes) -> None:
         said = relay_wire.read_client(data)

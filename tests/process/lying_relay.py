@@ -99,5 +99,5 @@ async def _open(url: str, access: NatsAccess) -> LyingStore:
 
 
 if __name__ == "__main__":
-    relay_server.open_store = _open  # type: ignore[assignment]
+    relay_server.open_store = _open  # type: ignore[attr-defined, assignment]
     main()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apsw
 import pytest
@@ -204,7 +205,8 @@ def test_flipped_bytes_in_blobs_are_found_and_named(lab: Lab) -> None:
     written = alice.texts()
     random = Random(3)
     with closing(apsw.Connection(str(alice.home / "quire.db"))) as db:
-        chosen = db.execute("SELECT n, event_id, sealed FROM blobs ORDER BY n LIMIT 5 OFFSET 500").fetchall()
+        rows: Any = db.execute("SELECT n, event_id, sealed FROM blobs ORDER BY n LIMIT 5 OFFSET 500")
+        chosen = list(rows)
         for n, _, sealed in chosen:
             db.execute("UPDATE blobs SET sealed = ? WHERE n = ?", (_flip(sealed, random, 1, 0), n))
     done = run_quire(["--home", str(alice.home), "verify"], alice.environment)

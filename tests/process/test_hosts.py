@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -40,8 +41,12 @@ def three(hosts: Hosts) -> list[HostPerson]:
         person.comes_in()
     for person in people:
         for name in set(NAMES) - {person.name}:
-            wait_until(lambda p=person, n=name: p.peer(n)["state"] == "in-sync", f"{person.name} and {name}")
+            wait_until(partial(_in_sync, person, name), f"{person.name} and {name}")
     return people
+
+
+def _in_sync(person: HostPerson, name: str) -> bool:
+    return bool(person.peer(name)["state"] == "in-sync")
 
 
 def _say(person: HostPerson, *texts: str) -> None:
@@ -102,8 +107,8 @@ def test_what_a_killed_run_left_behind_is_removed(lab: Lab) -> None:
         assert killed.wait(60) == 9
     left = f"quire-test-{killed.pid}-switch"
     assert left in making.namespaces()
+    ours = f"quire-test-{os.getpid()}-switch"
     for _ in making.hosts(lab):
         assert left not in making.namespaces()
-        ours = f"quire-test-{os.getpid()}-switch"
         assert ours in making.namespaces()
     assert ours not in making.namespaces()

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Thread, Timer
@@ -123,8 +124,7 @@ def _kill_under_load(lab: Lab, seed: int, kills: int) -> None:
         ]
         for writer in writers:
             writer.start()
-        before = len(promised)
-        wait_until(lambda before=before: len(promised) > before, "a first answer")
+        wait_until(partial(_is_larger, promised, len(promised)), "a first answer")
         time.sleep(random.random() * 0.3)
         alice.process.kill()
         for writer in writers:
@@ -133,6 +133,10 @@ def _kill_under_load(lab: Lab, seed: int, kills: int) -> None:
         examine(alice.home, promised)
     examine_whole(alice.home)
     assert len(promised) > 20 * kills
+
+
+def _is_larger(these: set[str], than: int) -> bool:
+    return len(these) > than
 
 
 def _write_until_it_is_gone(node: NodeInfo, name: str, promised: set[str]) -> None:

@@ -234,9 +234,9 @@ def test_a_full_disk_refuses_records_reads_go_on_and_it_recovers(tmp_path: Path)
                 assert [entry.data for entry in page.entries[:5]] == [one.data for one in records(1, 5)]
             disk.free()
             await said(socket, wire.Add(1, records(last, last, size=50_000)))
-            while not isinstance(message := await heard(socket), wire.Added):
-                assert isinstance(message, wire.Grown), message
-            assert message.taken == last
+            while not isinstance(answer := await heard(socket), wire.Added):
+                assert isinstance(answer, wire.Grown), answer
+            assert answer.taken == last
             assert await asyncio.to_thread(seen_by_monitors, relay) == (200, "ok")
 
     disk = SmallDisk(tmp_path / "disk")

@@ -223,18 +223,22 @@ def test_others_are_given_what_arrives_before_its_author_is_answered() -> None:
         told: list[tuple[str, type]] = []
 
         class Noting(Client):
+            def __init__(self, name: str) -> None:
+                super().__init__()
+                self.name = name
+
             async def send(self, data: bytes) -> None:
                 told.append((self.name, type(wire.read_relay(data))))
                 await super().send(data)
 
+        clients: list[Client] = []
         for name, device in (("phone", PHONE), ("laptop", LAPTOP), ("tablet", TABLET)):
-            client = Noting()
-            client.name = name  # type: ignore[attr-defined]
+            client = Noting(name)
             client.connection = await relay.service.connect(client.send, client.end)
             await client.hello(ALICE, device)
             await client.entries()
-            if name == "phone":
-                phone = client
+            clients.append(client)
+        phone = clients[0]
         told.clear()
         await phone.say(wire.Add(1, records(1, 2)))
         await settle()

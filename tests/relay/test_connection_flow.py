@@ -148,7 +148,7 @@ def test_a_device_that_goes_too_fast_is_told_when_to_try_again_on_whichever_conn
             client = await relay.client()
             assert (await client.hello(ALICE, PHONE, local=most)).taken == most
             await client.entries()
-        relay.clock.ms += refusal.retry_ms
+        relay.clock.ms += 500
         await client.say(wire.Add(1, records(most + 1, most + 5)))
         assert client.next(wire.Added).taken == most + 5
 

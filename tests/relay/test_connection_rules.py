@@ -72,7 +72,7 @@ def test_nobody_writes_outside_their_scope() -> None:
         await client.hello(ALICE, FRIEND, scope="friend")
         await client.entries()
         for scope in ("private", "space"):
-            await client.say(wire.Add(1, [*records(1, 1, "friend"), *records(2, 2, scope)]))  # type: ignore[arg-type]
+            await client.say(wire.Add(1, [*records(1, 1, "friend"), *records(2, 2, scope)]))
             refused(client, "forbidden")
         assert relay.store.logs[ALICE.id].tip.length == 3
         other = await relay.client()
@@ -143,7 +143,7 @@ def test_an_unknown_mailbox_is_empty() -> None:
 def test_bytes_without_a_number_end_the_connection(data: bytes) -> None:
     async def scenario() -> None:
         client = await Relay().client()
-        assert client.challenge
+        assert client.challenge is not None
         await client.say_bytes(data)
         said = refused(client, "malformed")
         assert client.ended == (said.n == 0)
@@ -156,7 +156,7 @@ def test_whoever_goes_on_with_mistakes_is_cut_off() -> None:
     async def scenario() -> None:
         relay = Relay()
         client = await relay.client()
-        assert client.challenge
+        assert client.challenge is not None
         for _ in range(MAX_RELAY_MISTAKES):
             await client.say(wire.Ack(7, 1))
             assert refused(client, "forbidden").n == 7

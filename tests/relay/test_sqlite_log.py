@@ -61,7 +61,7 @@ def test_what_is_on_its_way_to_the_disk_is_told_before_it_is_kept(tmp_path: Path
             lambda _, tip: told.append(("grown", tip.length)),
             lambda _, tip: told.append(("soon", tip.length)),
         )
-        store._file.in_thread = _failing(store._file.in_thread)  # type: ignore[method-assign, assignment]
+        store._file.in_thread = _failing(store._file.in_thread)  # type: ignore[method-assign]
         with pytest.raises(StoreUnavailable):
             await store.append(BOX, ONE, records(1, 3), T0)
         await store.append(BOX, ONE, records(1, 4), T0)
@@ -120,7 +120,8 @@ def test_more_than_the_disk_can_take_is_refused_at_once(tmp_path: Path) -> None:
 def _written(path: Path) -> dict[bytes, int]:
     """What the file says that each device has acknowledged."""
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-        return dict(db.execute("SELECT device, synced FROM devices WHERE synced > 0").fetchall())
+        rows: Any = db.execute("SELECT device, synced FROM devices WHERE synced > 0")
+        return dict(rows)
 
 
 def test_acknowledgements_go_with_the_next_append(tmp_path: Path) -> None:

@@ -167,8 +167,8 @@ def test_from_each_way_to_each_other_with_the_same_keys(
         "passphrase",
         "passphrase",
     ):
-        assert protect_home(tmp_path, kind, person) == Protection(kind, encrypt)  # type: ignore[arg-type]
-        assert protection(tmp_path) == Protection(kind, encrypt)  # type: ignore[arg-type]
+        assert protect_home(tmp_path, kind, person) == Protection(kind, encrypt)
+        assert protection(tmp_path) == Protection(kind, encrypt)
         assert ask(tmp_path, "listIdentities", Unlocking(person))[0]["pubkey"] == pubkey
         assert len(keyring.kept) == (kind == "keyring"), "it leaves no key behind"
 

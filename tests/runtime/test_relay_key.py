@@ -9,7 +9,7 @@ from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.errors import HomeError, UserError
 from quire.net.relay_wire import Record
-from quire.relay.log_store import LogStore
+from quire.relay.log_store import LogStore, Usage
 from quire.runtime.relay_key import KeyFile
 from tests.relay.memory_log import MemoryLog
 
@@ -122,8 +122,9 @@ def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 def test_a_store_that_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     class Down(MemoryLog):
-        async def usage(self) -> None:  # type: ignore[override]
+        async def usage(self) -> Usage:
             await self._log(bytes(32))
+            return await super().usage()
 
     store = Down()
     store.down = True

@@ -78,7 +78,7 @@ def test_what_is_no_keyring_is_none(kind: type[KeyringBackend]) -> None:
 
 def test_a_chain_is_as_good_as_its_first_link(monkeypatch: pytest.MonkeyPatch) -> None:
     for first, good in ((MemoryKeyring(), True), (InTheClear(), False)):
-        chain = chainer.ChainerBackend()
+        chain = chainer.ChainerBackend()  # type: ignore[no-untyped-call]
         monkeypatch.setattr(chainer.ChainerBackend, "backends", [first, InTheClear()])
         core.set_keyring(chain)
         assert system_keyring.is_there() is good
@@ -103,7 +103,7 @@ def test_a_locked_keyring_is_told_in_plain_words() -> None:
     core.set_keyring(Locked())
     with pytest.raises(HomeError, match="nobody unlocked it"):
         system_keyring.keep("home", b"x")
-    core.set_keyring(fail.Keyring())
+    core.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     with pytest.raises(HomeError, match="there is no keyring here"):
         system_keyring.fetch("home")
 

@@ -1,6 +1,7 @@
 """Streams in whole runs: newcomers fetch over them, whatever the network does."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from quire.sim.run import has_streams, run_scenario
 from quire.sim.scenario import Conditions, Faults, People, Scenario, Writing
 
 
-def scenario(streams: bool | None, **faults: int) -> Scenario:
+def scenario(streams: bool | None, **faults: Any) -> Scenario:
     return Scenario(
         about="Two join what is there already.",
         settle_s=60,

@@ -20,8 +20,8 @@ def test_each_way_all_arrives_in_order(said: list[tuple[bool, bytes, int]]) -> N
         pipes.write(ANN if by_ann else BOB, data, arrives)
     came: dict[End, bytes] = {ANN: b"", BOB: b""}
     while (due := pipes.due()) is not None:
-        for end, data in pipes.arrived(due):
-            came[end] += data or b"?"
+        for end, came_in in pipes.arrived(due):
+            came[end] += came_in or b"?"
     assert came[BOB] == b"".join(data for by_ann, data, _ in said if by_ann)
     assert came[ANN] == b"".join(data for by_ann, data, _ in said if not by_ann)
 

@@ -1,3 +1,5 @@
+import pytest
+
 from quire.sim.raised import raised
 
 
@@ -5,11 +7,9 @@ def test_kind_text_and_place_are_told() -> None:
     def explode() -> None:
         raise KeyError("boom")
 
-    try:
+    with pytest.raises(KeyError) as caught:
         explode()
-    except KeyError as error:
-        told = raised(error)
-    assert told.startswith("KeyError: 'boom' (in explode, test_raised.py line ")
+    assert raised(caught.value).startswith("KeyError: 'boom' (in explode, test_raised.py line ")
 
 
 def test_one_that_was_raised_nowhere() -> None:

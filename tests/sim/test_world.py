@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,7 @@ from quire.sim.world import PATIENCE_MS, TRY_AGAIN_MS, Stuck, World
 ADA = {"device": "device1", "space": "commons"}
 
 
-def world(
-    folder: Path, *steps: tuple[int, str, str, dict[str, object]]
-) -> tuple[World, GroundTruth, list[str]]:
+def world(folder: Path, *steps: tuple[int, str, str, dict[str, Any]]) -> tuple[World, GroundTruth, list[str]]:
     ground = GroundTruth()
     ground.add(0, "device1", "boot", {"host": "10.0.0.1"})
     ground.add(0, "ada", "found", ADA)

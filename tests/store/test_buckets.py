@@ -1,5 +1,6 @@
 """What reconciliation sees of a store, against a plain sorted list."""
 
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -8,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.core.encoding import from_text, to_text
+from quire.core.summary import COARSE, FINE
 from quire.events.home import Home
 from quire.events.keyring import name_of
 from quire.limits import MAX_INTEGER
 from quire.store import buckets
-from quire.store.buckets import COARSE, FINE
 from quire.store.memberships import INVITED, Membership
 from quire.sync import index as sync_index
 from tests.events.builders import (
@@ -190,6 +191,11 @@ def test_the_same_unsigned_bytes_in_two_spaces_are_two_events() -> None:
     home.close()
 
 
+def _note(ticks: list[int]) -> bool:
+    ticks.append(1)
+    return False
+
+
 def test_a_step_costs_the_same_however_much_waits_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what was written while no node ran is counted in a time that grows with its square."""
     monkeypatch.setattr(buckets, "INGEST_BATCH", 10)
@@ -199,7 +205,7 @@ def test_a_step_costs_the_same_however_much_waits_to_be_counted(monkeypatch: pyt
     costs: list[int] = []
     while True:
         ticks: list[int] = []
-        home.store.db.connection.set_progress_handler(lambda ticks=ticks: bool(ticks.append(1)), 1)
+        home.store.db.connection.set_progress_handler(partial(_note, ticks), 1)
         if not home.store.buckets.step():
             break
         costs.append(len(ticks))

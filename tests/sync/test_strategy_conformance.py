@@ -1,13 +1,14 @@
 """The conformance suite, over every strategy."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
 from tests.sync.conformance import NAMES, Network, ids, index_of, pair
 from tests.sync.memory import MemoryIndex
 
-BAD = {"loss": 0.3, "twice": 0.2, "altered": 0.05, "shuffle": True}
+BAD: dict[str, Any] = {"loss": 0.3, "twice": 0.2, "altered": 0.05, "shuffle": True}
 
 
 @pytest.fixture(params=NAMES)

@@ -105,7 +105,7 @@ class Attacker:
 
     def introduction(self) -> dict[str, Any]:
         """The certificates that the attacker's device really has."""
-        return msgspec.to_builtins(identity.introduction(self.person.ctx))
+        return dict(msgspec.to_builtins(identity.introduction(self.person.ctx)))
 
     def request(self, link: str, **lies: Any) -> Request:
         """A true request by a link, some of its fields replaced."""

@@ -3,6 +3,7 @@
 import pytest
 
 from quire.errors import QuireError
+from quire.graph.changes import OpenAudience
 from quire.handlers import channel, message
 from tests.threats.attacker import Attacker, reach
 from tests.threats.community import Community, Person, agreed
@@ -48,7 +49,7 @@ def test_who_adds_themselves_to_a_private_channel_is_not_in_it() -> None:
     audience = next(
         node.event_id
         for node in c.carl.ctx.graph.ledger.dag.nodes
-        if type(node.change).__name__ == "OpenAudience" and not node.change.fixed
+        if isinstance(node.change, OpenAudience) and not node.change.fixed
     )
     under = c.carl.member.epochs[c.carl.member.control][0]
     body = {"audience": audience, "member": c.carl.id, "inside": True, "marks": {}}

@@ -18,6 +18,7 @@ from quire.core.ticket import decode_link
 from quire.errors import QuireError
 from quire.events.keyring import control_key
 from quire.graph import state
+from quire.graph.changes import NewKey
 from quire.handlers import (
     channel,
     device_revoke,
@@ -289,22 +290,22 @@ class Machine(RuleBasedStateMachine):
         """A key for some, of any generation, that follows any keys; or one that was there before."""
         person = self.person(name)
         assert person is not None
-        graph = person.ctx.graph
-        keys = [node for node in graph.ledger.dag.nodes if hasattr(node.change, "generation")]
+        nodes = person.ctx.graph.ledger.dag.nodes
+        keys = [(one.event_id, made.generation) for one in nodes if isinstance(made := one.change, NewKey)]
         chosen = Random(pick).sample(keys, min(len(keys), 1 + pick % 2))
         content = person.content() if pick % 3 == 0 else digest(f"liar's {pick % 50}")
         others = list({one.device: one for each in sorted(recipients) if (one := self.person(each))}.values())
         self.told |= {one.device for one in others}
         body = {
             "scope": "",
-            "generation": max([0, *(node.change.generation for node in chosen)]) + pick % 3,
-            "before": [node.event_id for node in chosen],
+            "generation": max([0, *(generation for _, generation in chosen)]) + pick % 3,
+            "before": [event_id for event_id, _ in chosen],
             "older": [],
             **boxes(person, content, *others),
         }
         self.lie(name, pick, "key", body)
         if keys:
-            share = {"key": keys[pick % len(keys)].event_id, **boxes(person, content, *others)}
+            share = {"key": keys[pick % len(keys)][0], **boxes(person, content, *others)}
             self.lie(name, pick + 1, "key-share", share)
 
     @rule(name=liar, pick=seeds, to=st.sampled_from((*ROLES, "founder")))

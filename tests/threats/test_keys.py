@@ -1,5 +1,7 @@
 """Who comes by keys, and who makes others use theirs."""
 
+from typing import Any
+
 import pytest
 
 from quire.core.certificate import invite_key
@@ -72,15 +74,14 @@ def test_key_event_with_an_inflated_generation_is_not_used() -> None:
     """The highest number does not win: a key has to follow from the keys that it names."""
     c = Community("ann", "bob", "carl", "dora")
     before = c.ann.key()
-    for place, lie in enumerate(
-        (
-            {"generation": 2**53 - 1},
-            {"generation": 7},
-            {"generation": 1},
-            {"before": []},
-            {"generation": 1, "before": []},
-        )
-    ):
+    lies: list[dict[str, Any]] = [
+        {"generation": 2**53 - 1},
+        {"generation": 7},
+        {"generation": 1},
+        {"before": []},
+        {"generation": 1, "before": []},
+    ]
+    for place, lie in enumerate(lies):
         made = new_key(Attacker(c.bob), digest(f"inflated {place}"), c.ann, c.bob, c.carl, c.dora, **lie)
         view = agreed(c, c.ann, c.carl, sealed=[made.sealed])
         assert made.event_id not in view["valid"]

@@ -68,7 +68,8 @@ def test_second_founding_gives_nothing() -> None:
         "history": "all",
         **{k: v for k, v in Attacker(c.bob).introduction().items() if k in ("wrap", "chain", "consent")},
     }
-    for after in ([], None):
+    orders: tuple[list[str] | None, ...] = ([], None)
+    for after in orders:
         made = Attacker(c.bob).change("space", body, after, under=control(c.bob))
         assert_void(c, made, c.ann, c.carl)
     assert c.carl.roles()["bob"] == "member"

@@ -55,7 +55,7 @@ def liar(world: World) -> tuple[Station, Station, Liar]:
     alice.down()
     member = mallory.home.store.memberships.all()[0]
     logs = Liar(LogView(mallory.home.store.logs(member.account, member.space)))
-    carrier: Any = mallory.running._streams._carrier  # type: ignore[union-attr]
+    carrier: Any = mallory.running._streams._carrier
     carrier.logs_for = lambda _: logs
     world.pipes.bytes_per_ms = 2_000
     return alice, bob, logs
