@@ -170,16 +170,6 @@ class Relays:
             relay.check()
 
 
-def relays(folder: Path) -> Iterator[Relays]:
-    """A fixture's body."""
-    made = Relays(folder / "relays")
-    (folder / "relays").mkdir()
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 class Splice:
     """Connections to a loopback port, each passed on to where `meet` connects it; None hangs up."""
 

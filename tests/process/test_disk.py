@@ -4,7 +4,7 @@ import os
 import resource
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -16,14 +16,9 @@ import pytest
 from quire.errors import Damaged, HomeError
 from tests.process.crash import examine, examine_whole
 from tests.process.harness import Lab, Person, fails, run_quire, wait_until
-from tests.process.small_disk import SmallDisk, small_disk
+from tests.process.small_disk import SmallDisk
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    yield from small_disk(tmp_path / "disk")
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """People who are never online together, and a relay between them: real processes on real sockets."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.process.harness import Lab, wait_until
@@ -15,24 +12,10 @@ from tests.process.relays import (
     in_sync,
     relay_of,
 )
-from tests.process.relays import relays as relays_of
 from tests.relay.cluster import Cluster
 
 #: For what takes many processes many seconds on a busy machine.
 LONG = 600
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[Relays]:
-    yield from relays_of(tmp_path)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    with Cluster(folder) as made:
-        yield made
 
 
 @pytest.mark.slow

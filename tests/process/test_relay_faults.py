@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -23,29 +22,10 @@ from tests.process.relays import (
     in_sync,
     relay_of,
 )
-from tests.process.relays import relays as relays_of
-from tests.process.small_disk import SmallDisk, small_disk
+from tests.process.small_disk import SmallDisk
 from tests.relay.cluster import Cluster
 
 LONG = 600
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[Relays]:
-    yield from relays_of(tmp_path)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    with Cluster(folder) as made:
-        yield made
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    yield from small_disk(tmp_path / "disk")
 
 
 class Talk:

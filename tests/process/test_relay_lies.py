@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,10 @@ import pytest
 from tests.process.harness import Lab, Person, wait_until
 from tests.process.lying_relay import ENOUGH, LIES
 from tests.process.relays import Relay, Relays, apart, founder, in_sync, relay_of
-from tests.process.relays import relays as relays_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "tests.process.lying_relay")
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[Relays]:
-    yield from relays_of(tmp_path)
 
 
 def _liar(relays: Relays) -> tuple[Relay, Path]:

@@ -20,7 +20,6 @@ from quire.net.relay_client import Came, Mark, Posted, RelayClient
 from quire.runtime import open_offline
 from tests.process.harness import Lab, Person, wait_until
 from tests.process.relays import APART, Relay, Relays, in_sync, memory_of
-from tests.process.relays import relays as relays_of
 from tests.relay.cluster import Cluster
 
 LONG = 600
@@ -34,11 +33,6 @@ TEXTS = (
     "Vierzehn Gläser Gelee, zwei sind schon verschenkt.",
 )
 MARKER = b"a record that its client forgot to seal: Himbeerspaliere"
-
-
-@pytest.fixture
-def relays(tmp_path: Path) -> Iterator[Relays]:
-    yield from relays_of(tmp_path)
 
 
 @pytest.fixture
