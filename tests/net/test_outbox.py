@@ -59,11 +59,16 @@ class Box:
             self.index.add(1, event_id, event_id.ljust(size, b"."))
         self.outbox = Outbox(self.index, self.strategy)
 
+    def filled(self, now: int = 0) -> tuple[list[bytes], list[Ref]]:
+        """What one datagram carries."""
+        self.outbox.read(now, 10)
+        return self.outbox.fill(ROOM)
+
     def sent(self, now: int = 0, most: int = 10_000) -> list[Ref]:
         """Everything that goes out until nothing does."""
         found: list[Ref] = []
         for _ in range(most):
-            frames, refs = self.outbox.fill(ROOM, now, 10)
+            frames, refs = self.filled(now)
             assert sum(map(len, frames)) <= ROOM
             assert len(refs) == sum(
                 1 if kind == wire.FRAGMENT else len(wire.read_events(body))
@@ -83,7 +88,7 @@ def names(ids: Sequence[bytes]) -> list[Ref]:
 def test_records_share_datagrams() -> None:
     box = Box(*[430] * 5)
     box.outbox.push(box.ids)
-    refs = [box.outbox.fill(ROOM, 0, 10)[1] for _ in range(4)]
+    refs = [box.filled()[1] for _ in range(4)]
     assert refs == [names(box.ids[:2]), names(box.ids[2:4]), names(box.ids[4:]), []]
 
 
@@ -119,6 +124,32 @@ def test_what_is_no_longer_held_is_left_out() -> None:
     box.index.add(1, gone, gone * 2)
     box.outbox.push([gone])
     assert box.sent() == names([gone])
+
+
+@pytest.mark.parametrize("size", [100, 3 * FRAGMENT_BYTES])
+@pytest.mark.parametrize("way", ["live", "found", "lost"])
+def test_what_could_not_be_read_is_read_later(way: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Box(*[size] * 3)
+
+    def ask() -> None:
+        if way == "found":  # reconciliation finds what is missing until it is there
+            box.strategy.pushes = list(box.ids)
+
+    if way == "live":
+        box.outbox.push(box.ids)
+    elif way == "lost":
+        box.outbox.lost(names(box.ids))
+    ask()
+    with monkeypatch.context() as patch:
+        patch.setattr(box.index, "blobs", failing)
+        with pytest.raises(OSError, match="no disk"):
+            box.filled()
+    ask()
+    assert {ref.event_id for ref in box.sent()} == set(box.ids)
+
+
+def failing(_: Sequence[bytes]) -> list[bytes]:
+    raise OSError("no disk")
 
 
 def test_live_queue_is_bounded() -> None:
@@ -226,7 +257,7 @@ def test_large_records_do_not_pile_up_unread() -> None:
 def test_clear_gives_up_everything() -> None:
     box = Box(3_000, 100)
     box.outbox.push(box.ids)
-    refs = box.outbox.fill(ROOM, 0, 10)[1]
+    refs = box.filled()[1]
     box.outbox.clear()
     box.outbox.lost([ref for ref in refs if ref.place != WHOLE])
     box.outbox.delivered(refs, 0)

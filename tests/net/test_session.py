@@ -1,6 +1,7 @@
 """One session against a hand-driven peer: what it does with each packet."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from quire.net.notices import (
     BlobsReceived,
     Connected,
     Disconnected,
+    LetterReceived,
     Misbehaved,
     Moved,
     SyncChanged,
@@ -357,3 +359,35 @@ def test_an_acknowledgement_that_cannot_go_does_not_keep_the_node_awake(
         peer.heard()
         turns += 1
     assert turns < 40
+
+
+def failing(*_: object) -> Any:
+    raise OSError("no disk")
+
+
+def test_what_came_beside_a_question_is_taken_though_the_store_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is acknowledged, and never comes again."""
+    peer = Peer(held=5).meet()
+    peer.notices()
+    monkeypatch.setattr(peer.session._strategy, "receive", failing)
+    with pytest.raises(OSError, match="no disk"):
+        peer.say(ask_for_all(), wire.events([b"a" * 60]), wire.letter(b"let me in"))
+    assert peer.notices() == [LetterReceived(b"let me in"), BlobsReceived([b"a" * 60])]
+
+
+def test_what_waits_to_be_said_is_said_though_the_store_cannot_be_read_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = Peer(held=5).meet()
+    peer.heard()
+    peer.session.send_letter(b"let me in")
+    peer.session.share([(bytes(32), "203.0.113.2:9")])
+    peer.session.push([event_id for _, event_id in peer.index.positions()], peer.now)
+    with monkeypatch.context() as patch:
+        patch.setattr(peer.index, "blobs", failing)
+        with pytest.raises(OSError, match="no disk"):
+            peer.heard()
+    said = [frame for packet in peer.heard() for frame in wire.read_frames(packet.frames)]
+    assert {kind for kind, _ in said} >= {wire.LETTER, wire.ADDRESSES, wire.EVENTS}

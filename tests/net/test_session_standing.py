@@ -253,6 +253,9 @@ def test_not_admitted_is_told_and_the_conversation_goes_on() -> None:
     peer.say(wire.refused(None))
     assert peer.notices() == [Connected(HERE)], "so that addresses are shared again"
     assert peer.session.status().refused is None
+    peer.frames(wire.ADDRESSES)
+    peer.session.share(KNOWN)
+    assert peer.frames(wire.ADDRESSES), "it did not take them before"
 
 
 def test_a_peer_that_keeps_changing_its_mind_causes_little() -> None:

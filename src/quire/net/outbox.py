@@ -103,10 +103,16 @@ class Outbox:
         for queue in (self._again, self._eager, self._large, self._ready, self._open, self._busy):
             queue.clear()
 
-    def fill(self, room: int, now: int, rtt: int) -> tuple[list[bytes], list[Ref]]:
-        """Frames of at most `room` bytes, and what they carry; `rtt` in ms. Work per call is bounded."""
+    def read(self, now: int, rtt: int) -> None:
+        """Have ready what `fill` gives next; `rtt` in ms. Work per call is bounded.
+
+        Raises what the index raises; nothing is lost by it, and the next call tries again.
+        """
         if not self._ready:
             self._read(now, max(4 * rtt, MIN_RECENT_MS))
+
+    def fill(self, room: int) -> tuple[list[bytes], list[Ref]]:
+        """Frames of at most `room` bytes of what was read, and what they carry."""
         frames: list[bytes] = []
         records: list[bytes] = []
         refs: list[Ref] = []
@@ -126,16 +132,29 @@ class Outbox:
 
     def _read(self, now: int, horizon: int) -> None:
         while self._again and len(self._ready) < PUSH_BATCH:
-            self._take_again(self._again.popleft())
+            self._take_again(self._again[0])
+            self._again.popleft()
         room = PUSH_BATCH - len(self._ready)
         if room > 0 and self._eager:
-            eager = [self._eager.popleft() for _ in range(min(room, len(self._eager)))]
+            eager = list(islice(self._eager, room))
+            self._take_fresh(eager, now, horizon)
+            for _ in eager:
+                self._eager.popleft()
             room -= len(eager)
-            self._take(self._fresh(eager, now, horizon))
         if room > 0 and self._may_look:
-            self._take(self._fresh(self._strategy.next_pushes(self._index, room, now), now, horizon))
+            self._take_fresh(self._strategy.next_pushes(self._index, room, now), now, horizon)
         while self._large and len(self._open) < MAX_FRAGMENTED:
-            self._open_large(self._large.popleft())
+            self._open_large(self._large[0])
+            self._large.popleft()
+
+    def _take_fresh(self, ids: list[bytes], now: int, horizon: int) -> None:
+        fresh = self._fresh(ids, now, horizon)
+        try:
+            self._take(fresh)
+        except Exception:
+            for event_id in fresh:  # they are not under way, and may be found again
+                self._busy.pop(event_id, None)
+            raise
 
     def _take_again(self, ref: Ref) -> None:
         if ref.place == WHOLE:

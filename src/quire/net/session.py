@@ -1,16 +1,15 @@
 """Sync rounds with one peer: one space, one local device, one remote device.
 
-Owns: frames in and out, acknowledgement, greeting, heartbeats, and the peer's address and conduct.
-Must not know: sockets, other sessions, the store's insides, what events mean. It never writes a store:
-received records go up as BlobsReceived, and the node ingests them in batches.
+Owns: frames in and out, acknowledgement, greeting, heartbeats, and the peer's address and conduct. Must not know:
+sockets, other sessions, the store's insides, what events mean. It never writes a store: the node ingests BlobsReceived.
 
-Laws. Only packets that echo our cid are acted on; any other provokes at most one HELLO, no larger than
-itself. Events go only to an address that has answered from there; until then no more bytes go out to
-it than came in. A peer that is not known to be a member is *restricted*: it gets no events and no
-addresses, only questions, acknowledgements and letters, and what it brings is taken up to a bound.
-One that says we were removed is greeted at a low rate until a new run of it adopts us.
-Acknowledged means: handed to the node, or beyond that bound. What a lost strategy message said, a later
-heartbeat says again; lost records, addresses and letters are sent again.
+Laws. Only packets that echo our cid are acted on; any other provokes at most one HELLO, no larger than itself. Events
+go only to an address that has answered from there; until then no more bytes go out to it than came in. A peer that is
+not known to be a member is *restricted*: it gets no events and no addresses, only questions, acknowledgements and
+letters, and what it brings is taken up to a bound. One that says we were removed is greeted at a low rate until a new
+run of it adopts us. Acknowledged means: handed to the node, or beyond that bound. What a lost strategy message said, a
+later heartbeat says again; lost records, addresses and letters are sent again. Reading the store may fail: so it is
+done before a queue is taken from, and after what came beside a question is taken.
 """
 
 from collections import deque
@@ -225,7 +224,7 @@ class Session:
         else:
             self._hear(packet.counter, size, address, now)
             try:
-                for kind, body in wire.read_frames(packet.frames):
+                for kind, body in wire.sync_last(packet.frames):
                     self._take(kind, body, packet.counter, now)
             except (wire.BadFrame, BadMessage) as error:
                 self.blame(error.reason, now)
@@ -245,8 +244,7 @@ class Session:
     def _hear(self, counter: int, size: int, address: Address, now: int) -> None:
         self.last_heard = now
         self._route.heard(address, size, counter == self._received.highest, self._dispatch.counter)
-        # Datagrams that were under way when the peer cut us off do not mean that it is there for us.
-        if not self.connected and not self._terms.cut_off:
+        if not self.connected and not self._terms.cut_off:  # which stragglers do not undo
             self.connected = True
             self._reconcile(now)
             self._tell()
@@ -313,6 +311,7 @@ class Session:
 
     def _be_refused(self, now: int) -> None:
         if self._terms.refused is None:
+            self._control.begin()  # what it was told before, it did not take
             self._reconcile(now)
         else:
             self._notices.append(Refused(self._terms.refused))
@@ -364,12 +363,15 @@ class Session:
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         if room < 0:
             return False
+        gives = self._route.open and self._flight.room > 0 and not self.restricted
+        if gives:
+            self._outbox.read(now, self._flight.rtt)
         urgent = self._ping or self._route.probe or self._received.ack_due(now)
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
-        if self._route.open and self._flight.room > 0 and not self.restricted:
-            filled, refs = self._outbox.fill(room - sum(map(len, frames[before:])), now, self._flight.rtt)
+        if gives:
+            filled, refs = self._outbox.fill(room - sum(map(len, frames[before:])))
             frames += filled
         # An ACK can be what keeps the next control frame out: then it goes by itself.
         if len(frames) == before and not urgent and not (before and self._control):
@@ -423,8 +425,6 @@ class Session:
         if self.connected:
             self.connected = False
             self._notices.append(Disconnected())
-
-    # Time.
 
     def next_timer(self) -> int:
         """When `handle_timer` should be called next (ms); each other call may have changed it."""

@@ -95,6 +95,11 @@ def frame(kind: int, *parts: bytes) -> bytes:
     return _FRAME.pack(kind, len(body)) + body
 
 
+def sync_last(frames: bytes) -> list[tuple[int, bytes]]:
+    """As `read_frames`, but SYNC after all others: the store is read for it, which may fail."""
+    return sorted(read_frames(frames), key=lambda frame: frame[0] == SYNC)
+
+
 def read_frames(data: bytes) -> list[tuple[int, bytes]]:
     """All frames of a packet. Raises BadFrame `short` or `kind`."""
     frames: list[tuple[int, bytes]] = []
