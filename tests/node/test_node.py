@@ -3,9 +3,11 @@ from random import Random
 
 import pytest
 
+from quire.core import canonical
 from quire.core.certificate import certify, consent, invite_key, prove
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
+from quire.core.sealing import key_id, seal
 from quire.core.ticket import decode_link
 from quire.events import ingest as ingest_module
 from quire.events.context import Context
@@ -277,6 +279,24 @@ def test_a_full_waiting_list_is_not_the_fault_of_who_gives(
     assert session.status().rejected == {}
     (told,) = alice.home.store.rejections.of(member.account)
     assert told[1:3] == ("waiting-list-full", MALFORMED_PER_MINUTE + 1)
+
+
+def test_a_signature_that_does_not_hold_is_not_the_fault_of_who_gives(
+    world: World, pair: tuple[Station, Station]
+) -> None:
+    """Who held the genuine successor first has taken the event for it, and passes both on in good faith."""
+    alice, _ = pair
+    member = alice.home.store.memberships.all()[0]
+    key, context = member.epochs[member.content]
+    mallory = DeviceKey(b"mallory".ljust(32, b"\0")).text
+    draft = {"type": "x", "v": 1, "ts": 1, "author": mallory, "seq": 1, "prev": None, "sig": "A" * 86}
+    record = key_id(key) + seal(key, bytes(24), canonical.encode(draft), context)
+    ((session_id, session),) = alice.running._endpoint.sessions()
+    for _ in range(MALFORMED_PER_MINUTE + 1):
+        alice.running._ingest(member, session_id, session, [record], world.now)
+    assert session.status().rejected == {}
+    (told,) = alice.home.store.rejections.of(member.account)
+    assert told[1:3] == ("bad-signature", MALFORMED_PER_MINUTE + 1)
 
 
 def test_hearsay_that_is_no_address_is_left_out(world: World, pair: tuple[Station, Station]) -> None:

@@ -54,8 +54,8 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
         rows: list[Row] = home.store.db.all("SELECT account, space FROM memberships ORDER BY account, space")
         for account, space in rows:
             member = home.store.memberships.get(account, space)
-            _replay_graph(home, member, order[account, space], now)
-            for count, damaged in _replay(home, member, now):
+            replayed = _replay_graph(home, member, order[account, space], now)
+            for count, damaged in _replay(home, member, replayed, now):
                 done += count
                 set_aside += damaged
                 progress(done)
@@ -66,8 +66,12 @@ def rebuild(home: Home, now: int, progress: Callable[[int], None] = lambda _: No
     return Rebuilt(done, set_aside)
 
 
-def _replay_graph(home: Home, member: Membership, events: Sequence[int], now: int) -> None:
-    """Take the events of the membership graph in again, causes first: what else there is depends on them."""
+def _replay_graph(home: Home, member: Membership, events: Sequence[int], now: int) -> set[int]:
+    """Take the events of the membership graph in again, causes first: what else there is depends on them.
+
+    Gives those that are in: what builds on a damaged one is not.
+    """
+    replayed: set[int] = set()
     rows = {row.n: row for row in home.store.blobs.read(events)}
     for number in events:
         found = open_stored(home, member, rows[number]) if number in rows else None
@@ -78,6 +82,7 @@ def _replay_graph(home: Home, member: Membership, events: Sequence[int], now: in
                 if not home.store.waiting.is_met(member.account, member.space, need)
             ]
             if not missing:
+                replayed.add(number)
                 project(
                     home,
                     member,
@@ -86,10 +91,14 @@ def _replay_graph(home: Home, member: Membership, events: Sequence[int], now: in
                     Report(),
                     announce=False,
                 )
+    return replayed
 
 
-def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int]]:
-    """Project one identity's events of one space again; yields the size of each page, and its damaged events."""
+def _replay(home: Home, member: Membership, replayed: set[int], now: int) -> Iterator[tuple[int, int]]:
+    """Project one identity's events of one space again; yields the size of each page, and its damaged events.
+
+    Events of the graph that were not `replayed` wait for what they lack, and come in with it.
+    """
     after = 0
     waiting = home.store.waiting
     while page := home.store.blobs.held_after(member.account, member.space, after, INGEST_BATCH):
@@ -105,7 +114,8 @@ def _replay(home: Home, member: Membership, now: int) -> Iterator[tuple[int, int
         others = [
             row.n
             for row, state in page
-            if state != VALID and not waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
+            if (state != VALID or (_of_graph(opened[row.n]) and row.n not in replayed))
+            and not waiting.waits(member.account, member.space, VOUCH + row.event_id, row.n)
         ]
         project(home, member, _settled(home, member, settled), now, Report(), announce=False)
         project(home, member, reconsider(home, member, others, now), now, Report())

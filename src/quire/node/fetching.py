@@ -17,8 +17,9 @@ from quire.node.log_view import LogView
 from quire.store.memberships import DOORS, Membership
 from quire.sync.frontier import Logs
 
-#: Reasons for refusing an event that say nothing against who gave it.
-_NO_FAULT = frozenset({"waiting-list-full"})
+#: Reasons for refusing an event that say nothing against who gave it. A signature that does not hold is passed over
+#: where a genuine successor vouches for the event: who heard of that first holds both, and gives both in good faith.
+_NO_FAULT = frozenset({"waiting-list-full", "bad-signature"})
 
 #: What to do after a commit in a space (32 bytes), now (ms).
 Committed = Callable[[bytes, int], None]
