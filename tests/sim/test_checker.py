@@ -16,7 +16,7 @@ from quire.sim.case import Case
 from quire.sim.checker import MAX_TOLD, Checker
 from quire.sim.device import Device
 from quire.sim.entitled import Truth, work_out
-from quire.sim.ground import DONE, REFUSED, GroundTruth
+from quire.sim.ground import DONE, DOWN, REFUSED, GroundTruth
 from quire.sim.notes import Notes
 from quire.sim.scenario import People, Scenario, Writing
 from quire.sim.workload import write_plan
@@ -233,6 +233,27 @@ def _refused(finished: Finished) -> None:
     finished.ground.add(4_000, "x", REFUSED, {"of": n, "why": "bad-request", "words": "no"})
 
 
+def _no_member_again(finished: Finished) -> None:
+    detail = _planned(finished)
+    for outcome, told in ((DONE, {"event_ids": []}), (REFUSED, {"why": "not-in", "words": "no"})):
+        n = finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+        finished.ground.add(4_000, "x", outcome, {"of": n, **told})
+
+
+def _idle(finished: Finished) -> None:
+    detail = _planned(finished)
+    for _ in range(1_000):
+        n = finished.ground.add(4_000, str(detail["actor"]), "write", detail)
+        finished.ground.add(4_000, "x", REFUSED, {"of": n, "why": DOWN, "words": "the device is down"})
+
+
+def _broken_down(finished: Finished) -> None:
+    n = finished.ground.add(4_000, "device2", "restart", {"host": "10.0.0.2"})
+    finished.ground.add(
+        4_000, "device2", REFUSED, {"of": n, "why": "damaged", "words": "its file is no database"}
+    )
+
+
 def _torn(finished: Finished) -> None:
     detail = _planned(finished)
     finished.ground.add(4_000, str(detail["actor"]), "write", detail)
@@ -261,6 +282,9 @@ def _in_trouble(finished: Finished) -> None:
         (_unwritten, "lost what was acknowledged"),
         (_unwritten, "lacks 'new one'"),
         (_refused, "was refused: bad-request"),
+        (_no_member_again, "was refused: not-in"),
+        (_idle, "messages were written"),
+        (_broken_down, "device2 cannot start again: its file is no database"),
         (_torn, "holds a part of what was written at once"),
         (_shut_out, "zoe could not join"),
         (_in_trouble, "was in trouble: the disk is full"),

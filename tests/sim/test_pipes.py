@@ -57,6 +57,17 @@ def test_who_is_gone_is_told_of_and_gets_nothing_more() -> None:
     assert not pipes.has_room(ANN)
 
 
+def test_the_next_stream_of_the_same_number_begins_anew() -> None:
+    pipes = joined(bytes_per_ms=100)
+    pipes.write(ANN, bytes(WINDOW), 5)
+    pipes.drop("bob", 1)
+    list(pipes.arrived(10**9))
+    pipes.join(ANN, BOB)
+    assert pipes.has_room(ANN)
+    pipes.write(ANN, bytes(100), 5)
+    assert pipes.due() == 6
+
+
 def test_a_call_that_nobody_takes_and_a_way_that_is_cut() -> None:
     pipes = Pipes()
     pipes.refuse(ANN, 7)

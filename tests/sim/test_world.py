@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from quire.sim.device import Device
+from quire.sim.entitled import work_out
 from quire.sim.ground import CRASHED, DONE, REFUSED, GroundTruth
 from quire.sim.world import PATIENCE_MS, TRY_AGAIN_MS, Stuck, World
 
@@ -67,6 +68,26 @@ def test_a_crash_that_never_came_comes_at_the_restart(tmp_path: Path) -> None:
     assert ground.outcomes()[3].at_ms == 40
     assert made.devices["device1"].crashes == 1
     made.stop()
+
+
+def test_a_device_that_never_starts_again_is_given_up_and_told_of(tmp_path: Path) -> None:
+    made, ground, _ = world(
+        tmp_path,
+        (20, "device1", "crash", {"after_statements": 0}),
+        write(20, "cut off"),
+        (40, "device1", "restart", {"host": "10.0.0.1"}),
+    )
+    made.run(30)
+    for name in ("quire.db", "quire.db-wal"):
+        (tmp_path / "device1" / name).unlink(missing_ok=True)
+    made.devices["device1"].database.write_bytes(b"no database" * 1_000)
+    made.run(made.last_step + PATIENCE_MS)
+    while made.now < made.last_step:
+        made.run(made.last_step)
+    assert made.last_step <= PATIENCE_MS + 40 + TRY_AGAIN_MS
+    assert outcomes(ground)[5] == REFUSED
+    (told,) = work_out(ground).shut_out
+    assert told.startswith("device1 cannot start again: ")
 
 
 def test_people_try_again_until_what_keeps_them_from_it_is_mended_and_not_for_ever(tmp_path: Path) -> None:

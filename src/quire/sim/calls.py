@@ -73,6 +73,8 @@ class Calls:
         """A device died: its streams end."""
         device.calls.clear()
         self._pipes.drop(device.name, now)
+        # Its next run counts its streams from the first again.
+        self._dead = {end: None for end in self._dead if end.device != device.name}
 
     def _call(self, device: Device, call: Call, now: int) -> None:
         end = End(device.name, call.number)

@@ -20,6 +20,8 @@ from quire.sim.notes import Notes
 
 #: Faults of one kind that are told; more say nothing new.
 MAX_TOLD = 5
+#: Of so many planned writes one has to be done.
+_LEAST_WRITTEN = 10
 #: Reasons for which the honest may refuse each other's passing requests, which come again: one was dated by
 #: a clock that was set back, or came before its asker's introduction.
 _HONEST_REASONS = ("clock-ahead", "unknown-peer")
@@ -295,6 +297,8 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.bad_disk}
+    #: Who wrote in a space, to whom.
+    done: set[tuple[str, str, str]] = set()
     for write in case.truth.writes:
         if write.writer in case.truth.liars:
             continue
@@ -303,8 +307,20 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
             continue
         if write.why == HomeError.code and write.device in bad_disks:
             continue
-        if write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code):
+        once = {(write.writer, write.space_id, who) for who in (write.writer, *write.seen_by)}
+        if write.happened:
+            done |= once
+        again = write.why in (NotIn.code, NotFound.code) and once <= done and gone is None
+        if again or (write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code)):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
+
+
+def _hardly_written(case: Case) -> Iterator[str]:
+    """A run in which next to nothing that was planned was written says nothing."""
+    planned = [write for write in case.truth.writes if write.writer not in case.truth.liars]
+    done = sum(write.happened is True for write in planned)
+    if done * _LEAST_WRITTEN < len(planned):
+        yield f"only {done} of {len(planned)} messages were written"
 
 
 def _out_of_order(case: Case) -> Iterator[str]:
@@ -387,6 +403,7 @@ _CHECKS: tuple[Check, ...] = (
     _out_of_sync,
     _writes_torn,
     _wrongly_refused,
+    _hardly_written,
     _out_of_order,
     _says_too_much,
     _removed_know_more,

@@ -32,8 +32,9 @@ EPOCH_MS = 1_767_225_600_000
 _FILES = ("quire.db", "quire.db-wal")
 #: Pages that a device with a bad disk keeps in memory: else it would hardly ever read.
 _FEW_PAGES = 16
-#: A device that can lose power moves its log into the database, which is a sync, at one arrival of so many.
-_CHECKPOINT_EVERY = 40
+#: A device that can lose power moves its log into the database, which is a sync, at one arrival of so many; and, as the
+#: runtime does, waits for the disk to have what was committed each second (ms).
+_CHECKPOINT_EVERY, _SYNC_MS = 40, 1_000
 
 
 def home_key(seed: int, name: str) -> bytes:
@@ -90,6 +91,8 @@ class Device:
         self._steady = 0
         self._statements_left = 0
         self._losing = False
+        #: What was written before this (ms) outlasts a power cut.
+        self.kept_ms = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -202,6 +205,7 @@ class Device:
                 self._rest(node.home)
             elif isinstance(event, Call | HangUp):  # relays are not simulated: nobody adds one
                 self.calls.append(event)
+        self._sync(node.home, now)
         self.due = max(now, node.next_timer() - self._steady)
         self.lived_ms = now
         self.datagrams_sent += len(out)
@@ -214,6 +218,12 @@ class Device:
             home.search.step()
             if self.bad_disk or (self.disk is not None and self.cursor % _CHECKPOINT_EVERY == 0):
                 home.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _sync(self, home: Home, now: int) -> None:
+        if self.disk is not None and now >= self.kept_ms + _SYNC_MS:
+            with suppress(HomeError):
+                home.store.db.sync()
+                self.kept_ms = now
 
     @contextmanager
     def sound(self) -> Iterator[None]:

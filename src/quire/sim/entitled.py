@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from quire.sim.ground import DONE, GroundTruth, SimEvent
+from quire.sim.ground import DONE, REFUSED, GroundTruth, SimEvent
 from quire.sim.people import ANYONE, guest_of
 
 
@@ -92,8 +92,8 @@ class Truth:
     lies: set[str] = field(default_factory=set)
     forged: set[str] = field(default_factory=set)
     writes: list[Write] = field(default_factory=list)
-    #: By device: when it lost power.
-    cuts: dict[str, list[int]] = field(default_factory=dict)
+    #: By device: when it lost power, and up to when its disk had all that was written (ms).
+    cuts: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     #: People who could not found, invite, join, remove or leave, and why.
     shut_out: list[str] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ class Truth:
 
     def may_be_gone(self, write: Write) -> bool:
         """Whether a write may be lost, though its device has acknowledged it: if nobody else had received it."""
-        return any(at_ms >= write.at_ms for at_ms in self.cuts.get(write.device, ()))
+        return any(at_ms >= write.at_ms >= kept_ms for at_ms, kept_ms in self.cuts.get(write.device, ()))
 
 
 def work_out(ground: GroundTruth) -> Truth:
@@ -114,10 +114,13 @@ def work_out(ground: GroundTruth) -> Truth:
     spaces: dict[str, str] = {}
     invites: dict[tuple[str, str], Invited] = {}
     for event in plan:
-        if event.action not in ("found", "invite", "join", "remove", "leave"):
+        if event.action not in ("found", "invite", "join", "remove", "leave", "restart"):
             continue
         outcome = outcomes.get(event.n)
-        if outcome is None or outcome.action != DONE:
+        if event.action == "restart":
+            if outcome is not None and outcome.action == REFUSED:
+                truth.shut_out.append(f"{event.actor} cannot start again: {outcome.detail['words']}")
+        elif outcome is None or outcome.action != DONE:
             why = "the run never came to it" if outcome is None else outcome.detail["words"]
             truth.shut_out.append(
                 f"{event.actor} could not {event.action} at {event.at_ms / 1000:.1f} s: {why}"
@@ -146,7 +149,8 @@ def work_out(ground: GroundTruth) -> Truth:
     ]
     for event in plan:
         if event.action == "power" and event.n in outcomes:
-            truth.cuts.setdefault(event.actor, []).append(outcomes[event.n].at_ms)
+            cut = outcomes[event.n]
+            truth.cuts.setdefault(event.actor, []).append((cut.at_ms, cut.detail["kept_ms"]))
     _work_out_lies(truth, plan, outcomes)
     for event in plan:
         if event.action == "write" and event.actor in keys and event.detail["space"] in spaces:

@@ -76,6 +76,9 @@ class Pipes:
             self._send(other, None, now)
         self._transit = [item for item in self._transit if item[2].device != device]
         heapq.heapify(self._transit)
+        for memory in (self._last, self._under_way):
+            for end in [end for end in memory if end.device == device]:
+                del memory[end]
 
     def due(self) -> int | None:
         """When something arrives next."""

@@ -170,13 +170,16 @@ class _Run:
         return faults
 
     def _judged(self) -> list[str]:
+        rest = next(step.at_ms for step in self._ground.plan() if step.action == "rest")
+        end = rest + self._scenario.settle_s * 1_000
         watch_ms = max(_WATCH_MS, self.world.last_step // _WATCHES)
-        while self.world.now < self.world.last_step:
-            self.world.run(min(self.world.now + watch_ms, self.world.last_step))
+        # What has to be tried again may come after the faults, and is a part of settling.
+        while (until := min(self.world.last_step, end)) > self.world.now:
+            self.world.run(min(self.world.now + watch_ms, until))
             self._checker.watch()
             self._look_for_room()
         self._checker.expect()
-        self._settle()
+        self._settle(rest, end)
         faults = self._checker.judge()
         if self._end is None:
             faults.append(f"not all had settled {self._scenario.settle_s} s after the faults stopped")
@@ -208,10 +211,9 @@ class _Run:
             fingerprint=self.world.network.fingerprint(),
         )
 
-    def _settle(self) -> None:
-        start = self.world.now
+    def _settle(self, start: int, end: int) -> None:
         look_ms = _LOOK_MS * -(-len(self.world.devices) // _FEW)
-        while self.world.now < start + self._scenario.settle_s * 1_000:
+        while self.world.now < end:
             self.world.run(self.world.now + max(look_ms, (self.world.now - start) // _LOOK_SHARE))
             for device in self.world.devices.values():
                 if not self._checker.settled(device):

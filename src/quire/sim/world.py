@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from quire.errors import HomeError, NotFound, NotIn, QuireError
+from quire.errors import Damaged, HomeError, NotFound, NotIn, QuireError
 from quire.sim import people
 from quire.sim.calls import Calls
 from quire.sim.device import Crashed, Device
@@ -23,6 +23,8 @@ from quire.sim.scenario import Conditions
 
 #: A node that has something to do so often within one millisecond will never be done.
 MAX_TURNS_AT_ONCE = 10_000
+#: When something happens that does not (ms).
+_NEVER = 2**63
 #: Who cannot invite or join yet (it is not let in itself, has no link, its device is down) tries again so often, and
 #: for so long after the end of the plan (ms): what keeps it from it may be mended no earlier.
 TRY_AGAIN_MS, PATIENCE_MS = 1_000, 120_000
@@ -95,7 +97,7 @@ class World:
         if self._next < len(self._plan):
             due.append(self._plan[self._next].at_ms)
         arrivals = self.network.next_arrival(), self.calls.due()
-        return min([*due, *(at for at in arrivals if at is not None)])
+        return min([*due, *(at for at in arrivals if at is not None)], default=_NEVER)
 
     def _turn(self, device: Device) -> int:
         """When a device acts next: as datagrams are, all of one moment are done together."""
@@ -138,7 +140,8 @@ class World:
         except Crashed:
             device.crash()
             self.calls.drop(device, self.now)
-            self._ground.add(self.now, device.name, CRASHED, {"of": self._crash_of.pop(device.name)})
+            detail = {"of": self._crash_of.pop(device.name), "kept_ms": device.kept_ms}
+            self._ground.add(self.now, device.name, CRASHED, detail)
 
     # People.
 
@@ -175,7 +178,7 @@ class World:
 
     def _not_done(self, event: SimEvent, why: str, words: str) -> None:
         # Who was to invite may not have come to join yet, and have no identity.
-        passing = why in (DOWN, NotIn.code, NotFound.code, HomeError.code)
+        passing = why in (DOWN, NotIn.code, NotFound.code, HomeError.code, Damaged.code)
         if event.action != "write" and passing and self.now < self._give_up:
             self._try_again(event)
         else:
@@ -267,8 +270,8 @@ class World:
         self.network.place(device.name, device.address)
         try:
             device.start(self.now)
-        except HomeError:  # its disk fails
-            self._try_again(event)
+        except HomeError as error:  # its disk fails
+            self._not_done(event, error.code, self._words(error))
             return
         with device.sound():
             self._restarted(device)
