@@ -297,7 +297,7 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.bad_disk}
-    #: Who wrote in a space, to whom.
+    #: Who wrote in a space, and where ("": anywhere).
     done: set[tuple[str, str, str]] = set()
     for write in case.truth.writes:
         if write.writer in case.truth.liars:
@@ -307,10 +307,12 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
             continue
         if write.why == HomeError.code and write.device in bad_disks:
             continue
-        once = {(write.writer, write.space_id, who) for who in (write.writer, *write.seen_by)}
+        anything, here = (
+            (write.writer, write.space_id, to) for to in ("", write.seen_by.get(write.writer, ""))
+        )
         if write.happened:
-            done |= once
-        again = write.why in (NotIn.code, NotFound.code) and once <= done and gone is None
+            done |= {anything, here}
+        again = {NotIn.code: anything, NotFound.code: here}.get(write.why) in done and gone is None
         if again or (write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code)):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 
