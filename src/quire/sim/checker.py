@@ -307,12 +307,12 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
             continue
         if write.why == HomeError.code and write.device in bad_disks:
             continue
-        anything, here = (
-            (write.writer, write.space_id, to) for to in ("", write.seen_by.get(write.writer, ""))
-        )
+        to = write.seen_by.get(write.writer, "")
+        anything, here = (write.writer, write.space_id, ""), (write.writer, write.space_id, to)
         if write.happened:
             done |= {anything, here}
-        again = {NotIn.code: anything, NotFound.code: here}.get(write.why) in done and gone is None
+        known = {NotIn.code: anything, NotFound.code: here}.get(write.why) in done
+        again = known and case.truth.removed.keys().isdisjoint((write.writer, to))
         if again or (write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code)):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 
