@@ -27,6 +27,8 @@ INGEST_BATCH = 2_000
 EVENTS_AT_HAND = 16
 #: How far ahead of our own clock a timestamp may be before the event is held (ms).
 MAX_CLOCK_AHEAD_MS = 5 * 60_000
+#: Own events that get one timestamp: more would make milliseconds that are dear to read page by page.
+MAX_AT_ONE_TIME = 2_000
 #: How far the wall clock may be set back before our own timestamps follow it, out of order (ms).
 MAX_CLOCK_SET_BACK_MS = 60 * 60_000
 #: Events one identity keeps waiting (per space) beyond which unsigned ones are dropped: they come again by sync.

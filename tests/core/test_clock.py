@@ -1,10 +1,13 @@
 """The hybrid clock: never backwards, and always after what was seen."""
 
+from collections import Counter
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quire.core.clock import HybridClock
-from quire.limits import MAX_CLOCK_SET_BACK_MS
+from quire.limits import MAX_AT_ONE_TIME, MAX_CLOCK_SET_BACK_MS
 
 NOON = 1_790_000_000_000
 
@@ -36,6 +39,21 @@ def test_an_old_event_changes_nothing() -> None:
     assert clock.last == 9_000
     clock.observe(8_000)
     assert clock.tick(0) == 9_000
+
+
+@pytest.mark.parametrize("ahead", [0, 240_000], ids=["at once", "while another clock is ahead"])
+def test_so_many_events_get_one_timestamp(ahead: int) -> None:
+    clock = HybridClock()
+    if ahead:
+        clock.observe(NOON + ahead)
+    given_out = [clock.tick(NOON) for _ in range(5 * MAX_AT_ONE_TIME)]
+    assert given_out == sorted(given_out)
+    assert set(Counter(given_out).values()) == {MAX_AT_ONE_TIME}
+    assert given_out[-1] - given_out[0] == 4
+    clock.remember(given_out[-1])  # they are held now
+    assert clock.tick(NOON) == given_out[-1] + 1
+    clock.observe(given_out[-1] + 10)
+    assert [clock.tick(NOON) for _ in range(MAX_AT_ONE_TIME)] == [given_out[-1] + 11] * MAX_AT_ONE_TIME
 
 
 @given(steps)

@@ -1,20 +1,24 @@
 """Hybrid logical clock (Kulkarni et al., 2014) in one integer: milliseconds that never run backwards.
 
-Local events may share a millisecond (`seq` orders them); whatever is written after another's event
+MAX_AT_ONE_TIME local events may share a millisecond (`seq` orders them); whatever is written after another's event
 was seen carries a greater timestamp, so that causes sort before effects on every device.
 """
 
 from dataclasses import dataclass
 
-from quire.limits import MAX_CLOCK_SET_BACK_MS
+from quire.limits import MAX_AT_ONE_TIME, MAX_CLOCK_SET_BACK_MS
 
 
 @dataclass
 class HybridClock:
-    """`last` is the greatest timestamp a local event may get without a tick, `own` the latest given (ms)."""
+    """`last` is the greatest timestamp a local event may get without a tick, `own` the latest given (ms).
+
+    `at_own` is how often that was given since the clock was made.
+    """
 
     last: int = 0
     own: int = 0
+    at_own: int = 0
 
     def tick(self, wall_ms: int) -> int:
         """The timestamp for a local event written at wall time `wall_ms`.
@@ -25,12 +29,17 @@ class HybridClock:
         if self.last > wall_ms + MAX_CLOCK_SET_BACK_MS:
             # What was written since it was set right still comes before, whatever is held of the time ahead.
             self.last = self.own if self.own <= wall_ms + MAX_CLOCK_SET_BACK_MS else wall_ms
-        self.last = self.own = max(self.last, wall_ms)
+        self.last = max(self.last, wall_ms)
+        if self.last == self.own and self.at_own >= MAX_AT_ONE_TIME:
+            self.last += 1
+        self.at_own = self.at_own + 1 if self.last == self.own else 1
+        self.own = self.last
         return self.last
 
     def remember(self, ts: int) -> None:
         """Take note of an own event's timestamp."""
-        self.own = max(self.own, ts)
+        if ts > self.own:
+            self.own, self.at_own = ts, 0
         self.last = max(self.last, ts)
 
     def observe(self, ts: int) -> None:

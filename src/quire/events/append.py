@@ -68,7 +68,7 @@ def _make_run(
     if epoch not in member.epochs:
         raise NotIn(NO_KEY)
     key, context = member.epochs[epoch]
-    ts = home.clock(account).tick(now)
+    clock = home.clock(account)
     nonces = home.entropy(24 * len(bodies))
     last = len(bodies) - 1
     under = sealing_keys(home, member, audiences)
@@ -78,6 +78,7 @@ def _make_run(
         zip(home.store.blobs.take_numbers(len(bodies)), bodies, strict=True)
     ):
         seq += 1
+        ts = clock.tick(now)
         if under:
             header = Event(type=handler.type, v=handler.version, ts=ts, author=author, seq=seq, prev=prev)
             event: Event = seal_fields(home, member, header, body, under)
