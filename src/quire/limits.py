@@ -132,9 +132,10 @@ MAX_ASKS = 4_096
 #: Questions to one peer per second, fewer while one side is pushing (the answers would be stale).
 ASKS_PER_SECOND = 256
 ASKS_WHILE_PUSHING = 16
-#: Sketches to one peer per second; rounds of them in which two stores are to become equal, before none are tried
-#: for so long (ms).
+#: Sketches to one peer per second, and those of one peer that are read: two of its seconds may end within one of ours.
+#: Rounds of them in which two stores are to become equal, before none are tried for so long (ms).
 SKETCHES_PER_SECOND = 64
+SKETCHES_READ_PER_SECOND = 2 * SKETCHES_PER_SECOND
 SKETCH_ROUNDS = 8
 FAR_MS = 5_000
 #: Strategy messages of one peer that are looked at per second.

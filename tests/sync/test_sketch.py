@@ -6,7 +6,14 @@ import pytest
 
 from quire.core import cells
 from quire.core.cells import CELLS, PARTS
-from quire.limits import FAR_MS, FILTER_IDS, MAX_EAGER, SKETCH_ROUNDS, SKETCHES_PER_SECOND
+from quire.limits import (
+    FAR_MS,
+    FILTER_IDS,
+    MAX_EAGER,
+    SKETCH_ROUNDS,
+    SKETCHES_PER_SECOND,
+    SKETCHES_READ_PER_SECOND,
+)
 from quire.sync.messages import WHOLE, Filter, Root, Sketch, decode, encode_root, encode_sketch
 from quire.sync.sketch import SketchStrategy
 from tests.sync.conformance import KEY, Network, ids, index_of, pair
@@ -94,6 +101,42 @@ def test_lies_cost_so_many_sketches_a_second() -> None:
     sent = sum(len(side.receive(garbage(WHOLE, seed), index, 5)) for seed in range(100))
     assert sent == SKETCHES_PER_SECOND
     assert len(side.receive(garbage(WHOLE), index, 1_005)) <= SKETCHES_PER_SECOND
+
+
+def test_so_many_sketches_of_one_peer_are_read_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs half a millisecond, also those that tell something."""
+    reads: list[int] = []
+    difference = cells.difference
+    monkeypatch.setattr(cells, "difference", lambda *asked: reads.append(1) or difference(*asked))
+    own = ids(Random(9), 4)
+    side, index = strategy(), index_of(SAME, own)
+    theirs = encode_sketch(Sketch(WHOLE, cells.whole(index_of(SAME).sketch().parts)))
+    for _ in range(5 * SKETCHES_READ_PER_SECOND):
+        side.receive(theirs, index, 0)
+    assert len(reads) == SKETCHES_READ_PER_SECOND
+    assert len(side.next_pushes(index, 64, 0)) == len(own)
+    assert kinds(side.receive(other(len(SAME)), index, 0)) == ["Sketch"], "what else it says is heard"
+    side.receive(theirs, index, 1_000)
+    assert len(reads) == SKETCHES_READ_PER_SECOND + 1
+    assert side.next_pushes(index, 64, 1_000), "what was left out comes again"
+
+
+def test_all_sketches_that_an_honest_peer_may_send_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many at the end of one of its seconds, and as many again when the next one begins."""
+    reads: list[int] = []
+    difference = cells.difference
+    monkeypatch.setattr(cells, "difference", lambda *asked: reads.append(1) or difference(*asked))
+    sender, receiver, index = strategy(), strategy(), index_of(SAME)
+    sender.heartbeat(index, 0)
+    sent = [
+        message
+        for now in (0, 990, 990, 990, 1_000, 1_000, 1_000)
+        for message in sender.receive(garbage(WHOLE, now + 1), index, now)
+    ]
+    assert len(sent) == 2 * SKETCHES_PER_SECOND
+    for message in sent:
+        receiver.receive(message, index, 0)
+    assert len(reads) == 7 + len(sent)
 
 
 def test_ids_that_were_mined_to_spoil_a_sketch_hide_nothing() -> None:

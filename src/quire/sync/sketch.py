@@ -15,7 +15,14 @@ from collections import deque
 from quire.core import cells
 from quire.core.cells import CELLS, PARTS, Cells
 from quire.core.cells import Sketch as Held
-from quire.limits import FAR_MS, FILTER_IDS, MAX_EAGER, SKETCH_ROUNDS, SKETCHES_PER_SECOND
+from quire.limits import (
+    FAR_MS,
+    FILTER_IDS,
+    MAX_EAGER,
+    SKETCH_ROUNDS,
+    SKETCHES_PER_SECOND,
+    SKETCHES_READ_PER_SECOND,
+)
 from quire.sync.allowance import Allowance
 from quire.sync.bloom import BloomStrategy
 from quire.sync.index import EventIndex
@@ -32,6 +39,7 @@ class SketchStrategy:
     def __init__(self, key: bytes, entropy: Entropy) -> None:
         self._bloom = BloomStrategy(key, entropy)
         self._sending = Allowance()
+        self._reading = Allowance()
         #: Sketches of ours to send, an ordered set; ids that the peer lacks, in order.
         self._due: dict[int, None] = {}
         self._lacked: deque[bytes] = deque()
@@ -73,7 +81,7 @@ class SketchStrategy:
     def _take(self, said: Message, index: EventIndex, now: int) -> None:
         if isinstance(said, Sketch):
             held = index.sketch()
-            if held is not None:
+            if held is not None and self._reading.take(SKETCHES_READ_PER_SECOND, now):
                 self._compare(said, held, index, now)
         elif isinstance(said, Root):
             self._hear(said, index, now)
