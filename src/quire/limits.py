@@ -132,6 +132,8 @@ MAX_ASKS = 4_096
 #: Questions to one peer per second, fewer while one side is pushing (the answers would be stale).
 ASKS_PER_SECOND = 256
 ASKS_WHILE_PUSHING = 16
+#: Own buckets that one message of a peer is compared with: all fine ones of a coarse one.
+BUCKETS_COMPARED = 256
 #: Sketches to one peer per second, and those of one peer that are read: two of its seconds may end within one of ours.
 #: Rounds of them in which two stores are to become equal, before none are tried for so long (ms).
 SKETCHES_PER_SECOND = 64

@@ -60,7 +60,7 @@ def _index(net: Network, name: str, to: str) -> list[tuple[int, bytes]]:
         small += part
     assert small == page
     fine = {ts >> FINE for ts, _ in page}
-    assert {n for n, _ in index.children(FINE, None)} == fine
+    assert {n for n, _ in index.buckets(FINE, 0, END[0], len(page) + 1)} == fine
     return page
 
 

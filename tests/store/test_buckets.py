@@ -1,5 +1,6 @@
 """What reconciliation sees of a store, against a plain sorted list."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -77,12 +78,12 @@ def test_summaries_against_sums(plan: list[tuple[int, int]]) -> None:
         return len(held), sum(int.from_bytes(raw, "big") for _, raw, _ in held) % 2**256
 
     assert index.whole() == total(made)
-    coarse = index.children(COARSE, None)
+    coarse = index.buckets(COARSE, 0, sync_index.END[0], 99)
     assert [n for n, _ in coarse] == sorted({ts >> COARSE for ts, *_ in made})
     for bucket, summary in coarse:
         inside = [one for one in made if one[0] >> COARSE == bucket]
         assert summary == total(inside)
-        fine = index.children(FINE, bucket)
+        fine = index.buckets(FINE, bucket << COARSE - FINE, bucket + 1 << COARSE - FINE, 99)
         assert [n for n, _ in fine] == sorted({ts >> FINE for ts, *_ in inside})
         assert all(s == total([one for one in inside if one[0] >> FINE == n]) for n, s in fine)
     home.close()
@@ -194,6 +195,59 @@ def test_the_same_unsigned_bytes_in_two_spaces_are_two_events() -> None:
 def _note(ticks: list[int]) -> bool:
     ticks.append(1)
     return False
+
+
+def _cost(home: Home, work: Callable[[], object]) -> int:
+    """The steps that the database takes for it."""
+    ticks: list[int] = []
+    home.store.db.connection.set_progress_handler(partial(_note, ticks), 1)
+    work()
+    home.store.db.connection.set_progress_handler(None)
+    return len(ticks)
+
+
+def _far_apart(count: int) -> tuple[Home, Membership, Author]:
+    """As a member can make it: each event in another coarse bucket."""
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce())
+    made = []
+    for at in range(count):
+        carol.ts = NOW + (at << COARSE)
+        made.append(carol.say("", sign=at == count - 1))
+    give(home, alice, *made)
+    return home, alice, carol
+
+
+def test_buckets_cost_what_is_asked_for_however_many_there_are() -> None:
+    costs: list[int] = []
+    for count in (40, 400):
+        home, alice, _ = _far_apart(count)
+        index = home.store.index(alice.account, alice.space)
+        every = index.buckets(COARSE, 0, sync_index.END[0], 1_000)
+        assert len(every) == count
+        assert index.buckets(COARSE, every[3][0], every[9][0], 99) == every[3:9]
+        assert index.buckets(COARSE, every[3][0], sync_index.END[0], 20) == every[3:23]
+        costs.append(_cost(home, partial(index.buckets, COARSE, every[3][0], sync_index.END[0], 20)))
+        home.close()
+    assert costs[0] == costs[1]
+
+
+def test_the_summary_of_everything_costs_the_same_after_each_change_however_many_buckets_there_are() -> None:
+    """Every session asks for it at each heartbeat."""
+    costs: list[int] = []
+    for count in (10, 400):
+        home, alice, carol = _far_apart(count)
+        index = home.store.index(alice.account, alice.space)
+        before = index.whole()
+        one = carol.say("one more")
+        give(home, alice, one)
+        home.store.buckets.count_arrivals()
+        costs.append(_cost(home, index.whole))
+        assert index.whole().count == before.count + 1
+        assert index.whole().total == (before.total + int.from_bytes(from_text(one.event_id))) % 2**256
+        home.close()
+    assert costs == [0, 0]
 
 
 def test_a_step_costs_the_same_however_much_waits_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:

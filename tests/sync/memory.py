@@ -53,13 +53,14 @@ class MemoryIndex:
         """How many events are held."""
         return self._whole.count
 
-    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
-        """Non-empty buckets of a level, ascending; FINE ones within a coarse bucket."""
-        if bucket is None:
-            return sorted(self._sums[level].items())
-        first = bucket << COARSE - level
-        near = ((at, self._sums[level].get(at)) for at in range(first, first + (1 << COARSE - level)))
-        return [(at, total) for at, total in near if total is not None]
+    def buckets(self, level: int, first: int, last: int, limit: int) -> list[tuple[int, Summary]]:
+        """Non-empty buckets of a level in `[first, last)`, ascending, at most `limit`."""
+        sums = self._sums[level]
+        span = range(first, last)
+        near = (
+            (at for at in span if at in sums) if len(span) < len(sums) else (at for at in sums if at in span)
+        )
+        return [(at, sums[at]) for at in sorted(near)[:limit]]
 
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:
         """Held positions in `[low, high)`, in order, at most `limit`."""

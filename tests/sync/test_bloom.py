@@ -4,11 +4,29 @@ from random import Random
 
 import pytest
 
-from quire.limits import ASKS_PER_SECOND, ASKS_WHILE_PUSHING, FILTER_IDS, MAX_ASKS, SYNC_RECEIVED_PER_SECOND
+from quire.limits import (
+    ASKS_PER_SECOND,
+    ASKS_WHILE_PUSHING,
+    BUCKETS_COMPARED,
+    FILTER_IDS,
+    MAX_ASKS,
+    MAX_PUSH_JOBS,
+    SYNC_RECEIVED_PER_SECOND,
+)
+from quire.sync import bloom
 from quire.sync.bloom import BloomStrategy
 from quire.sync.filter import Bloom, bits_of
 from quire.sync.index import COARSE, END, FINE, START, Summary
-from quire.sync.messages import Buckets, Filter, Root, decode, encode_buckets, encode_filter, encode_root
+from quire.sync.messages import (
+    ENTRIES,
+    Buckets,
+    Filter,
+    Root,
+    decode,
+    encode_buckets,
+    encode_filter,
+    encode_root,
+)
 from quire.sync.strategy import fingerprint
 from tests.sync.conformance import KEY, ids, index_of, pair
 from tests.sync.memory import MemoryIndex
@@ -90,6 +108,83 @@ def test_questions_per_second_are_bounded(pushing: bool, bound: int) -> None:
     asked = sum(len(side.receive(other(9, pushing), index, 500)) for _ in range(3 * ASKS_PER_SECOND))
     assert asked <= bound
     assert side.heartbeat(index, 1_500)[1:]
+
+
+class Counted(MemoryIndex):
+    """Counts the buckets that were read."""
+
+    read = 0
+
+    def buckets(self, level: int, first: int, last: int, limit: int) -> list[tuple[int, Summary]]:
+        found = super().buckets(level, first, last, limit)
+        self.read += len(found)
+        return found
+
+
+def far_apart(count: int, step: int = 1, salt: int = 0) -> Counted:
+    """As a member can make it: each event in another coarse bucket."""
+    index = Counted()
+    for at in range(0, count * step, step):
+        event_id = (at << 8 | salt).to_bytes(32, "big")
+        index.add(at << COARSE, event_id, event_id)
+    return index
+
+
+@pytest.fixture
+def prints(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each fingerprint that is worked out."""
+    made: list[int] = []
+    monkeypatch.setattr(bloom, "fingerprint", lambda *of: made.append(1) or fingerprint(*of))
+    return made
+
+
+@pytest.mark.parametrize("count", [500, 4_000])
+def test_naming_buckets_costs_what_the_messages_hold(count: int, prints: list[int]) -> None:
+    """However many there are: a member makes as many as it likes, and each message used to read them all."""
+    index = far_apart(count)
+    messages = strategy().receive(other(1), index, 0)
+    named = [entry for message in messages[1:] for entry in decode(message).entries]  # type: ignore[union-attr]
+    named += decode(messages[0]).entries  # type: ignore[union-attr]
+    assert len(named) == count
+    assert len(messages) > 4
+    assert index.read <= len(messages) * ENTRIES
+    assert len(prints) <= 1 + len(messages) * ENTRIES
+
+
+def test_no_message_holds_as_many_entries_as_are_read_for_it() -> None:
+    entries = [(at, 1, bytes(8)) for at in range(ENTRIES)]
+    message, end = encode_buckets(Buckets(bytes(8), COARSE, 0, ENTRIES, entries))
+    assert len(decode(message).entries) == end < ENTRIES  # type: ignore[union-attr]
+
+
+def test_a_message_is_compared_with_so_many_buckets(prints: list[int]) -> None:
+    """One that names nothing spans all of them in thirty bytes. The rest of its span is named to the peer."""
+    side, index = strategy(), far_apart(4_000)
+    claim = encode_buckets(Buckets(bytes(8), COARSE, 0, END[0] >> COARSE, []))[0]
+    for _ in range(3):
+        index.read = 0
+        side._compare_buckets(decode(claim), index, 0)  # type: ignore[arg-type]
+        assert index.read == BUCKETS_COMPARED
+    assert not prints
+    assert len(side._asks) == 1
+    (rest,) = side._asks
+    assert rest == ((BUCKETS_COMPARED << COARSE, b""), END, COARSE)
+    assert len(side.next_pushes(index, 1_000, 0)) == BUCKETS_COMPARED
+
+
+def test_buckets_beside_each_other_that_a_peer_lacks_are_one_range_to_push() -> None:
+    side, index = strategy(), far_apart(MAX_PUSH_JOBS + 50)
+    for first in range(0, MAX_PUSH_JOBS, 64):
+        side.receive(encode_buckets(Buckets(bytes(8), COARSE, first, first + 64, []))[0], index, 0)
+    assert len(side._pushes._jobs) == MAX_PUSH_JOBS // 64
+    assert len(side.next_pushes(index, 1_000, 0)) == MAX_PUSH_JOBS
+
+
+@pytest.mark.parametrize("steps", [(1, 1), (1, 10), (1, 700)])
+def test_events_far_apart_come_together(steps: tuple[int, int]) -> None:
+    """More coarse buckets on one side, or on both, than one message is compared with."""
+    run = pair("bloom", far_apart(1_500, steps[0]), far_apart(max(2, 1_500 // steps[1]), steps[1], salt=1))
+    assert run.converge(20) < 20
 
 
 def test_waiting_questions_are_bounded() -> None:

@@ -26,8 +26,10 @@ def test_summaries_of_children_add_up() -> None:
     for number in range(300):
         assert index.add(number * 10**8, bytes((number % 256, number // 256)) * 16)
     assert not index.add(0, bytes(32))
-    coarse = index.children(COARSE, None)
-    fine = [index.children(FINE, bucket) for bucket, _ in coarse]
+    coarse = index.buckets(COARSE, 0, END[0], 300)
+    fine = [
+        index.buckets(FINE, bucket << COARSE - FINE, bucket + 1 << COARSE - FINE, 300) for bucket, _ in coarse
+    ]
     for part in (coarse, [child for children in fine for child in children]):
         assert sum(held.count for _, held in part) == index.whole().count == 300
         assert Summary(300, sum(held.total for _, held in part) % 2**256) == index.whole()

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from quire.core.summary import Summary
+from quire.core.summary import COARSE, Summary
 from quire.limits import MAX_EAGER, MAX_WINDOW, PUSH_BATCH
+from quire.store.buckets import StoreIndex
+from quire.sync.messages import ENTRIES
 from tests.node.world import Station, World
 
 
@@ -53,17 +55,7 @@ def test_a_member_that_never_agrees_costs_a_bounded_trickle(
     carol = world.guest("carol", alice)
     alice.ask("sendMessages", target="general", texts=[f"{n}" for n in range(1_000)])
     world.until(lambda: len(carol.texts()) == len(bob.texts()) == 1_000)
-    random = Random(2)
-    index_for = bob.running._index_for
-
-    def lying(account: int, space: int, device: bytes) -> Any:
-        index = index_for(account, space, device)
-        index.whole = lambda: Summary(random.randrange(10**9), random.getrandbits(256))  # type: ignore[method-assign]
-        return index
-
-    monkeypatch.setattr(bob.running, "_index_for", lying)
-    for session_id, session in bob.running._endpoint.sessions():
-        session._index = lying(*_at(bob), session_id.peer)
+    _lie(bob, monkeypatch)
     world.run(5_000)
     before, seconds = len(world.log), 60
     world.run(1_000 * seconds)
@@ -76,6 +68,52 @@ def test_a_member_that_never_agrees_costs_a_bounded_trickle(
     assert sum(map(len, to_bob)) < 64_000 * seconds
     alice.ask("sendMessage", target="general", text="still fast")
     world.until(lambda: "still fast" in carol.texts(), 1_000)
+
+
+def test_events_dated_far_apart_cost_each_message_no_more_than_it_holds(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each opens a bucket of its own, which every message about buckets used to read; and its author never agrees."""
+    alice, bob = pair
+    carol = world.guest("carol", alice)
+    count = 3 * ENTRIES
+    for number in range(count):
+        bob.clock_off = -(number + 1 << COARSE)
+        bob.ask("sendMessage", target="general", text=f"{number}")
+    bob.clock_off = 0
+    world.until(lambda: len(carol.texts()) == len(alice.texts()) == count)
+    _lie(bob, monkeypatch)
+    read: list[int] = []
+    buckets = StoreIndex.buckets
+
+    def noted(index: StoreIndex, *asked: int) -> list[tuple[int, Summary]]:
+        found = buckets(index, *asked)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(StoreIndex, "buckets", noted)
+    before = len(world.log)
+    world.run(20_000)
+    exchanged = [1 for _, *ends, _ in world.log[before:] if bob.address in ends]
+    assert max(read) == ENTRIES
+    assert sum(read) <= 2 * len(exchanged) * ENTRIES, "by who says it, and by who hears it"
+    alice.ask("sendMessage", target="general", text="still fast")
+    world.until(lambda: "still fast" in carol.texts(), 1_000)
+
+
+def _lie(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a station's counts and prints are made up, new ones each time."""
+    random = Random(2)
+    index_for = station.running._index_for
+
+    def lying(account: int, space: int, device: bytes) -> Any:
+        index = index_for(account, space, device)
+        index.whole = lambda: Summary(random.randrange(10**9), random.getrandbits(256))  # type: ignore[method-assign]
+        return index
+
+    monkeypatch.setattr(station.running, "_index_for", lying)
+    for session_id, session in station.running._endpoint.sessions():
+        session._index = lying(*_at(station), session_id.peer)
 
 
 def _at(station: Station) -> tuple[int, int]:

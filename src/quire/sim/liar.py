@@ -198,9 +198,9 @@ class _Index:
         """See EventIndex."""
         return self.whole().count
 
-    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
+    def buckets(self, level: int, first: int, last: int, limit: int) -> list[tuple[int, Summary]]:
         """See EventIndex."""
-        return self._held.children(level, bucket)
+        return self._held.buckets(level, first, last, limit)
 
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:
         """See EventIndex."""

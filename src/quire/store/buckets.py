@@ -9,7 +9,8 @@ with a peer can leave out what it cannot open. Everything else is counted under 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 
 import orjson
 
@@ -60,16 +61,16 @@ class Buckets:
         self.pages: dict[tuple[int, int], tuple[int, Pages]] = {}
         #: Whether spaces are to be counted anew; None: not looked yet.
         self._recounts: bool | None = None
-        #: The changes after which nothing was left to count, and of everything held by (account, space) its summary and
-        #: the changes that it was worked out after: every session asks for them at each heartbeat.
+        #: The changes after which nothing was left to count.
         self._counted_after = -1
-        self.wholes: dict[tuple[int, int], tuple[int, Summary]] = {}
+        #: By (account, space): the summary of everything that was counted, by epoch.
+        self._wholes: dict[tuple[int, int], dict[int, Summary]] = {}
         db.on_rollback(self._forget)
 
     def _forget(self) -> None:
         self._recounts = None
         self._counted_after = -1
-        self.wholes.clear()
+        self._wholes.clear()
         self.pages.clear()
 
     def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
@@ -84,8 +85,7 @@ class Buckets:
             more = Summary(len(held), sum(held))
             sums[FINE, bucket, label] = more
             coarse = (COARSE, bucket >> (COARSE - FINE), label)
-            old = sums.get(coarse, _NOTHING)
-            sums[coarse] = Summary(old.count + more.count, old.total + more.total)
+            sums[coarse] = _together(sums.get(coarse, _NOTHING), more)
         for cell_id, summary in sums.items():
             self._add_cell(account, space, cell_id, summary)
         if numbers and not apart:
@@ -104,6 +104,28 @@ class Buckets:
             "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?)",
             (account, space, *cell_id, count, (total % _MODULUS).to_bytes(32, "big")),
         )
+        level, _, epoch = cell_id
+        whole = self._wholes.get((account, space))
+        if whole is not None and level == COARSE:
+            whole[epoch] = _together(whole.get(epoch, _NOTHING), more)
+
+    def whole(self, account: int, space: int) -> Mapping[int, Summary]:
+        """The summary of everything that was counted, by epoch.
+
+        It is kept as events are counted: every session asks for it at each heartbeat, and a member who dates events
+        far apart makes as many buckets.
+        """
+        whole = self._wholes.get((account, space))
+        if whole is None:
+            whole = {}
+            for epoch, count, total in self._db.execute(
+                "SELECT epoch, count, total FROM buckets WHERE account = ? AND space = ? AND level = ?",
+                (account, space, COARSE),
+            ):
+                more = Summary(count, int.from_bytes(total, "big"))
+                whole[epoch] = _together(whole.get(epoch, _NOTHING), more)
+            self._wholes[account, space] = whole
+        return whole
 
     def recount_all(self) -> None:
         """Work every summary out anew from what is held."""
@@ -114,6 +136,7 @@ class Buckets:
 
     def _recount(self, account: int, space: int) -> None:
         self._db.execute("DELETE FROM buckets WHERE account = ? AND space = ?", (account, space))
+        self._wholes.pop((account, space), None)
         for cell_id, summary in recount(self._db, account, space, self.apart(account, space)).items():
             self._add_cell(account, space, cell_id, summary)
         if not self.apart(account, space):
@@ -195,22 +218,20 @@ class StoreIndex:
 
     def whole(self) -> Summary:
         """The summary of everything held."""
-        if self._buckets.apart(self._account, self._space):
-            return self._sum()
         self._buckets.count_arrivals()
-        key, changes = (self._account, self._space), self._db.connection.total_changes()
-        then, summary = self._buckets.wholes.get(key, (-1, _NOTHING))
-        if then != changes:
-            summary = self._sum()
-            self._buckets.wholes[key] = changes, summary
-        return summary
+        return self._counted()
 
     def count(self) -> int:
         """How many events are held; also where the disk is too full for the summary of what came last."""
         try:
             return self.whole().count
         except HomeError:
-            return sum(cell.count for _, cell in self._read_children(COARSE, None)) + self._uncounted()
+            return self._counted().count + self._uncounted()
+
+    def _counted(self) -> Summary:
+        closed = self._closed()
+        cells = self._buckets.whole(self._account, self._space)
+        return reduce(_together, (cell for epoch, cell in cells.items() if epoch not in closed), _NOTHING)
 
     def _uncounted(self) -> int:
         rows = self._db.all(
@@ -222,32 +243,17 @@ class StoreIndex:
         closed = self._closed()
         return sum(count for epoch, count in rows if epoch not in closed)
 
-    def _sum(self) -> Summary:
-        cells = [summary for _, summary in self.children(COARSE, None)]
-        return Summary(sum(c.count for c in cells), sum(c.total for c in cells) % _MODULUS)
-
-    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
-        """The non-empty buckets of `level` (inside the coarse `bucket` if given), ascending."""
+    def buckets(self, level: int, first: int, last: int, limit: int) -> list[tuple[int, Summary]]:
+        """The non-empty buckets `first` <= n < `last` of `level`, ascending, at most `limit`."""
         self._buckets.count_arrivals()
-        return self._read_children(level, bucket)
-
-    def _read_children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
-        low, high = (
-            (0, 1 << 62) if bucket is None else (bucket << (COARSE - FINE), (bucket + 1) << (COARSE - FINE))
-        )
-        if not self._buckets.apart(self._account, self._space):
-            rows = self._db.execute(
-                "SELECT bucket, count, total FROM buckets"
-                " WHERE account = ? AND space = ? AND level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
-                (self._account, self._space, level, low, high),
-            )
-            return [(n, Summary(count, int.from_bytes(total, "big"))) for n, count, total in rows]
         closed = self._closed()
         found: dict[int, Summary] = {}
-        for n, epoch, (count, total) in self._cells(level, low, high):
-            if epoch not in closed:
-                before = found.get(n, _NOTHING)
-                found[n] = Summary(before.count + count, (before.total + total) % _MODULUS)
+        for n, epoch, cell in self._cells(level, first, last):
+            if epoch in closed:
+                continue
+            if len(found) == limit and n not in found:
+                break
+            found[n] = _together(found[n], cell) if n in found else cell
         return list(found.items())
 
     def _cells(self, level: int, low: int, high: int) -> Iterator[tuple[int, int, Summary]]:
@@ -392,6 +398,10 @@ class StoreIndex:
             (orjson.dumps(names).decode(), self._account, self._space),
         )
         return [bytes(key_id) + bytes(sealed) for key_id, sealed, epoch in rows if epoch not in closed]
+
+
+def _together(one: Summary, other: Summary) -> Summary:
+    return Summary(one.count + other.count, (one.total + other.total) % _MODULUS)
 
 
 def _beginnings(name: int) -> list[str]:

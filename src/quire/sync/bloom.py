@@ -9,11 +9,14 @@ what I lack. Every message goes strictly deeper, so nothing can loop; whatever i
 hidden by a false positive or over a bound comes again in a later round under another salt.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from quire.limits import (
     ASKS_PER_SECOND,
     ASKS_WHILE_PUSHING,
+    BUCKETS_COMPARED,
     FILTER_IDS,
     FILTER_PROBES,
     MAX_ASKS,
@@ -23,6 +26,7 @@ from quire.sync.allowance import Allowance
 from quire.sync.filter import Bloom, bits_of
 from quire.sync.index import COARSE, EMPTY, END, FINE, START, EventIndex, Position, Summary, separator
 from quire.sync.messages import (
+    ENTRIES,
     Buckets,
     Filter,
     Message,
@@ -42,6 +46,19 @@ class _Ask(NamedTuple):
     low: Position
     high: Position
     level: int | None
+
+
+#: What a peer says of a bucket, as against ours.
+_LACKS, _SAME, _DIFFERS = range(3)
+
+
+class _Pair(NamedTuple):
+    """A bucket of both sides: how many ids are in ours and in the peer's."""
+
+    at: int
+    held: int
+    told: int
+    verdict: int
 
 
 class BloomStrategy:
@@ -125,26 +142,42 @@ class BloomStrategy:
 
     def _compare_buckets(self, said: Buckets, index: EventIndex, now: int) -> None:
         level = said.level
-        parent = None if level == COARSE else said.first >> COARSE - FINE
-        own = {at: held for at, held in index.children(level, parent) if said.first <= at < said.last}
-        theirs = {at: (count, mark) for at, count, mark in said.entries}
+        own = index.buckets(level, said.first, said.last, BUCKETS_COMPARED)
+        last = own[-1][0] + 1 if len(own) == BUCKETS_COMPARED else said.last
         stretch = _Stretch(level)
-        for at in sorted(own | theirs):
-            held = own.get(at, EMPTY)
-            count, mark = theirs.get(at, (0, b""))
-            low, high = (at << level, b""), (at + 1 << level, b"")
-            if not count:
+        for verdict, run in groupby(self._judged(said, own, last), lambda pair: pair.verdict):
+            pairs = list(run)
+            if verdict == _DIFFERS:
+                self._ask_within(level, pairs, stretch)
+                continue
+            low, high = (pairs[0].at << level, b""), (pairs[-1].at + 1 << level, b"")
+            if verdict == _LACKS:
                 self._pushes.add(low, high, None, now)
-            elif fingerprint(self._key, said.salt, held) == mark:
-                self._pushes.settle(low, high)
             else:
-                if level == COARSE and held.count and max(held.count, count) > FILTER_IDS:
-                    self._ask(_Ask(low, high, FINE))
-                if level == FINE or held.count <= FILTER_IDS:
-                    self._ask(stretch.over(at, held.count))
-                    continue
-            stretch.skip(held.count)
+                self._pushes.settle(low, high)
+            stretch.skip(sum(pair.held for pair in pairs))
         self._ask(stretch.end())
+        if last < said.last:
+            self._ask(_Ask((last << level, b""), (said.last << level, b""), level))
+
+    def _judged(self, said: Buckets, own: Iterable[tuple[int, Summary]], last: int) -> Iterator["_Pair"]:
+        """The buckets below `last` that either side has, in order."""
+        ours = dict(own)
+        theirs = {at: (count, mark) for at, count, mark in said.entries if at < last}
+        for at in sorted(ours | theirs):
+            held = ours.get(at, EMPTY)
+            count, mark = theirs.get(at, (0, b""))
+            same = bool(count) and fingerprint(self._key, said.salt, held) == mark
+            yield _Pair(at, held.count, count, _SAME if same else _DIFFERS if count else _LACKS)
+
+    def _ask_within(self, level: int, pairs: Iterable["_Pair"], stretch: "_Stretch") -> None:
+        for at, held, count, _ in pairs:
+            if level == COARSE and held and max(held, count) > FILTER_IDS:
+                self._ask(_Ask((at << level, b""), (at + 1 << level, b""), FINE))
+            if level == FINE or held <= FILTER_IDS:
+                self._ask(stretch.over(at, held))
+            else:
+                stretch.skip(held)
 
     def _ask(self, ask: _Ask | None) -> None:
         if ask is not None and len(self._asks) < MAX_ASKS:
@@ -167,8 +200,7 @@ class BloomStrategy:
         salt = self._entropy(SALT_BYTES)
         entries = [
             (at, held.count, fingerprint(self._key, salt, held))
-            for at, held in index.children(level, None if level == COARSE else first >> COARSE - FINE)
-            if first <= at < last
+            for at, held in index.buckets(level, first, last, ENTRIES)
         ]
         message, end = encode_buckets(Buckets(salt, level, first, last, entries))
         return message, None if end == last else _Ask((end << level, b""), ask.high, level)

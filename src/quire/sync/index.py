@@ -40,8 +40,8 @@ class EventIndex(Protocol):
         """How many events are held; told also where the store is in trouble, if it can be."""
         ...
 
-    def children(self, level: int, bucket: int | None) -> list[tuple[int, Summary]]:
-        """Non-empty buckets, ascending: all COARSE ones (None), or the FINE ones of a coarse bucket."""
+    def buckets(self, level: int, first: int, last: int, limit: int) -> list[tuple[int, Summary]]:
+        """Non-empty buckets `first` <= n < `last` of a level, ascending, at most `limit`."""
         ...
 
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:

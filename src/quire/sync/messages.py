@@ -15,6 +15,8 @@ _ROOT, _BUCKETS, _FILTER, _SKETCH = 0x11, 0x12, 0x13, 0x14
 #: The place of a part that stands for all of them.
 WHOLE = PARTS
 _MAX_BOUND_ID = 33
+#: More entries than one Buckets can hold: each takes two integers and a print.
+ENTRIES = MAX_SYNC_BYTES // (2 + PRINT_BYTES)
 
 
 class Root(NamedTuple):
