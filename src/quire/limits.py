@@ -119,6 +119,8 @@ FILTER_PROBES = 8
 #: Ids read from the store at once while looking for what a peer lacks, and such reads per step.
 SYNC_PAGE = 512
 SYNC_PAGES_PER_STEP = 4
+#: Ids of milliseconds with more than that which are kept in memory (32 bytes each); longer ones are read for each page.
+MAX_CROWD_IDS = 500_000
 #: Such reads per second for one peer (131,072 ids), and the wait before looking on after a step found nothing.
 SYNC_PAGES_PER_SECOND = 256
 LOOK_AGAIN_MS = 1

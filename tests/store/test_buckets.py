@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from quire.core.encoding import from_text, to_text
 from quire.core.summary import COARSE, FINE
+from quire.errors import HomeError
 from quire.events.home import Home
 from quire.events.keyring import name_of
 from quire.limits import MAX_INTEGER
@@ -31,6 +32,7 @@ from tests.events.builders import (
 )
 
 SPACE = Space()
+THEN = NOW - (1 << COARSE)
 times = st.sampled_from(
     [0, 1, NOW, NOW + 1, NOW + (1 << FINE), NOW + (1 << COARSE), MAX_INTEGER]
 ) | st.integers(NOW, NOW + 5)
@@ -148,6 +150,58 @@ def test_a_page_that_is_remembered_knows_what_came_since(monkeypatch: pytest.Mon
     home.store.buckets.pages.clear()
     assert len(index.page((NOW, b""), sync_index.END, 10)) == 10
     assert index._pages() == {}, "too many to remember"
+    home.close()
+
+
+def _crowd(count: int) -> tuple[Home, Membership, Author, list[sync_index.Position]]:
+    """As a member can make it: events that share a millisecond."""
+    home = make_home()
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce())
+    made = [carol.say(f"{number}", ts=THEN, sign=number == count - 1) for number in range(count)]
+    give(home, alice, *made)
+    return home, alice, carol, sorted((THEN, from_text(one.event_id)) for one in made)
+
+
+def test_a_page_costs_its_own_size_however_many_share_its_millisecond() -> None:
+    """Else to walk through them costs the square of their number; also while others come."""
+    costs: list[int] = []
+    for count in (60, 600):
+        home, alice, carol, held = _crowd(count)
+        index = home.store.index(alice.account, alice.space)
+        assert index.page(sync_index.START, sync_index.END, 20) == held[:20]
+        one = carol.say("one more", ts=THEN)
+        give(home, alice, one)
+        held = sorted([*held, (THEN, from_text(one.event_id))])
+        home.store.buckets.count_arrivals()
+        costs.append(_cost(home, partial(index.page, sync_index.after(held[19]), sync_index.END, 20)))
+        assert index.page(sync_index.after(held[19]), sync_index.END, 20) == held[20:40]
+        home.close()
+    assert costs[0] == costs[1]
+
+
+def test_a_crowd_that_is_remembered_knows_what_was_undone_and_what_a_full_disk_cannot_count() -> None:
+    home, alice, carol, held = _crowd(30)
+    index = home.store.index(alice.account, alice.space)
+    assert index.page(sync_index.START, sync_index.END, 20) == held[:20]
+    with undone(home.store.db):
+        give(home, alice, Author(SPACE, "v").say("undone", ts=THEN, seq=1))
+        assert len(index.page(sync_index.START, sync_index.END, 20)) == 20
+        assert home.store.buckets.crowds.knows((alice.account, alice.space, THEN), frozenset())
+    late = [carol.say(f"late {at}", ts=THEN - (at << COARSE)) for at in range(400)]
+    give(home, alice, *late)
+    held = sorted([*held, (THEN, from_text(late[0].event_id))])
+    db = home.store.db
+    db.execute(f"PRAGMA max_page_count = {db.all('PRAGMA page_count')[0][0]}").fetchall()
+    with pytest.raises(HomeError, match="disk is full"):
+        index.whole()
+    for _ in range(2):
+        assert index.page((THEN, b""), (THEN + 1, b""), 20) == held[:20]
+        assert index.page(sync_index.after(held[19]), (THEN + 1, b""), 20) == held[20:]
+    assert not home.store.buckets.crowds.knows((alice.account, alice.space, THEN), frozenset())
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    for _ in range(2):
+        assert index.page(sync_index.after(held[19]), (THEN + 1, b""), 20) == held[20:]
     home.close()
 
 

@@ -8,6 +8,7 @@ Where not every member can open the same content, each epoch of it is counted ap
 with a peer can leave out what it cannot open. Everything else is counted under epoch 0.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -20,6 +21,7 @@ from quire.core.summary import COARSE, FINE, Position, Summary
 from quire.errors import Damaged, HomeError
 from quire.limits import INGEST_BATCH, MAX_BATCH
 from quire.store.blobs import Blobs
+from quire.store.crowds import Crowds
 from quire.store.database import Database
 from quire.store.ids import Ids
 from quire.store.names import Names
@@ -59,6 +61,7 @@ class Buckets:
         #: By (account, space): what was read of the order of events, by what was asked, and the changes it was read
         #: after. Many sessions ask for the same, and a page begins in the millisecond that the one before it ended in.
         self.pages: dict[tuple[int, int], tuple[int, Pages]] = {}
+        self.crowds = Crowds()
         #: Whether spaces are to be counted anew; None: not looked yet.
         self._recounts: bool | None = None
         #: The changes after which nothing was left to count.
@@ -72,11 +75,13 @@ class Buckets:
         self._counted_after = -1
         self._wholes.clear()
         self.pages.clear()
+        self.crowds.clear()
 
     def add(self, account: int, space: int, events: Sequence[tuple[int, str, int]]) -> None:
         """Count held events, given as (ts in ms, event id, epoch), in their buckets."""
         apart = self.apart(account, space)
-        numbers = [int.from_bytes(raw, "big") for raw in _raws([event_id for _, event_id, _ in events])]
+        raws = _raws([event_id for _, event_id, _ in events])
+        numbers = [int.from_bytes(raw, "big") for raw in raws]
         fine: dict[tuple[int, int], list[int]] = defaultdict(list)
         for (ts, _, epoch), number in zip(events, numbers, strict=True):
             fine[ts >> FINE, epoch if epoch in apart else 0].append(number)
@@ -88,6 +93,9 @@ class Buckets:
             sums[coarse] = _together(sums.get(coarse, _NOTHING), more)
         for cell_id, summary in sums.items():
             self._add_cell(account, space, cell_id, summary)
+        self.crowds.add(
+            account, space, [(ts, raw, epoch) for (ts, _, epoch), raw in zip(events, raws, strict=True)]
+        )
         if numbers and not apart:
             self.sketches.add(account, space, [number >> _BELOW_NAME for number in numbers])
 
@@ -137,6 +145,7 @@ class Buckets:
     def _recount(self, account: int, space: int) -> None:
         self._db.execute("DELETE FROM buckets WHERE account = ? AND space = ?", (account, space))
         self._wholes.pop((account, space), None)
+        self.crowds.clear()
         for cell_id, summary in recount(self._db, account, space, self.apart(account, space)).items():
             self._add_cell(account, space, cell_id, summary)
         if not self.apart(account, space):
@@ -277,7 +286,7 @@ class StoreIndex:
     def page(self, low: Position, high: Position, limit: int) -> list[Position]:
         """Positions held in [low, high), ascending, at most `limit`.
 
-        Reads `limit` rows, and all that share the last one's millisecond.
+        Reads `limit` rows; but all of a millisecond that holds more, if it is not remembered.
         """
         found: list[Position] = []
         start = low[0]
@@ -285,12 +294,15 @@ class StoreIndex:
             held = self._milliseconds(start, high[0], limit)
             if not held:
                 break
+            ts = held[-1][0]
+            if len(held) > limit:
+                held = self._crowd(ts, low[1] if low[0] == ts else b"", limit)
             found += [position for position in held if low <= position < high]
-            start = held[-1][0] + 1
+            start = ts + 1
         return found[:limit]
 
     def _milliseconds(self, first: int, last: int, limit: int) -> list[Position]:
-        """All positions of whole milliseconds from `first` on: those that fit into `limit`, or one."""
+        """All positions of whole milliseconds from `first` on that fit into `limit`, or `limit` + 1 of one."""
         if self._closed():
             return self._read_milliseconds(first, last, limit)
         pages, asked = self._pages(), (first, last, limit)
@@ -316,8 +328,28 @@ class StoreIndex:
         rows = self._rows(first, last, limit + 1)
         if len(rows) > limit:
             newest = rows[-1][0]
-            rows = [row for row in rows if row[0] < newest] or self._rows(newest, newest, -1)
+            rows = [row for row in rows if row[0] < newest] or rows
         return _in_order(rows)
+
+    def _crowd(self, ts: int, low: bytes, limit: int) -> list[Position]:
+        """Positions of a millisecond that holds many, from the bound `low` on, at most `limit`."""
+        crowds, place, closed = self._buckets.crowds, (self._account, self._space, ts), self._closed()
+        counted = self._all_counted()
+        if counted and crowds.knows(place, closed):
+            return [(ts, event_id) for event_id in crowds.page(place, closed, low, limit)]
+        held = _in_order(self._rows(ts, ts, -1))
+        if counted:
+            crowds.keep(place, closed, [event_id for _, event_id in held])
+        first = bisect_left(held, (ts, low))
+        return held[first : first + limit]
+
+    def _all_counted(self) -> bool:
+        """Whether everything that has arrived is counted by now: it cannot be where the disk is full."""
+        try:
+            self._buckets.count_arrivals()
+        except HomeError:
+            return False
+        return True
 
     def _rows(self, first: int, last: int, limit: int) -> list[tuple[int, str]]:
         closed = self._closed()
