@@ -119,11 +119,11 @@ FILTER_PROBES = 8
 #: Ids read from the store at once while looking for what a peer lacks, and such reads per step.
 SYNC_PAGE = 512
 SYNC_PAGES_PER_STEP = 4
-#: Ids of milliseconds with more than that which are kept in memory (32 bytes each); longer ones are read for each page.
-MAX_CROWD_IDS = 500_000
 #: Such reads per second for one peer (131,072 ids), and the wait before looking on after a step found nothing.
 SYNC_PAGES_PER_SECOND = 256
 LOOK_AGAIN_MS = 1
+#: Ids of milliseconds with more than one page, kept in memory (32 bytes each); more still are read for each page.
+MAX_CROWD_IDS = 500_000
 #: Ranges waiting to be pushed to, or asked of, one peer; more are found again in a later round.
 MAX_PUSH_JOBS = 256
 #: How long what a peer said about a range is not replaced by what it says later (our pushes are under way),
