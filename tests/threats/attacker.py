@@ -37,6 +37,13 @@ def sealed_under(key: bytes, space_id: bytes, data: bytes) -> bytes:
     return name + seal(key, nonce, data, blob_context(space_id, name))
 
 
+def made_up(member: Membership, author: str, seq: int, ts: int) -> bytes:
+    """What any member can put into a place of somebody else's log: it is not signed, and nobody vouches for it."""
+    draft = {"type": "message", "v": 1, "ts": ts, "author": author, "seq": seq, "prev": "A" * 43}
+    data = canonical.encode({**draft, "body": f"never said {seq}", "channel": "general"})
+    return sealed_under(member.epochs[member.content][0], member.raw_space_id, data)
+
+
 class Attacker:
     """Writes with a person's device key; what is chosen here is what the event says."""
 

@@ -7,9 +7,10 @@ import pytest
 from quire.core import canonical
 from quire.core.certificate import invite_key
 from quire.errors import BadEvent
-from quire.handlers import role
-from quire.limits import MAX_EVENT_DEPTH, MAX_INTEGER
-from tests.threats.attacker import ABSENT, Attacker
+from quire.handlers import incoming, role
+from quire.limits import MAX_EVENT_DEPTH, MAX_INTEGER, REDIAL_MS
+from tests.node.world import World
+from tests.threats.attacker import ABSENT, Attacker, made_up
 from tests.threats.community import DAY, Community, Person, agreed
 
 
@@ -190,3 +191,35 @@ def test_a_gap_of_any_size_is_walked_over_at_once() -> None:
     view = agreed(c, c.ann, c.carl, sealed=[false.sealed])
     assert sorted(row[4] for row in view["shown"]) == ["far away", "true"]
     assert view["forks"] == [(c.bob.device, start + 1)]
+
+
+@pytest.mark.parametrize("first", ["the made up ones", "the news of the leave"])
+def test_made_up_events_in_the_places_of_last_words_keep_nobody_from_hearing_them(
+    world: World, first: str
+) -> None:
+    """Mallory met bob after he left: it passes on that news alone, and fills the places of what he wrote before."""
+    alice = world.founder()
+    bob, mallory = world.guest("bob", alice), world.guest("mallory", alice)
+    world.until(lambda: len(bob.ask("listMembers")) == 3)
+    world.run(5_000)
+    bob.down()
+    me, his, its = (station.home.store.memberships.all()[0] for station in (alice, bob, mallory))
+    written = bob.home.store.blobs.held_after(his.account, his.space, 0, 1_000)[-1][0].n
+    words = [f"last words {number}" for number in range(5)]
+    for text in words:
+        bob.ask("sendMessage", target="general", text=text)
+    bob.ask("leaveSpace")
+    rows = [row for row, _ in bob.home.store.blobs.held_after(his.account, his.space, written, 1_000)]
+    left = bob.home.store.names.key_id(rows[-1].epoch) + rows[-1].sealed
+    false = [made_up(its, his.device, row.seq, alice.now()) for row in rows[:-1]]
+    for records in ([*false], [left]) if first == "the made up ones" else ([left], [*false]):
+        incoming.receive(alice.home, me, records, its.device, alice.now())
+        alice.committed()
+        world.run(1_000)
+    assert sorted(one["name"] for one in alice.ask("listMembers")) == ["alice", "mallory"]
+    assert alice.texts() == []
+    mallory.down()
+    alice.down()
+    alice.up()
+    bob.up()
+    world.until(lambda: alice.texts() == words, 12 * REDIAL_MS)

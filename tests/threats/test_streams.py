@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from quire.core.encoding import from_text
+from quire.handlers import incoming
 from quire.limits import LOG_PART, MAX_INTEGER, RUN_EVENTS, STREAM_IDLE_MS
 from quire.node.log_view import LogView
 from quire.sync.frontier import Blobs, Height, Logs, Want
 from tests.node.world import Station, World
+from tests.threats.attacker import made_up
 
 MANY = 6_000
 
@@ -193,3 +195,44 @@ def test_a_listener_learns_sizes_and_times(world: World, liar: tuple[Station, St
     ]
     sealed = [bytes(blob) for (blob,) in bob.home.store.db.all("SELECT sealed FROM blobs LIMIT 50")]
     assert not [secret for secret in (*secrets, *sealed) if secret in said]
+
+
+@pytest.fixture
+def three(world: World) -> tuple[Station, Station, Station]:
+    """Alice, who wrote much while the others were away; bob; and mallory. All are down."""
+    alice = world.founder()
+    bob, mallory = world.guest("bob", alice), world.guest("mallory", alice)
+    world.run(3_000)
+    for station in (mallory, bob, alice):
+        station.down()
+    write(alice, MANY)
+    world.pipes.bytes_per_ms = 2_000
+    return alice, bob, mallory
+
+
+def comes_at_once(world: World, alice: Station, bob: Station) -> None:
+    """All that alice wrote comes to bob over one stream, each event once."""
+    alice.up(streams=True)
+    bob.up(streams=True)
+    world.until(lambda: bob.texts() == alice.texts(), 5_000)
+    sealed = alice.home.store.db.all("SELECT sum(length(sealed)) FROM blobs")[0][0]
+    assert sealed * 0.9 < world.streamed["alice"] < sealed * 1.5
+    assert len(world.calls) == 1
+
+
+@pytest.mark.parametrize("where", ["bob", "alice", "both"])
+def test_made_up_events_in_a_log_keep_nobody_from_fetching_it(
+    world: World, three: tuple[Station, Station, Station], where: str
+) -> None:
+    """At the next place that bob lacks, and at others: what nobody vouches for is no part of what he holds, nor of
+    what alice gives.
+    """
+    alice, bob, _ = three
+    me, his, its = (station.home.store.memberships.all()[0] for station in three)
+    logs = bob.home.store.logs(his.account, his.space)
+    (top,) = (height.seq for height in logs.heights() if height.device == me.device)
+    for station, member in ((bob, his), (alice, me)):
+        if where in (station.name, "both"):
+            false = [made_up(its, me.device, seq, bob.now()) for seq in (top, top + 1, top + 2, top + 900)]
+            assert incoming.receive(station.home, member, false, its.device, bob.now()).blocked == 4
+    comes_at_once(world, alice, bob)

@@ -48,8 +48,10 @@ def _owes(home: Home, member: Membership, device: str) -> bool:
         return False
     end, _ = last.change.marks.get(device, (0, ""))
     held = "held", member.account, member.space, device
-    if home.noted.get(held) != end:  # every datagram of a device that is out passes here
-        if not home.store.logs(member.account, member.space).reaches(device, end):
-            return True
-        home.noted[held] = end
-    return False
+    changes = home.store.db.connection.total_changes
+    whole = (end, None)
+    # Every datagram of a device that is out passes here: while nothing is written it is as it was.
+    if home.noted.get(held) not in (whole, (end, changes())):
+        reaches = home.store.logs(member.account, member.space).reaches(device, end)
+        home.noted[held] = whole if reaches else (end, changes())
+    return home.noted[held] != whole

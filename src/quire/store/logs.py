@@ -2,6 +2,8 @@
 
 Owns: `frontiers`, brought up to date when it is asked for. Must not know: what is inside a blob, who asks.
 
+Law. What is not genuine is in no log: anybody can claim a place of another's.
+
 A log that may have lost its end in a power cut goes on in another part of its places (LOG_PART): each part is told of
 as a log of its own.
 """
@@ -11,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from quire.limits import INGEST_BATCH, LOG_PART, MAX_LOG_PARTS
+from quire.limits import LOG_PART, MAX_LOG_PARTS
 from quire.store.database import Database
 
 
@@ -73,7 +75,7 @@ class StoreLogs:
             if not self._advance(device, part, held.get((device, part), part * LOG_PART)):
                 return
             beyond = self._db.one(
-                "SELECT seq FROM blobs WHERE device = ? AND seq > ? ORDER BY seq LIMIT 1",
+                "SELECT seq FROM blobs WHERE device = ? AND seq > ? AND genuine ORDER BY seq LIMIT 1",
                 (device, (part + 1) * LOG_PART),
             )
             if beyond is None:
@@ -84,11 +86,10 @@ class StoreLogs:
         """Note how far a part is held now that was held up to `seq`; whether anything is held beyond."""
         before, last, born = seq, "", 0
         gap = False
-        while not gap and (rows := self._held(device, seq, INGEST_BATCH)):
-            for place, event_id, ts in rows:
-                if place != seq + 1:
-                    gap = True
-                    break
+        for place, event_id, ts in self._held(device, seq):
+            if gap := place > seq + 1:
+                break
+            if place > seq:  # else of another history than the one before it
                 born = born or ts
                 seq, last = place, event_id
         if seq > before:
@@ -99,14 +100,14 @@ class StoreLogs:
             )
         return gap
 
-    def _held(self, device: int, after: int, limit: int) -> list[tuple[int, str, int]]:
-        rows = self._db.execute(
+    def _held(self, device: int, after: int) -> Iterable[tuple[int, str, int]]:
+        """Place, id and timestamp of each, read as they are asked for."""
+        return self._db.execute(
             "SELECT b.seq, b.event_id, b.ts FROM blobs AS b"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
-            " WHERE b.device = ? AND b.seq > ? ORDER BY b.seq LIMIT ?",
-            (self._account, device, after, limit),
+            " WHERE b.device = ? AND b.seq > ? AND b.genuine ORDER BY b.seq",
+            (self._account, device, after),
         )
-        return list(rows)
 
     def reaches(self, device: str, seq: int) -> bool:
         """Whether the part of a device's log that has a place is held from its beginning up to there."""
@@ -128,7 +129,7 @@ class StoreLogs:
     def id_at(self, device: str, seq: int) -> str:
         """The id of the event held at a place of a log; empty where there is none, or more than one."""
         rows = self._db.all(
-            "SELECT b.event_id FROM devices AS d CROSS JOIN blobs AS b ON b.device = d.n AND b.seq = ?"
+            "SELECT b.event_id FROM devices AS d CROSS JOIN blobs AS b ON b.device = d.n AND b.seq = ? AND b.genuine"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " WHERE d.space = ? AND d.device = ?",
             (seq, self._account, self._space, device),
@@ -139,7 +140,7 @@ class StoreLogs:
         """The blobs held of a log above `after`, up to `until`, and to about `most_bytes` of them."""
         rows = self._db.execute(
             "SELECT e.key_id, b.sealed, b.seq FROM devices AS d"
-            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq > ? AND b.seq <= ?"
+            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq > ? AND b.seq <= ? AND b.genuine"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " CROSS JOIN epochs AS e ON e.n = b.epoch WHERE d.space = ? AND d.device = ? ORDER BY b.seq",
             (after, until, self._account, self._space, device),

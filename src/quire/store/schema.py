@@ -230,6 +230,11 @@ CREATE TABLE frontiers (
 ) STRICT, WITHOUT ROWID;
 """
 
+HEIGHTS = """
+-- They are measured anew: what nobody vouched for counted as held.
+DELETE FROM frontiers;
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("members", FIRST),
@@ -238,4 +243,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("relays", RELAYS),
     ("ids", IDS),
     ("power", POWER),
+    ("heights", HEIGHTS),
 )
