@@ -171,6 +171,23 @@ def test_a_log_with_two_histories_reaches_as_far_as_either() -> None:
     home.close()
 
 
+def test_logs_of_devices_that_are_no_members_are_told_of_once_they_are() -> None:
+    """What an unknown device wrote waits, or is of a type that nobody knows; then it is somebody's."""
+    home, there = make_home(), Space()
+    alice, carol = add_holder(home, there, "alice"), Author(there, "carol")
+    strangers = [Author(there, f"stranger {number}") for number in range(3)]
+    log = [carol.write("of the future", {}), carol.say("a word")]
+    give(home, alice, *log, *(one.write("of the future", {}, ts=0) for one in strangers))
+    own = home.store.logs(alice.account, alice.space).heights()
+    assert [at.device for at in own] == [there.founder.id]
+    assert home.store.db.all("SELECT DISTINCT device FROM frontiers") == [
+        (home.store.names.device_number(alice.space, there.founder.id),)
+    ], "they were not even looked at"
+    give(home, alice, carol.introduce())
+    assert heights(home, alice, carol) == [LogHeight(carol.id, 2, log[1].event_id, born(log[0]))]
+    home.close()
+
+
 def test_what_nobody_vouches_for_is_given_to_nobody() -> None:
     home, there = make_home(), Space()
     alice, carol = add_holder(home, there, "alice"), Author(there, "carol")

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from quire.core.encoding import from_text
+from quire.core import canonical
+from quire.core.encoding import from_text, to_text
+from quire.core.keys import DeviceKey
 from quire.handlers import incoming
 from quire.limits import LOG_PART, MAX_INTEGER, RUN_EVENTS, STREAM_IDLE_MS
 from quire.node.log_view import LogView
 from quire.sync.frontier import Blobs, Height, Logs, Want
+from tests.events.builders import digest
 from tests.node.world import Station, World
-from tests.threats.attacker import made_up
+from tests.threats.attacker import made_up, sealed_under
 
 MANY = 6_000
 
@@ -235,4 +238,23 @@ def test_made_up_events_in_a_log_keep_nobody_from_fetching_it(
         if where in (station.name, "both"):
             false = [made_up(its, me.device, seq, bob.now()) for seq in (top, top + 1, top + 2, top + 900)]
             assert incoming.receive(station.home, member, false, its.device, bob.now()).blocked == 4
+    comes_at_once(world, alice, bob)
+
+
+def test_logs_of_made_up_devices_crowd_out_no_true_ones(
+    world: World, three: tuple[Station, Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than one side tells of, each of one event from before all others, of a type that nobody knows."""
+    monkeypatch.setattr("quire.net.bulk.MAX_HEIGHTS", 20)
+    alice, bob, _ = three
+    me, his, its = (station.home.store.memberships.all()[0] for station in three)
+    false = []
+    for number in range(30):
+        key = DeviceKey(digest(f"made up {number}"))
+        draft = {"type": "of the future", "v": 1, "ts": 0, "author": key.text, "seq": 1, "prev": None}
+        sig = key.sign(b"quire event 1\0" + its.raw_space_id + canonical.encode(draft))
+        data = canonical.encode({**draft, "sig": to_text(sig)})
+        false.append(sealed_under(its.epochs[its.content][0], its.raw_space_id, data))
+    for station, member in ((alice, me), (bob, his)):
+        assert incoming.receive(station.home, member, false, its.device, alice.now()).valid == 30
     comes_at_once(world, alice, bob)

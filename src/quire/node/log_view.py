@@ -13,7 +13,7 @@ class LogView:
         self._logs = logs
 
     def heights(self) -> list[Height]:
-        """Of all logs held from their beginning, but for those with two histories."""
+        """Of all members' logs held from their beginning, but for those with two histories."""
         return [
             Height(from_text(log.device), log.seq, _mark(log.event_id), log.born)
             for log in self._logs.heights()

@@ -46,27 +46,31 @@ class StoreLogs:
     def heights(self) -> list[LogHeight]:
         """Of every part of a log held from its beginning, but for logs of which two histories are known.
 
-        Reads what has come since the last time.
+        Reads what has come since the last time. Only logs of devices that are, or were, a member's: anybody can make
+        up others, and as many as would keep all true ones from being told of.
         """
         self.catch_up()
         rows = self._db.execute(
-            "SELECT d.device, f.seq, f.event_id, f.born FROM frontiers AS f JOIN devices AS d ON d.n = f.device"
-            " WHERE f.account = ? AND d.space = ? AND f.device NOT IN (SELECT device FROM forks)"
+            "SELECT d.device, f.seq, f.event_id, f.born FROM member_devices AS m"
+            " CROSS JOIN frontiers AS f ON f.account = m.account AND f.device = m.device"
+            " CROSS JOIN devices AS d ON d.n = m.device"
+            " WHERE m.account = ? AND m.space = ? AND m.device NOT IN (SELECT device FROM forks)"
             " ORDER BY f.born, d.device",
             (self._account, self._space),
         )
         return [LogHeight(*row) for row in rows]
 
     def catch_up(self) -> None:
-        """Note how far the logs are held by now: reads what has come since the last time, once."""
+        """Note how far the members' logs are held by now: reads what has come since the last time, once."""
         with self._db.transaction():
             rows = self._db.all(
-                "SELECT f.device, f.part, f.seq FROM frontiers AS f JOIN devices AS d ON d.n = f.device"
-                " WHERE f.account = ? AND d.space = ?",
+                "SELECT m.device, f.part, f.seq FROM member_devices AS m"
+                " LEFT JOIN frontiers AS f ON f.account = m.account AND f.device = m.device"
+                " WHERE m.account = ? AND m.space = ?",
                 (self._account, self._space),
             )
-            held = {(device, part): seq for device, part, seq in rows}
-            for (device,) in self._db.all("SELECT n FROM devices WHERE space = ?", (self._space,)):
+            held = {(device, part): seq for device, part, seq in rows if part is not None}
+            for device in dict.fromkeys(device for device, _, _ in rows):
                 self._advance_parts(device, held)
 
     def _advance_parts(self, device: int, held: dict[tuple[int, int], int]) -> None:
