@@ -241,6 +241,24 @@ def test_several_sources_give_different_runs(world: World, couple: tuple[Station
     assert world.streamed["alice"] + world.streamed["bob"] < 1.4 * MANY * 450
 
 
+def test_each_stream_is_closed_when_the_last_run_came_on_another(world: World) -> None:
+    alice = world.founder()
+    bob, carol = world.guest("bob", alice), world.guest("carol", alice)
+    for station in (bob, carol):
+        station.down()
+    down_and_up(alice)
+    write(alice, 5_000)
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    world.run(2_000)
+    world.pipes.bytes_per_ms = 500
+    carol.up(streams=True)
+    world.until(lambda: len(world.pipes.ends("carol")) == 2)
+    world.until(lambda: held(carol) == held(alice), 20_000)
+    world.run(1_000)
+    assert world.pipes.ends("carol") == []
+
+
 @pytest.mark.slow
 def test_a_source_that_leaves_is_replaced_by_another(world: World, couple: tuple[Station, Station]) -> None:
     alice, bob = couple

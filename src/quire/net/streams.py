@@ -290,9 +290,11 @@ class Streams:
                 stream.bulk.ask(fetch.wants(number))
         if fetch.over:
             del self._fetches[key]
-            for _, stream in sources:
+            for number, stream in sources:
                 if stream.bulk is not None:
                     stream.bulk.finish()
+                    # Where the other side has nothing more to ask either, nothing will come that it is seen to after.
+                    self._came[number] = None
             for _, stream in sources:
                 if stream.session_id is not None:
                     self._carrier.take(stream.session_id, (), False, now)
