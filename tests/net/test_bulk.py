@@ -158,6 +158,30 @@ def test_a_run_beyond_the_question_ends_the_stream() -> None:
     assert Failed("stream-unasked") in made.told["alice"]
 
 
+@pytest.mark.parametrize("reached", [[5], [7, 7], [7, 6]])
+def test_a_part_that_brings_a_run_no_further_ends_the_stream(reached: list[int]) -> None:
+    """Else what was asked for could be kept from others without end."""
+    made = ends()
+    made.alice.ask([Want(height().device, 5, 10, NO_MARK)])
+    for place in reached:
+        made.bob._link.seal(stream_wire.run(1, place, False, []))
+    made.talk()
+    assert isinstance(made.told["alice"][-1], Failed)
+    assert len([notice for notice in made.told["alice"] if isinstance(notice, RunCame)]) == len(reached) - 1
+
+
+def test_the_last_part_may_say_that_there_is_no_more() -> None:
+    made = ends()
+    want = Want(height().device, 5, 10, NO_MARK)
+    made.alice.ask([want])
+    made.bob._link.seal(stream_wire.run(1, 7, False, [(b"k" * 8, [b"one", b"two"])]))
+    made.bob._link.seal(stream_wire.run(1, 7, True, []))
+    made.talk()
+    first, last = [notice for notice in made.told["alice"] if isinstance(notice, RunCame)]
+    assert first == RunCame(want, 5, 7, False, [b"k" * 8 + b"one", b"k" * 8 + b"two"])
+    assert last == RunCame(want, 7, 7, True, [])
+
+
 def test_heights_are_told_in_several_frames_and_bounded() -> None:
     many = [height(n, 1) for n in range(1, 2 * HEIGHTS_PER_FRAME + 2)]
     assert ends(bobs=MemoryLogs(many)).told["alice"][-1] == HeightsHeard(many)

@@ -40,9 +40,12 @@ class HeightsHeard:
 
 @dataclass(frozen=True)
 class RunCame:
-    """`key_id ‖ blob` of the events of a log up to `reached`, as it was asked for; `last`: no more of it come."""
+    """`key_id ‖ blob` of the events of a log above `after`, up to `reached`, as it was asked for; `last`: no more of it
+    come.
+    """
 
     want: Want
+    after: int
     reached: int
     last: bool
     records: list[bytes]
@@ -68,7 +71,8 @@ class Bulk:
         self._heights: list[Height] = []
         self._told = self._heard_all = False
         self._questions: deque[Asked] = deque()
-        self._asked: dict[int, Want] = {}
+        #: What we ask for, and the place up to which it was answered.
+        self._asked: dict[int, tuple[Want, int]] = {}
         self._number = 0
         self._finished = self._peer_finished = False
         self._begun = self._heard = now
@@ -103,7 +107,7 @@ class Bulk:
         """Ask for runs."""
         for want in wants:
             self._number += 1
-            self._asked[self._number] = want
+            self._asked[self._number] = want, want.after
             self._link.seal(stream_wire.want(self._number, want))
 
     def finish(self) -> None:
@@ -153,12 +157,16 @@ class Bulk:
             self._heights = []
 
     def _take_run(self, said: Run) -> None:
-        want = self._asked.get(said.number)
-        if want is None or not want.after <= said.reached <= want.until:
+        if said.number not in self._asked:
             raise BadFrame("stream-unasked")
-        if said.last:
-            del self._asked[said.number]
-        self._notices.append(RunCame(want, said.reached, said.last, said.records))
+        want, after = self._asked.pop(said.number)
+        if not after <= said.reached <= want.until:
+            raise BadFrame("stream-unasked")
+        if not said.last:
+            if said.reached == after:
+                raise BadFrame("stream-run")
+            self._asked[said.number] = want, said.reached
+        self._notices.append(RunCame(want, after, said.reached, said.last, said.records))
 
     def _tell_heights(self) -> None:
         entries = self._logs.heights()[:MAX_HEIGHTS]
