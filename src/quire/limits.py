@@ -250,6 +250,8 @@ HEIGHTS_PER_FRAME = 1_000
 RUN_EVENTS = 2_000
 MAX_WANTS = 64
 WANTED_EVENTS = 8_000
+#: Answers in a row that were none, or brought nothing new, after which a stream is given up.
+MAX_POOR_ANSWERS = 8
 #: Bytes of blobs in one frame of a run.
 RUN_BYTES = 896 * 1024
 #: Events that a peer must hold more than we do for a stream to be worth it, how long whoever holds more waits for

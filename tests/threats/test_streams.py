@@ -9,7 +9,7 @@ from quire.core import canonical
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey
 from quire.handlers import incoming
-from quire.limits import LOG_PART, MAX_INTEGER, RUN_EVENTS, STREAM_IDLE_MS
+from quire.limits import LOG_PART, MAX_INTEGER, MAX_POOR_ANSWERS, STREAM_IDLE_MS
 from quire.node.log_view import LogView
 from quire.sync.frontier import Blobs, Height, Logs, Want
 from tests.events.builders import digest
@@ -115,10 +115,51 @@ def test_heights_beyond_all_bounds_cost_some_empty_answers(
         *(Height(device, most, bytes(8), 0) for device in devices),
     ]
     meet(world, bob, 10_000)
-    assert logs.gave < 10 * len(devices) + MANY // RUN_EVENTS * 4
+    assert 0 < logs.gave < 2 * MAX_POOR_ANSWERS * len(world.calls), "given up each time"
+    assert len(world.calls) < 5
     world.until(lambda: held(bob) == MANY + held_before(bob), 30_000)
     alice.up(streams=True)
     world.until(lambda: held(bob) == held(alice))
+
+
+def _promises_without_end(logs: Liar) -> None:
+    logs.tell = lambda heights: [height._replace(seq=2**31) for height in heights]
+    logs.give = _nothing_that_was_promised
+
+
+def test_who_promises_without_end_keeps_nobody_from_an_honest_source(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    alice, bob, logs = liar
+    _promises_without_end(logs)
+    world.walls.add(frozenset({alice.address, bob.address}))
+    alice.up(streams=True)
+    meet(world, bob, 300)
+    assert logs.gave, "the liar is met first"
+    world.walls.clear()
+    world.until(lambda: held(bob) == held(alice), 8_000)
+    world.run(10_000)
+    assert logs.gave < 100, "asked without end"
+
+
+def test_who_brought_nothing_is_not_asked_again_each_time_it_calls(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    _, bob, logs = liar
+    _promises_without_end(logs)
+    mallory = next(station for station in world.stations.values() if station.name == "mallory")
+    world.uncallable.add(mallory.address)
+    streams = mallory.running._streams
+    bob.up(streams=True)
+    for _ in range(100):
+        world.run(200)
+        streams._rests.clear()
+        for session_id, _ in mallory.running._endpoint.sessions():
+            if session_id.peer == from_text(bob.home.store.memberships.all()[0].device):
+                streams._far_since[session_id] = -(10**6)
+                streams.far_apart(session_id, bob.address, False, world.now)
+    assert len([name for _, name in world.calls if name == "mallory"]) > 30
+    assert logs.gave < 8 * MAX_POOR_ANSWERS
 
 
 def held_before(bob: Station) -> int:

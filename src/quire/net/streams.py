@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from quire.limits import (
     MAX_GREETING_STREAMS,
+    MAX_POOR_ANSWERS,
     MAX_SESSIONS,
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
@@ -70,10 +71,11 @@ class Carrier(Protocol):
 
 
 class _Rest(NamedTuple):
-    """No stream is opened to a peer until then; how long that is (ms)."""
+    """No stream is opened to a peer until then; how long that is (ms). `both`: nor is its call taken."""
 
     until: int
     length: int
+    both: bool
 
 
 @dataclass
@@ -85,9 +87,17 @@ class _Stream:
     session_id: SessionId | None = None
     bulk: Bulk | None = None
     greeting: bytes = b""
-    #: Records from it that were new; whether something of the present run was not what it should be.
+    #: Records from it that were new, and those of the present answer; whether that lacks some that it should bring.
     fresh: int = 0
+    new: int = 0
     unsound: bool = False
+    #: Answers in a row that brought nothing new, or not what they should.
+    poor: int = 0
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not worth asking any more."""
+        return self.poor >= MAX_POOR_ANSWERS
 
 
 class Streams:
@@ -220,7 +230,8 @@ class Streams:
             return b""
         greeting, rest = stream.greeting[:GREETING_BYTES], stream.greeting[GREETING_BYTES:]
         found = self._endpoint.called(greeting, now)
-        logs = None if found is None or self._prefers_own(found[0]) else self._carrier.logs_for(found[0])
+        refused = found is None or self._prefers_own(found[0]) or self._rests_from(found[0], now)
+        logs = None if found is None or refused else self._carrier.logs_for(found[0])
         if found is None or logs is None:
             self._end(number, now)
             return b""
@@ -235,6 +246,11 @@ class Streams:
             return False
         bulk = self._streams[number].bulk
         return bulk is None or bulk.ready or session_id.local < session_id.peer
+
+    def _rests_from(self, session_id: SessionId, now: int) -> bool:
+        """Whether a peer was given up for its answers, a short while ago."""
+        rest = self._rests.get(session_id)
+        return rest is not None and rest.both and now < rest.until
 
     def _act(self, number: int, stream: _Stream, bulk: Bulk, now: int) -> None:
         while number in self._streams and (notice := bulk.next_event()) is not None:
@@ -263,14 +279,24 @@ class Streams:
         assert stream.session_id is not None
         taken = self._carrier.take(stream.session_id, run.records, True, now)
         stream.fresh += taken.fresh
-        stream.unsound |= taken.sound < len(run.records)
+        stream.new += taken.fresh
+        stream.unsound |= min(taken.sound, len(run.records)) < max(len(run.records), run.reached - run.after)
         fetch = self._fetches.get(_whose(stream.session_id))
         if fetch is not None and run.last and number in self._streams:
-            if stream.unsound:
-                fetch.distrust(number, run.want)
-            else:
-                fetch.answered(number, run.want, run.reached)
-            stream.unsound = False
+            self._answered(fetch, number, stream, run, now)
+
+    def _answered(self, fetch: Fetch, number: int, stream: _Stream, run: RunCame, now: int) -> None:
+        """A question was answered: ask on, or give the stream up that brings too little."""
+        assert stream.session_id is not None
+        stream.poor = stream.poor + 1 if stream.unsound or not stream.new else 0
+        if stream.unsound:
+            fetch.distrust(number, run.want)
+        else:
+            fetch.answered(number, run.want, run.reached)
+        stream.new, stream.unsound = 0, False
+        if stream.given_up and not fetch.over:
+            self._end(number, now)
+        else:
             self._ask(_whose(stream.session_id), now)
 
     def _hear_heights(self, number: int, session_id: SessionId, heights: Sequence[Height], now: int) -> None:
@@ -321,17 +347,17 @@ class Streams:
             self._carrier.take(session_id, (), False, now)
 
     def _remember(self, session_id: SessionId, stream: _Stream, carried: tuple[int, int], now: int) -> None:
-        """Keep what a stream carried; if it was called for nothing, rest for a while."""
+        """Keep what a stream carried; if it was called for nothing, or given up, rest for a while."""
         for memory in (self._bytes, self._rests):
             if len(memory) > MAX_SESSIONS:
                 memory.clear()
         self._bytes[session_id] = carried
         if stream.fresh:
             self._rests.pop(session_id, None)
-        elif stream.calls:
+        elif stream.calls or stream.given_up:
             before = self._rests.get(session_id)
             length = STREAM_RETRY_MS if before is None else min(2 * before.length, MAX_STREAM_RETRY_MS)
-            self._rests[session_id] = _Rest(now + length, length)
+            self._rests[session_id] = _Rest(now + length, length, stream.given_up)
 
 
 def _due(stream: _Stream) -> int:
