@@ -1,5 +1,6 @@
 """The planner of fetches: everything that some source has is asked of one that has it, whoever leaves or lies."""
 
+import sys
 from random import Random
 
 import pytest
@@ -112,6 +113,60 @@ def test_what_was_asked_of_who_left_is_asked_of_others() -> None:
     assert set().union(*map(places, fetch.wants(2))) == set().union(*map(places, gone))
     fetch.left(2)
     assert fetch.over
+
+
+def test_what_has_come_is_not_asked_of_who_is_heard_later() -> None:
+    fetch = Fetch([height(1, 4)])
+    fetch.heard(1, [height(1, 10), height(2, 5, born=1), height(3, 5, born=2)])
+    first, second, third = fetch.wants(1)
+    fetch.answered(1, first, 10)
+    fetch.distrust(1, second)
+    fetch.heard(2, [height(1, 12), height(2, 5, born=1)])
+    assert fetch.wants(2) == [Want(device(1), 10, 12, NO_MARK), Want(device(2), 0, 5, NO_MARK)]
+    fetch.answered(1, third, 3)
+    fetch.heard(3, [height(3, 6, born=2)])
+    assert fetch.wants(3) == [Want(device(3), 3, 6, NO_MARK)]
+
+
+def test_what_nobody_gave_is_asked_of_who_is_heard_later() -> None:
+    fetch = Fetch([])
+    fetch.heard(1, [height(1, 3 * RUN_EVENTS)])
+    fetch.heard(2, [height(1, 10)])
+    _, second, third = fetch.wants(1)
+    fetch.answered(1, second, second.after + 7)
+    fetch.answered(1, third, third.until)
+    fetch.heard(3, [height(1, 3 * RUN_EVENTS)])
+    assert fetch.wants(3) == [Want(device(1), RUN_EVENTS + 7, 2 * RUN_EVENTS, NO_MARK)]
+    fetch.left(1)
+    assert fetch.wants(2) == [Want(device(1), 0, 10, NO_MARK)]
+    assert fetch.wants(3) == [Want(device(1), 10, RUN_EVENTS, NO_MARK)]
+
+
+def test_an_answer_costs_the_same_however_many_logs_there_are() -> None:
+    def steps(logs: int) -> int:
+        """Functions entered and left while a source with few logs is asked, beside one that tells of many."""
+        fetch = Fetch([])
+        fetch.heard(1, [Height(n.to_bytes(32, "big"), 9_000, b"m" * 8, 1) for n in range(logs)])
+        fetch.heard(2, [height(255, 3, born=2)])
+        (own,), theirs = fetch.wants(2), fetch.wants(1)
+        count = 0
+
+        def entered(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(entered)
+        try:
+            fetch.answered(2, own, own.until)
+            for want in theirs:
+                fetch.answered(1, want, want.until)
+                assert fetch.wants(1)
+                assert fetch.wants(2) == []
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert steps(1_000) == steps(10)
 
 
 @settings(max_examples=150)

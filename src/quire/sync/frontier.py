@@ -8,6 +8,7 @@ another. Logs of which there are two histories are not told of: `sketch` and `bl
 Each part of a log (LOG_PART: it goes on in another one after a power cut) is asked for as a log of its own.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -78,8 +79,13 @@ class _Log:
     again: list[tuple[int, int]] = field(default_factory=list)
     under_way: int = 0
 
+    def reached(self) -> int:
+        """The place up to which all that was asked for was given, if nothing is under way."""
+        return min((after for after, _ in self.again), default=self.next)
+
     def over(self) -> bool:
-        return not self.under_way and not self.again and self.next >= max(self.tops.values(), default=0)
+        """Whether nothing is under way, and nobody has more."""
+        return not self.under_way and self.reached() >= max(self.tops.values(), default=0)
 
 
 class Fetch:
@@ -89,6 +95,10 @@ class Fetch:
         self._own = {_part(height.device, height.seq): height for height in own}
         self._logs: dict[_Part, _Log] = {}
         self._asked: dict[int, dict[Want, None]] = {}
+        #: Logs with places that somebody left unanswered; and for each source, in order, those of which it may have
+        #: places that nobody was asked for yet: of many thousands of logs not all are looked at for each answer.
+        self._again: dict[_Part, None] = {}
+        self._new: dict[int, deque[_Part]] = {}
 
     @property
     def over(self) -> bool:
@@ -102,6 +112,7 @@ class Fetch:
     def heard(self, source: int, heights: Sequence[Height]) -> None:
         """A source tells how far it holds the logs."""
         self._asked.setdefault(source, {})
+        found: dict[_Part, int] = {}
         for height in heights:
             part = _part(height.device, height.seq)
             first = part[1] * LOG_PART
@@ -113,21 +124,19 @@ class Fetch:
                 log = _Log(height.born, own.seq, own.mark) if own else _Log(height.born, first, NO_MARK)
                 self._logs[part] = log
             log.tops[source] = height.seq
-        self._logs = dict(sorted(self._logs.items(), key=lambda item: (item[1].born, item[0])))
+            found[part] = log.born
+        self._new[source] = deque(sorted(found, key=lambda part: (found[part], part)))
 
     def wants(self, source: int) -> list[Want]:
         """What to ask a source for now."""
         asked = self._asked[source]
         room = WANTED_EVENTS - sum(want.until - want.after for want in asked)
         found: list[Want] = []
-        for (device, _), log in self._logs.items():
-            while room > 0 and len(asked) < MAX_WANTS and (want := self._next(device, log, source)):
-                asked[want] = None
-                found.append(want)
-                log.under_way += 1
-                room -= want.until - want.after
-            if room <= 0 or len(asked) >= MAX_WANTS:
-                break
+        while room > 0 and len(asked) < MAX_WANTS and (want := self._next(source)):
+            asked[want] = None
+            found.append(want)
+            self._logs[_part(want.device, want.until)].under_way += 1
+            room -= want.until - want.after
         return found
 
     def answered(self, source: int, want: Want, reached: int) -> None:
@@ -135,7 +144,7 @@ class Fetch:
         log = self._end(source, want)
         if reached < want.until:
             log.tops[source] = min(log.tops.get(source, 0), reached)
-            log.again.append((max(want.after, reached), want.until))
+            self._leave(log, want._replace(after=max(want.after, reached)))
         self._settle(_part(want.device, want.until))
 
     def distrust(self, source: int, want: Want) -> None:
@@ -145,24 +154,39 @@ class Fetch:
     def left(self, source: int) -> None:
         """A source is gone."""
         for want in list(self._asked.get(source, ())):
-            self._end(source, want).again.append((want.after, want.until))
+            self._leave(self._end(source, want), want)
         self._asked.pop(source, None)
+        self._new.pop(source, None)
         for part, log in list(self._logs.items()):
             log.tops.pop(source, None)
             self._settle(part)
 
-    def _next(self, device: bytes, log: _Log, source: int) -> Want | None:
+    def _next(self, source: int) -> Want | None:
+        """What others left unanswered, else the first places that nobody was asked for."""
+        for part in self._again:
+            if (want := self._left_of(part, source)) is not None:
+                return want
+        new = self._new[source]
+        while new:
+            log = self._logs.get(new[0])
+            if log is not None and log.next < log.tops.get(source, 0):
+                after, log.next = log.next, min(log.next + RUN_EVENTS, log.tops[source])
+                return self._want(new[0][0], log, after, log.next)
+            new.popleft()
+        return None
+
+    def _left_of(self, part: _Part, source: int) -> Want | None:
+        log = self._logs[part]
         top = log.tops.get(source, 0)
         for place, (after, until) in enumerate(log.again):
             if after < top:
                 del log.again[place]
                 if until > top:
                     log.again.append((top, until))
-                return self._want(device, log, after, min(until, top))
-        if log.next >= top:
-            return None
-        after, log.next = log.next, min(log.next + RUN_EVENTS, top)
-        return self._want(device, log, after, log.next)
+                if not log.again:
+                    del self._again[part]
+                return self._want(part[0], log, after, min(until, top))
+        return None
 
     def _want(self, device: bytes, log: _Log, after: int, until: int) -> Want:
         own = self._own.get(_part(device, until))
@@ -175,10 +199,17 @@ class Fetch:
         log.under_way -= 1
         return log
 
-    def _settle(self, part: "_Part") -> None:
-        """Forget a log that is done with, or that nobody left can give more of."""
+    def _leave(self, log: _Log, want: Want) -> None:
+        """Nobody gave these places yet."""
+        log.again.append((want.after, want.until))
+        self._again[_part(want.device, want.until)] = None
+
+    def _settle(self, part: _Part) -> None:
+        """Be done with a log that nobody left can give more of: whoever is heard later is asked for what follows."""
         log = self._logs[part]
-        top = max(log.tops.values(), default=0)
-        log.again = [(after, min(until, top)) for after, until in log.again if after < top]
         if log.over():
             del self._logs[part]
+            self._again.pop(part, None)
+            own = self._own.get(part)
+            if log.reached() > (part[1] * LOG_PART if own is None else own.seq):
+                self._own[part] = Height(part[0], log.reached(), NO_MARK, log.born)
