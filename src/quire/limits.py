@@ -264,6 +264,9 @@ FEW_LOGS = 40
 STREAM_TURN_MS = 2_000
 STREAM_RETRY_MS = 1_000
 MAX_STREAM_RETRY_MS = 60_000
+#: Up to how long a peer is not asked over a stream whose answers brought nothing new: who lacks a key would take the
+#: same in again each time.
+MAX_STREAM_REST_MS = 30 * 60_000
 
 # Relays (bytes, counts, ms).
 #: One message, the records in it, and one record: a bundle of sealed events, or one event of the largest size.

@@ -2,11 +2,13 @@
 
 import pytest
 
+from quire.events import keyring
 from quire.limits import (
     FAR_EVENTS,
     FEW_LOGS,
     INGEST_BATCH,
     MAX_GREETING_STREAMS,
+    MAX_STREAM_REST_MS,
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
     STREAM_GREETING_MS,
@@ -283,9 +285,10 @@ def test_streams_that_come_to_nothing_are_tried_less_and_less(world: World) -> N
     down_and_up(bob)
     world.until(bob.connected)
     streams, now, rests = bob.running._streams, world.now, []
-    assert streams is not None
     ((session_id, _),) = bob.running._endpoint.sessions()
-    for _ in range(9):
+
+    def rest(now: int) -> int:
+        """How long no other stream is opened after one that failed (ms)."""
         assert streams.far_apart(session_id, alice.address, True, now)
         call = streams.next_event()
         assert isinstance(call, Call)
@@ -294,8 +297,42 @@ def test_streams_that_come_to_nothing_are_tried_less_and_less(world: World) -> N
         failed = now
         while not streams.far_apart(session_id, alice.address, False, now):
             now += 100
-        rests.append(now - failed)
+        return now - failed
+
+    for _ in range(9):
+        rests.append(rest(now))
+        now += rests[-1]
     assert rests == [min(STREAM_RETRY_MS << n, MAX_STREAM_RETRY_MS) for n in range(9)]
+    assert rest(now + MAX_STREAM_RETRY_MS + 1) == STREAM_RETRY_MS, "what is long ago is forgotten"
+
+
+@pytest.mark.slow
+def test_what_cannot_be_opened_does_not_come_again_and_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a key holds nothing of what is sealed under it: the stores stay far apart."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    bob.down()
+    down_and_up(alice)
+    device = bob.home.store.memberships.all()[0].device
+    unwrapped = keyring._unwrapped
+    monkeypatch.setattr(
+        keyring,
+        "_unwrapped",
+        lambda member, *box: None if member.device == device else unwrapped(member, *box),
+    )
+    alice.ask("rekeySpace")
+    write(alice, FAR_EVENTS + 1_000)
+    (size,) = alice.home.store.db.all("SELECT sum(length(sealed)) FROM blobs")[0]
+    bob.up(streams=True)
+    world.run(20_000)
+    assert bob.space()["locked"] == FAR_EVENTS + 1_000
+    assert size < world.streamed["alice"] < 7 * size, "less and less often"
+    streamed = world.streamed["alice"]
+    world.run(2 * MAX_STREAM_RETRY_MS)
+    assert world.streamed["alice"] < streamed + 4 * size
+    assert MAX_STREAM_REST_MS > 10 * MAX_STREAM_RETRY_MS, "and so on"
 
 
 def test_callers_who_do_not_say_who_they_are_are_hung_up_on(world: World) -> None:

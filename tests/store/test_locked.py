@@ -19,8 +19,9 @@ def blobs(key: bytes, count: int) -> list[bytes]:
 def test_what_waits_for_a_key_is_taken_out_once_with_who_gave_it(store: Store) -> None:
     locked = store.locked
     mine, theirs = blobs(KEY, 3), blobs(OTHER, 2)
-    assert locked.add(1, 1, mine[:2] + theirs, "ann") == 0
-    assert locked.add(1, 1, mine[1:], "bob") == 0
+    assert locked.add(1, 1, mine[:2] + theirs, "ann") == (4, 0)
+    assert locked.add(1, 1, mine[1:], "bob") == (1, 0)
+    assert locked.add(1, 1, mine, "bob") == (0, 0)
     assert locked.count(1, 1) == 5, "each once, whoever gives it again"
     assert sorted(locked.take(1, 1, [KEY])) == sorted([("ann", mine[0]), ("ann", mine[1]), ("bob", mine[2])])
     assert locked.take(1, 1, [KEY, digest("unknown", 8)]) == []
@@ -37,9 +38,10 @@ def test_each_identity_and_space_waits_for_itself(store: Store) -> None:
 def test_no_more_than_its_bound_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """MAX_LOCKED, for each identity in each space."""
     monkeypatch.setattr(locked_module, "MAX_LOCKED", 3)
-    assert store.locked.add(1, 1, blobs(KEY, 5), "ann") == 2
-    assert store.locked.add(1, 1, blobs(OTHER, 1), "ann") == 1
-    assert store.locked.add(1, 2, blobs(KEY, 1), "ann") == 0
+    assert store.locked.add(1, 1, blobs(KEY, 5), "ann") == (3, 2)
+    assert store.locked.add(1, 1, blobs(OTHER, 1), "ann") == (0, 1)
+    assert store.locked.add(1, 1, blobs(KEY, 3), "bob") == (0, 0), "what is kept needs no room"
+    assert store.locked.add(1, 2, blobs(KEY, 1), "ann") == (1, 0)
     assert store.locked.count(1, 1) == 3
     store.locked.take(1, 1, [KEY])
-    assert store.locked.add(1, 1, blobs(OTHER, 1), "ann") == 0
+    assert store.locked.add(1, 1, blobs(OTHER, 1) * 2, "ann") == (1, 0)

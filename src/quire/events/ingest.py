@@ -111,8 +111,9 @@ def _ingest(
     before = dict(report.rejected)
     candidates, locked = _open(home, member, sealed, carried, report)
     if locked:
-        full = home.store.locked.add(member.account, member.space, locked, source)
-        report.locked += len(locked) - full
+        new, full = home.store.locked.add(member.account, member.space, locked, source)
+        report.locked += new
+        report.known += len(set(locked)) - new - full
         if full:
             report.reject("waiting-list-full", full)
     if candidates:

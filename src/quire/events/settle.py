@@ -36,7 +36,7 @@ class Report:
     valid: int = 0
     blocked: int = 0
     known: int = 0
-    #: Kept unopened until their key comes.
+    #: Kept unopened from now on, until their key comes; those that were kept before are `known`.
     locked: int = 0
     #: Left in the tail for the next batch.
     carried: int = 0

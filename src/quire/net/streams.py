@@ -13,6 +13,7 @@ from quire.limits import (
     MAX_GREETING_STREAMS,
     MAX_POOR_ANSWERS,
     MAX_SESSIONS,
+    MAX_STREAM_REST_MS,
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
     STREAM_GREETING_MS,
@@ -71,11 +72,11 @@ class Carrier(Protocol):
 
 
 class _Rest(NamedTuple):
-    """No stream is opened to a peer until then; how long that is (ms). `both`: nor is its call taken."""
+    """No stream is opened to a peer until then; how long that is (ms). `unasked`: nor is it asked when it calls."""
 
     until: int
     length: int
-    both: bool
+    unasked: bool
 
 
 @dataclass
@@ -93,11 +94,6 @@ class _Stream:
     unsound: bool = False
     #: Answers in a row that brought nothing new, or not what they should.
     poor: int = 0
-
-    @property
-    def given_up(self) -> bool:
-        """Whether it is not worth asking any more."""
-        return self.poor >= MAX_POOR_ANSWERS
 
 
 class Streams:
@@ -230,8 +226,7 @@ class Streams:
             return b""
         greeting, rest = stream.greeting[:GREETING_BYTES], stream.greeting[GREETING_BYTES:]
         found = self._endpoint.called(greeting, now)
-        refused = found is None or self._prefers_own(found[0]) or self._rests_from(found[0], now)
-        logs = None if found is None or refused else self._carrier.logs_for(found[0])
+        logs = None if found is None or self._prefers_own(found[0]) else self._carrier.logs_for(found[0])
         if found is None or logs is None:
             self._end(number, now)
             return b""
@@ -246,11 +241,6 @@ class Streams:
             return False
         bulk = self._streams[number].bulk
         return bulk is None or bulk.ready or session_id.local < session_id.peer
-
-    def _rests_from(self, session_id: SessionId, now: int) -> bool:
-        """Whether a peer was given up for its answers, a short while ago."""
-        rest = self._rests.get(session_id)
-        return rest is not None and rest.both and now < rest.until
 
     def _act(self, number: int, stream: _Stream, bulk: Bulk, now: int) -> None:
         while number in self._streams and (notice := bulk.next_event()) is not None:
@@ -294,13 +284,16 @@ class Streams:
         else:
             fetch.answered(number, run.want, run.reached)
         stream.new, stream.unsound = 0, False
-        if stream.given_up and not fetch.over:
+        if stream.poor >= MAX_POOR_ANSWERS and not fetch.over:
             self._end(number, now)
         else:
             self._ask(_whose(stream.session_id), now)
 
     def _hear_heights(self, number: int, session_id: SessionId, heights: Sequence[Height], now: int) -> None:
-        key = _whose(session_id)
+        key, rest, bulk = _whose(session_id), self._rests.get(session_id), self._streams[number].bulk
+        if rest is not None and rest.unasked and now < rest.until and bulk is not None:
+            bulk.finish()
+            return
         if key not in self._fetches:
             logs = self._carrier.logs_for(session_id)
             self._fetches[key] = Fetch([] if logs is None else logs.heights())
@@ -347,17 +340,20 @@ class Streams:
             self._carrier.take(session_id, (), False, now)
 
     def _remember(self, session_id: SessionId, stream: _Stream, carried: tuple[int, int], now: int) -> None:
-        """Keep what a stream carried; if it was called for nothing, or given up, rest for a while."""
+        """Keep what a stream carried; if it was called or asked for nothing, rest for a while."""
         for memory in (self._bytes, self._rests):
             if len(memory) > MAX_SESSIONS:
                 memory.clear()
         self._bytes[session_id] = carried
         if stream.fresh:
             self._rests.pop(session_id, None)
-        elif stream.calls or stream.given_up:
+        elif stream.calls or stream.poor:
             before = self._rests.get(session_id)
-            length = STREAM_RETRY_MS if before is None else min(2 * before.length, MAX_STREAM_RETRY_MS)
-            self._rests[session_id] = _Rest(now + length, length, stream.given_up)
+            if before is not None and now > before.until + max(before.length, MAX_STREAM_RETRY_MS):
+                before = None  # that was long ago
+            most = MAX_STREAM_REST_MS if stream.poor else MAX_STREAM_RETRY_MS
+            length = STREAM_RETRY_MS if before is None else min(2 * before.length, most)
+            self._rests[session_id] = _Rest(now + length, length, stream.poor > 0)
 
 
 def _due(stream: _Stream) -> int:

@@ -9,7 +9,9 @@ from hashlib import sha256
 
 from quire.core.sealing import KEY_ID_BYTES
 from quire.limits import MAX_LOCKED
-from quire.store.database import Database
+from quire.store.database import Bindings, Database
+
+_FIND = "SELECT 1 FROM locked WHERE account = ? AND space = ? AND key_id = ? AND digest = ?"
 
 
 class Locked:
@@ -18,18 +20,18 @@ class Locked:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, account: int, space: int, sealed: Sequence[bytes], source: str) -> int:
-        """Keep `key_id ‖ blob`s that `source` gave; how many found no room."""
-        row = self._db.one("SELECT count(*) FROM locked WHERE account = ? AND space = ?", (account, space))
-        room = max(0, MAX_LOCKED - (int(row[0]) if row else 0))
-        self._db.executemany(
-            "INSERT OR IGNORE INTO locked VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (account, space, item[:KEY_ID_BYTES], sha256(item).digest()[:16], item, source)
-                for item in sealed[:room]
-            ],
-        )
-        return max(0, len(sealed) - room)
+    def add(self, account: int, space: int, sealed: Sequence[bytes], source: str) -> tuple[int, int]:
+        """Keep `key_id ‖ blob`s that `source` gave: how many are kept that were not before, and how many found no
+        room.
+        """
+        room = max(0, MAX_LOCKED - self.count(account, space))
+        new: dict[bytes, Bindings] = {}
+        for item in sealed:
+            row = (account, space, item[:KEY_ID_BYTES], sha256(item).digest()[:16])
+            if not self._db.one(_FIND, row):
+                new[item] = (*row, item, source)
+        self._db.executemany("INSERT INTO locked VALUES (?, ?, ?, ?, ?, ?)", list(new.values())[:room])
+        return min(len(new), room), max(0, len(new) - room)
 
     def take(self, account: int, space: int, key_ids: Sequence[bytes]) -> list[tuple[str, bytes]]:
         """Take out what waited for any of these keys, as (source, `key_id ‖ blob`)."""
