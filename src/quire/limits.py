@@ -238,6 +238,9 @@ MAX_GREETING_STREAMS = 16
 #: How long a stream may take to prove itself, and how long one may say nothing.
 STREAM_GREETING_MS = 10_000
 STREAM_IDLE_MS = 10_000
+#: The slowest that answers may go out, and for how much of them a reader that says nothing is waited for at most.
+STREAM_SLOW_BYTES_PER_MS = 16
+STREAM_SLOW_MS = 60_000
 #: The largest frame, and what is written at once while the other side keeps up.
 MAX_STREAM_FRAME = 1024 * 1024
 STREAM_WRITE = 256 * 1024

@@ -11,6 +11,8 @@ from quire.limits import (
     MAX_WANTS,
     STREAM_GREETING_MS,
     STREAM_IDLE_MS,
+    STREAM_SLOW_BYTES_PER_MS,
+    STREAM_SLOW_MS,
     STREAM_WRITE,
 )
 from quire.net import stream_wire
@@ -51,7 +53,7 @@ class Ends:
     def __init__(self, alices: MemoryLogs, bobs: MemoryLogs) -> None:
         random, door = Random(1), Door(b"s" * 32, b"l" * 32)
         self.alice = Bulk(StreamLink(Link(door, ALICE, BOB.public), random.randbytes), alices, 0)
-        said = self.alice.bytes_to_send()
+        said = self.alice.bytes_to_send(0)
         link = StreamLink(Link(door, BOB, ALICE.public), random.randbytes, said[:GREETING_BYTES])
         self.bob = Bulk(link, bobs, 0)
         self.told: dict[str, list[BulkNotice]] = {"alice": [], "bob": []}
@@ -65,9 +67,9 @@ class Ends:
 
     def talk(self, now: int = 0) -> None:
         """Until nobody has anything to say."""
-        while data := self.bob.bytes_to_send() or None:
+        while data := self.bob.bytes_to_send(now) or None:
             self._give(self.alice, data, now)
-        while data := self.alice.bytes_to_send() or None:
+        while data := self.alice.bytes_to_send(now) or None:
             self._give(self.bob, data, now)
             self.talk(now)
 
@@ -87,9 +89,9 @@ def test_both_prove_themselves_and_tell_their_heights() -> None:
 def test_nothing_is_told_to_a_caller_who_has_not_proven_to_be_there() -> None:
     logs = MemoryLogs([height()])
     made = Ends(MemoryLogs([]), logs)
-    answer = made.bob.bytes_to_send()
+    answer = made.bob.bytes_to_send(0)
     assert len(answer) == 2 + 48  # the second message of the handshake, less than the 114 bytes that came
-    assert made.bob.bytes_to_send() == b""
+    assert made.bob.bytes_to_send(0) == b""
     assert not made.bob.ready
 
 
@@ -125,8 +127,8 @@ def test_answers_are_made_as_they_are_written() -> None:
     logs = MemoryLogs([height(1, 64 * 2_000)], size=1_000, at_once=100)
     made = ends(bobs=logs)
     made.alice.ask([Want(height().device, 2_000 * n, 2_000 * (n + 1), NO_MARK) for n in range(MAX_WANTS)])
-    made.bob.receive(made.alice.bytes_to_send(), 0)
-    written = made.bob.bytes_to_send()
+    made.bob.receive(made.alice.bytes_to_send(0), 0)
+    written = made.bob.bytes_to_send(0)
     assert STREAM_WRITE <= len(written) < 2 * STREAM_WRITE
     assert len(logs.asked) < 4
 
@@ -201,3 +203,17 @@ def test_a_stream_has_its_time() -> None:
     assert made.bob.next_timer() == STREAM_GREETING_MS
     made.talk(now=77)
     assert made.bob.next_timer() == made.alice.next_timer() == 77 + STREAM_IDLE_MS
+
+
+def test_who_is_given_a_run_has_the_time_that_it_takes() -> None:
+    """On a slow uplink nothing comes back before a run is through; who reads nothing is waited for so long at most."""
+    made = ends(bobs=MemoryLogs([height(1, 64 * 2_000)], size=1_000, at_once=100))
+    made.alice.ask([Want(height().device, 2_000 * n, 2_000 * (n + 1), NO_MARK) for n in range(MAX_WANTS)])
+    made.bob.receive(made.alice.bytes_to_send(0), 5)
+    written = len(made.bob.bytes_to_send(20))
+    assert made.bob.next_timer() == 20 + written // STREAM_SLOW_BYTES_PER_MS + STREAM_IDLE_MS
+    made.bob.receive(b"", 30)
+    assert made.bob.next_timer() == 20 + written // STREAM_SLOW_BYTES_PER_MS + STREAM_IDLE_MS
+    for now in range(40, 60):
+        assert made.bob.bytes_to_send(now)
+    assert made.bob.next_timer() == 59 + STREAM_SLOW_MS + STREAM_IDLE_MS

@@ -1,5 +1,7 @@
 """Streams between whole nodes: what is far apart comes over them, in runs, from several sources, whatever breaks."""
 
+from random import Random
+
 import pytest
 
 from quire.events import keyring
@@ -12,11 +14,13 @@ from quire.limits import (
     MAX_STREAM_RETRY_MS,
     MAX_STREAMS,
     STREAM_GREETING_MS,
+    STREAM_IDLE_MS,
     STREAM_RETRY_MS,
     STREAM_TURN_MS,
 )
 from quire.net.notices import Status
 from quire.net.streams import Call, HangUp
+from quire.sim.pipes import End
 from tests.node.world import Station, World
 
 #: More than FAR_EVENTS, and than one question asks for.
@@ -148,6 +152,33 @@ def test_what_was_lost_since_comes_by_datagrams(world: World) -> None:
     world.loss = 0.1
     world.until(lambda: held(bob) == held(alice), 20_000)
     assert world.streamed == {}
+
+
+@pytest.mark.slow
+def test_a_slow_uplink_is_not_hung_up_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives hears nothing until a run is through."""
+    write_whole = world.pipes.write
+
+    def in_pieces(end: End, data: bytes, arrives: int) -> None:
+        for at in range(0, len(data), 16_384):
+            write_whole(end, data[at : at + 16_384], arrives)
+
+    monkeypatch.setattr(world.pipes, "write", in_pieces)
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    bob.down()
+    down_and_up(alice)
+    random = Random(1)
+    for _ in range(3):
+        texts = [random.randbytes(1_000).hex() for _ in range(800)]
+        alice.ask("sendMessages", target="general", texts=texts)
+    world.pipes.bytes_per_ms = 60
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 120_000)
+    assert len(world.calls) == 1
+    (size,) = alice.home.store.db.all("SELECT sum(length(sealed)) FROM blobs")[0]
+    assert size > 60 * 3 * STREAM_IDLE_MS
+    assert size < world.streamed["alice"] < 1.1 * size, "one stream brought all of it"
 
 
 def test_what_differs_when_they_meet_comes_over_a_stream_with_little_beside_it(world: World) -> None:

@@ -17,6 +17,8 @@ from quire.limits import (
     MAX_WANTS,
     STREAM_GREETING_MS,
     STREAM_IDLE_MS,
+    STREAM_SLOW_BYTES_PER_MS,
+    STREAM_SLOW_MS,
     STREAM_WRITE,
 )
 from quire.net import stream_wire
@@ -75,7 +77,9 @@ class Bulk:
         self._asked: dict[int, tuple[Want, int]] = {}
         self._number = 0
         self._finished = self._peer_finished = False
-        self._begun = self._heard = now
+        self._begun = now
+        #: When something came last, or will have come if what we wrote takes long.
+        self._heard = now
         self._notices: deque[BulkNotice] = deque()
         self.bytes_in = self.bytes_out = 0
 
@@ -92,7 +96,7 @@ class Bulk:
     def receive(self, data: bytes, now: int) -> None:
         """Take bytes of the stream."""
         self.bytes_in += len(data)
-        self._heard = now
+        self._heard = max(self._heard, now)
         proven = self.ready
         try:
             self._in += self._link.receive(data)
@@ -116,7 +120,7 @@ class Bulk:
             self._finished = True
             self._link.seal(stream_wire.done())
 
-    def bytes_to_send(self) -> bytes:
+    def bytes_to_send(self, now: int) -> bytes:
         """What to write next, about STREAM_WRITE bytes; call again while it gives something and there is room."""
         if self.ready and not self._told:
             self._tell_heights()
@@ -125,6 +129,10 @@ class Bulk:
             size += self._answer()
         out = self._link.take_out()
         self.bytes_out += len(out)
+        if size:
+            # Whoever is given a run says nothing until it is there, and it may be on its way for long.
+            patience = max(self._heard, now) + len(out) // STREAM_SLOW_BYTES_PER_MS
+            self._heard = min(patience, now + STREAM_SLOW_MS)
         return out
 
     def next_event(self) -> BulkNotice | None:

@@ -179,10 +179,10 @@ class Streams:
                         self._end(number, now)
                     raise
 
-    def to_send(self, number: int) -> bytes:
+    def to_send(self, number: int, now: int) -> bytes:
         """What to write next; call again while it gives something and there is room."""
         stream = self._streams.get(number)
-        return b"" if stream is None or stream.bulk is None else stream.bulk.bytes_to_send()
+        return b"" if stream is None or stream.bulk is None else stream.bulk.bytes_to_send(now)
 
     def closed(self, number: int, now: int) -> None:
         """A stream is gone, or could not be opened; what came on it counts."""

@@ -181,7 +181,7 @@ class Node:
     def stream_to_send(self, number: int, now: int) -> bytes:
         """What to write on a stream next; ask again while it gives something and there is room."""
         out: list[bytes] = []
-        self._guard(lambda now: out.append(self._streams.to_send(number)), now)
+        self._guard(lambda now: out.append(self._streams.to_send(number, now)), now)
         return b"".join(out)
 
     def stream_closed(self, number: int, now: int) -> None:
