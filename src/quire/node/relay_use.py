@@ -85,7 +85,8 @@ class RelayUse:
         self._by_epoch: dict[int, int] = {}
         self._unread: set[int] = set()
         self._tail = Tail()
-        self._marks: dict[int, Mark] = {}
+        #: By mailbox: how far it is read beyond what is kept.
+        self._marks: dict[bytes, Mark] = {}
         self._own, self._others = self._kept.posted(self.use)
         self._batch: _Batch | None = None
         #: Until then nothing is handed over, nor opened: the relay refused.
@@ -137,28 +138,32 @@ class RelayUse:
             self._batch = batch
 
     def came(self, came: Came, now: Now) -> None:
-        """Ingest what was read, and note how far that was."""
-        member = self.member
-        records = self._opened(self._boxes[came.n], came.data, now)
-        if came.reached:
-            self._unread.discard(came.n)
-        self._marks[came.n] = came.mark
+        """Ingest what was read, and note how far that was.
+
+        Raises HomeError when it cannot be kept: `client` gives it no second time, another connection does.
+        """
+        member, box = self.member, self._boxes[came.n]
+        records = self._opened(box, came.data, now)
+        unread = self._unread - {came.n} if came.reached else self._unread
+        tail, marks = list(self._tail), {**self._marks, box.id: came.mark}
         with self._home.store.transaction():
             self._kept.note(self.use, [_nonce(record[KEY_ID_BYTES:]) for record in records])
             if came.removed:
                 self._kept.miss(self.use, came.removed)
-            if records or self._tail:
-                more = bool(self._unread)
-                incoming.receive(self._home, member, records, self._source, now.wall, self._tail, more)
-            if not self._tail:  # what is in it is in no store yet: read it again after a crash
-                self._keep_marks()
+            if records or tail:
+                more = bool(unread)
+                incoming.receive(self._home, member, records, self._source, now.wall, tail, more)
+            if not tail:  # what is in it is in no store yet: read it again after a crash
+                self._keep(marks)
+        self._unread, self._tail, self._marks = unread, tail, marks if tail else {}
         self._client.kept(came.n, came.mark.cursor)
         if records:
             self._changed(member.raw_space_id, now.steady)
 
     def posted(self, posted: Posted) -> None:
         """The relay keeps a post."""
-        self._marks[posted.n] = self._marks.get(posted.n, posted.mark)._replace(
+        box = self._boxes[posted.n].id
+        self._marks[box] = self._marks.get(box, posted.mark)._replace(
             local=posted.mark.local, head=posted.mark.head
         )
         if self._batch is not None:
@@ -185,10 +190,13 @@ class RelayUse:
         self.rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
 
     def closed(self, now: Now) -> None:
-        """The connection is gone: what waits for its successor is ingested as it is."""
+        """The connection is gone: what waits for its successor is ingested as it is.
+
+        Raises HomeError when it cannot be kept: it is read again.
+        """
         if self._tail:
             incoming.receive(self._home, self.member, [], self._source, now.wall, self._tail)
-            self._keep_marks()
+            self._keep(self._marks)
 
     def post(self, now: Now) -> None:
         """Hand over what the relay lacks, as far as it may be now: after all that it had was read."""
@@ -210,8 +218,8 @@ class RelayUse:
         """Once after a start: when nothing waits to be looked through, nothing needs to be noted."""
         waiting = self._home.store.waiting.count(*self._key) + self._home.store.locked.count(*self._key)
         if not self._tidied and not waiting and self._others == self._home.store.blobs.last_cursor():
-            self._tidied = True
             self._kept.forget_all_noted(self.use)
+            self._tidied = True
 
     # --- inside
 
@@ -238,10 +246,9 @@ class RelayUse:
         kept = self._kept.mailbox(self.use, mailbox)
         return Mark() if kept is None else Mark(*kept[:3], Head(*kept[3:]))
 
-    def _keep_marks(self) -> None:
-        for n, mark in self._marks.items():
-            self._kept.keep_mailbox(self.use, self._boxes[n].id, MailboxRow(*mark[:3], *mark.head))
-        self._marks.clear()
+    def _keep(self, marks: Mapping[bytes, Mark]) -> None:
+        for mailbox, mark in marks.items():
+            self._kept.keep_mailbox(self.use, mailbox, MailboxRow(*mark[:3], *mark.head))
 
     def _next_batch(self, now: Now, own: bool, most: int = POST_BYTES) -> _Batch | None:
         """What comes next of own events, or of others' that had their time, about `most` bytes of it; None when there
@@ -308,7 +315,9 @@ class RelayUse:
             self._kept.keep_posted(self.use, self._own, self._others)
             self._kept.forget_noted(self.use, batch.had)
             if not self._tail:
-                self._keep_marks()
+                self._keep(self._marks)
+        if not self._tail:
+            self._marks = {}
 
 
 def lacking(home: Home, member: Membership, use: Use, limit: int) -> int:

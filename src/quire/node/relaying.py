@@ -6,11 +6,13 @@ One connection serves all identities and spaces of the node that use a relay.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from quire.core.relay_address import RelayAddress
+from quire.errors import HomeError
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import relay, relay_places
@@ -183,8 +185,9 @@ class Relaying:
         line.last_heard = now
         client = line.client
         client.receive(data)
-        while line.client is client and (event := client.next_event()) is not None:
-            self._act(line, event, now)
+        with self._or_anew(line, now):
+            while line.client is client and (event := client.next_event()) is not None:
+                self._act(line, event, now)
         self._post(line, now)
 
     def to_send(self, number: int) -> list[bytes]:
@@ -274,10 +277,11 @@ class Relaying:
             for n in gone.numbers:
                 line.boxes.pop(n, None)
                 line.client.leave(n)
-        for key, member in here.items():
-            hanging = self._hanging(line, line.client, key, member)
-            hanging.open_mailboxes(self._now(now))
-            line.boxes.update(dict.fromkeys(hanging.numbers, hanging))
+        with self._or_anew(line, now):
+            for key, member in here.items():
+                hanging = self._hanging(line, line.client, key, member)
+                hanging.open_mailboxes(self._now(now))
+                line.boxes.update(dict.fromkeys(hanging.numbers, hanging))
         self._post(line, now)
 
     def _post(self, line: _Line, now: int) -> None:
@@ -291,17 +295,15 @@ class Relaying:
         if isinstance(event, Fault):
             self._blame(line, event, now)
         elif isinstance(event, Refused) and event.n == 0:
-            self._end(line, now)
-            self._fail(line, event.refusal.text, now, event.refusal.retry_ms)
-            self._events.append(RelayHangUp(line.number))
+            self._hang_up(line, event.refusal.text, now, event.refusal.retry_ms)
         elif (use := line.boxes.get(event.n)) is not None:
             self._tell(line, use, event, now)
 
     def _tell(self, line: _Line, use: _Hanging, event: RelayEvent, now: int) -> None:
         if isinstance(event, Came):
+            use.came(event, self._now(now))
             line.failures = 0
             line.shut.pop(use, None)
-            use.came(event, self._now(now))
         elif isinstance(event, Posted):
             line.trouble = ""
             use.posted(event)
@@ -328,16 +330,34 @@ class Relaying:
                     rest = max(rest, _rest(line, at, now))
                     kept.start_over(at)
                 kept.add_fault(at, FaultRow(self._wall(now), fault.misdeed, fault.before, fault.now))
+        self._hang_up(line, _told(fault, rest), now, rest)
+
+    @contextmanager
+    def _or_anew(self, line: _Line, now: int) -> Iterator[None]:
+        """What came and could not be kept comes again on another connection, from where the store stands: this one
+        is ended. Passes on HomeError.
+        """
+        try:
+            with self._home.store.db.plain_errors():
+                yield
+        except HomeError as error:
+            self._hang_up(line, str(error), now)
+            raise
+
+    def _hang_up(self, line: _Line, why: str, now: int, rest: int = 0) -> None:
         self._end(line, now)
-        self._fail(line, _told(fault, rest), now, rest)
+        self._fail(line, why, now, rest)
         self._events.append(RelayHangUp(line.number))
 
     def _end(self, line: _Line, now: int) -> None:
-        for use in line.uses.values():
-            use.closed(self._now(now))
+        uses = list(line.uses.values())
         self._by_number.pop(line.number, None)
         line.client, line.connected = None, False
         line.uses, line.boxes = {}, {}
+        for use in uses:
+            # What cannot be kept now comes again: it is not noted as read.
+            with suppress(HomeError), self._home.store.db.plain_errors():
+                use.closed(self._now(now))
 
     def _fail(self, line: _Line, why: str, now: int, rest: int = 0) -> None:
         line.trouble, line.shut = why, {}

@@ -1,0 +1,179 @@
+"""Full disks under nodes that use a relay: what could not be kept comes again."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import apsw
+import pytest
+
+from quire.errors import HomeError
+from quire.events.home import Home
+from quire.events.settle import Report
+from quire.handlers import incoming
+from quire.limits import MAX_RELAY_RETRY_MS
+from quire.net.relay_wire import Refusal
+from quire.store.memberships import Membership
+from quire.store.relays import Relays
+from tests.net.memory_relay import Line
+from tests.node.relayed import Relayed, pair, state, the_relay
+from tests.node.world import Station
+
+FULL = "The disk is full."
+
+
+@pytest.fixture
+def world(relayed: Relayed) -> Relayed:
+    return relayed
+
+
+def _fail(error: Exception) -> Any:
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return failing
+
+
+def _again(world: Relayed, station: Station) -> None:
+    """Once there is room again, and somebody looks."""
+    station.ask("getStatus")
+    world.until(lambda: state(station) == "in-sync", most=2 * MAX_RELAY_RETRY_MS)
+    assert station.running.trouble == ""
+
+
+@pytest.mark.parametrize("error", [HomeError(FULL), apsw.FullError("full")])
+@pytest.mark.parametrize("frugal", [False, True])
+def test_what_a_relay_gave_while_the_disk_was_full_comes_again(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch, error: Exception, frugal: bool
+) -> None:
+    alice, bob = pair(world)
+    bob.down()
+    bob.up(frugal=frugal)
+    world.run(1_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "receive", _fail(error))
+        alice.ask("sendMessage", target="general", text="while it is full")
+        world.until(bob.troubles)
+        assert state(bob) == "unreachable"
+        assert "disk is full" in bob.space()["relays"][0]["trouble"]
+    alice.ask("sendMessage", target="general", text="after")
+    _again(world, bob)
+    world.until(lambda: bob.texts() == ["while it is full", "after"])
+
+
+def test_a_real_full_disk_loses_nothing_of_what_a_relay_gives(world: Relayed) -> None:
+    alice, bob = pair(world)
+    db = bob.home.store.db
+    pages = db.one("PRAGMA page_count")
+    assert pages is not None
+    db.execute(f"PRAGMA max_page_count = {pages[0] + 3}").fetchall()
+    alice.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(20)])
+    world.run(10_000)
+    assert bob.troubles()
+    assert bob.texts() == []
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    alice.ask("sendMessage", target="general", text="after")
+    _again(world, bob)
+    assert bob.texts() == alice.texts()
+    assert bob.ask("verify")["damage"] == []
+
+
+def test_a_full_disk_does_not_make_a_node_call_a_relay_all_the_time(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(bob.home.store.relays, "keep_mailbox", _fail(HomeError(FULL)))
+        alice.ask("sendMessage", target="general", text="while it is full")
+        before = bob.running.relaying._last_number
+        world.run(60_000)
+        assert 1 <= bob.running.relaying._last_number - before <= 10
+    _again(world, bob)
+    assert bob.texts() == ["while it is full"]
+
+
+def test_mailboxes_that_could_not_all_be_opened_are_read_all_the_same(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair(world)
+    bob.down()
+    alice.ask("sendMessage", target="general", text="hello")
+    world.run(1_000)
+    looked = Relays.mailbox
+    asked: list[int] = []
+
+    def failing(self: Relays, *at: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 2:
+            raise apsw.IOError("no disk")
+        return looked(self, *at)
+
+    monkeypatch.setattr(Relays, "mailbox", failing)
+    alice.down()
+    bob.up()
+    world.until(bob.troubles)
+    _again(world, bob)
+    assert bob.texts() == ["hello"]
+
+
+def _with_what_waits(station: Station) -> bool:
+    """Whether something read from a relay waits in memory for what vouches for it."""
+    lines = station.running.relaying._lines.values()
+    return any(getattr(use, "_tail", ()) for line in lines for use in line.uses.values())
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_a_connection_that_breaks_while_the_disk_is_full_is_made_again(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch, once: bool
+) -> None:
+    """One signature stands for all events of a batch: those before it wait in memory for it. `once`: there is room
+    again for those, and was none for what came after.
+    """
+    alice, bob = pair(world)
+    bob.down()
+    texts = ["y" * 3_000 + str(n) for n in range(400)]
+    alice.ask("sendMessages", target="general", texts=texts)
+    world.run(20_000)
+    the_relay(world).page = 1
+    receive = incoming.receive
+    full: list[int] = []
+
+    def failing(home: Home, member: Membership, records: Sequence[bytes], *rest: Any) -> Report:
+        if home is bob.home and (full or _with_what_waits(bob)) and not (once and full):
+            full.append(world.now)
+            raise HomeError(FULL)
+        return receive(home, member, records, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "receive", failing)
+        bob.up()
+        world.until(lambda: full)
+        world.hang_up_relays()
+        world.run(2_000)
+        assert bob.troubles()
+    _again(world, bob)
+    assert bob.texts() == texts
+
+
+def test_a_mailbox_that_is_shut_while_something_of_it_waits_stops_nobody(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair(world)
+    bob.down()
+    texts = ["y" * 3_000 + str(n) for n in range(400)]
+    alice.ask("sendMessages", target="general", texts=texts)
+    world.run(20_000)
+    the_relay(world).page = 1
+    push = Line._push
+
+    def some(line: Line, n: int, limit: int = 1) -> None:
+        push(line, n, limit)
+        line.out.append(Refusal(n, "damaged", 60_000, "The relay's store is damaged."))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "_push", some)
+        bob.up()
+        world.until(lambda: state(bob) == "refused")
+        assert _with_what_waits(bob)
+        world.hang_up_relays()
+    _again(world, bob)
+    assert bob.texts() == texts
