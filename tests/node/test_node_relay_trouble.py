@@ -6,16 +6,17 @@ from typing import Any, NoReturn
 import apsw
 import pytest
 
-from quire.errors import HomeError
+from quire.errors import HomeError, Refused
 from quire.events.home import Home
 from quire.events.settle import Report
-from quire.handlers import incoming
+from quire.handlers import incoming, joining
 from quire.limits import MAX_RELAY_RETRY_MS
 from quire.net.relay_wire import Refusal
-from quire.store.memberships import Membership
+from quire.node.relay_door import RelayDoor
+from quire.store.memberships import JOINING, Membership, Memberships
 from quire.store.relays import Relays
 from tests.net.memory_relay import Line
-from tests.node.relayed import Relayed, pair, state, the_relay
+from tests.node.relayed import Relayed, founder, pair, state, the_relay
 from tests.node.world import Station
 
 FULL = "The disk is full."
@@ -177,3 +178,54 @@ def test_a_mailbox_that_is_shut_while_something_of_it_waits_stops_nobody(
         world.hang_up_relays()
     _again(world, bob)
     assert bob.texts() == texts
+
+
+def test_a_welcome_that_could_not_be_taken_at_once_is_taken_later(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = founder(world)
+    alice.ask("sendMessage", target="general", text="hello")
+    link = alice.ask("createInvite")["link"]
+    world.run(20_000)
+    alice.down()
+    carol = world.station("carol")
+    carol.ask("joinSpace", link=link, name="carol")
+    with monkeypatch.context() as patch:
+        patch.setattr(Memberships, "set_kind", _fail(apsw.FullError("full")))
+        carol.up()
+        world.run(3_000)
+        assert carol.home.store.memberships.all()[0].kind == JOINING
+    connection = carol.running.relaying._last_number
+    world.until(lambda: carol.texts() == ["hello"], most=10_000)
+    assert carol.running.relaying._last_number == connection
+
+
+def test_a_letter_that_nobody_can_take_is_looked_at_once(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it, if it is not the disk: else no other would ever be looked at."""
+    alice = founder(world)
+    link = alice.ask("createInvite")["link"]
+    world.run(20_000)
+    alice.down()
+    carol = world.station("carol")
+    carol.ask("joinSpace", link=link, name="carol")
+    enter, taken = joining.enter_ahead, []
+
+    def odd(*given: Any) -> None:
+        taken.append(1)
+        if len(taken) == 1:
+            raise Refused("Nobody can take this.")
+        enter(*given)
+
+    monkeypatch.setattr(joining, "enter_ahead", odd)
+    carol.up()
+    world.run(5_000)
+    assert len(taken) == 1
+    (door,) = [
+        use
+        for line in carol.running.relaying._lines.values()
+        for use in line.uses.values()
+        if isinstance(use, RelayDoor)
+    ]
+    assert door._seen == len(door._left)

@@ -7,13 +7,13 @@ little, and a relay forgets what is old. A newcomer takes the welcome that waits
 a member's device answers requests that nobody has answered for a moment, and sees that welcomes wait.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import derive
 from quire.core.relay_address import RelayAddress
 from quire.core.sealing import NONCE_BYTES
-from quire.errors import BadEvent, Refused
+from quire.errors import BadEvent, HomeError, Refused
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import admit_letter, joining, siblings
@@ -115,8 +115,7 @@ class RelayDoor:
             return
         self._next_look = now.steady + (SIBLINGS_GAP_MS if self.member.kind == SIBLINGS else TICK_MS)
         ctx = Context(self._home, now.wall, self.account, self.member)
-        seen, self._seen = self._seen, len(self._left)
-        if seen < self._seen and self._take(ctx, self._left[seen:]):
+        if self._take(ctx):
             self._changed(self.member.raw_space_id, now.steady)
         ctx = Context(self._home, now.wall, self.account, self.member)
         wanted = list(self._to_leave(ctx, now))
@@ -138,23 +137,37 @@ class RelayDoor:
     def _own(self) -> bytes:
         return self.member.device_key.public
 
-    def _take(self, ctx: Context, fresh: Sequence[Left]) -> bool:
-        """Act on what was left for this device; whether there was any."""
-        invite, acted = joining.own_invite(ctx), False
-        for one in fresh:
+    def _take(self, ctx: Context) -> bool:
+        """Act on what was left for this device and not looked at yet, whatever it is once; whether there was any.
+
+        Raises HomeError when it cannot be kept: it is looked at again.
+        """
+        acted = False
+        while self._seen < len(self._left):
+            one = self._left[self._seen]
+            self._seen += 1
             try:
-                if isinstance(one, Ahead):
-                    if joining.is_unsure(ctx) and to_text(one.invite) == invite:
-                        joining.enter_ahead(ctx, one.sealed)
-                        acted = True
-                elif one.to == self._own():
-                    body = left.open_letter(one, ctx.member.device_key, ctx.member.raw_space_id)
-                    self._answer(ctx, one.sender, body)
-                    acted = True
-            except BadEvent as error:
-                source = to_text(one.sender if isinstance(one, Letter) else one.invite)
-                self._home.store.rejections.count(self.account, source, error.reason, ctx.now, 1)
+                with self._home.store.db.plain_errors():
+                    acted = self._take_one(ctx, one) or acted
+            except HomeError:
+                self._seen -= 1
+                raise
         return acted
+
+    def _take_one(self, ctx: Context, one: Left) -> bool:
+        try:
+            if isinstance(one, Ahead):
+                if joining.is_unsure(ctx) and to_text(one.invite) == joining.own_invite(ctx):
+                    joining.enter_ahead(ctx, one.sealed)
+                    return True
+            elif one.to == self._own():
+                body = left.open_letter(one, ctx.member.device_key, ctx.member.raw_space_id)
+                self._answer(ctx, one.sender, body)
+                return True
+        except BadEvent as error:
+            source = to_text(one.sender if isinstance(one, Letter) else one.invite)
+            self._home.store.rejections.count(self.account, source, error.reason, ctx.now, 1)
+        return False
 
     def _answer(self, ctx: Context, sender: bytes, body: bytes) -> None:
         """Hear a letter to this device; what siblings are answered is left with what they are to know."""
