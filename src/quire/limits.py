@@ -283,8 +283,9 @@ MAX_RELAY_RECORD = 128 * 1024
 #: What goes into one page of a log, and what is sent to one reader that it has not acknowledged.
 RELAY_PAGE_BYTES = 512 * 1024
 RELAY_WINDOW_BYTES = 1024 * 1024
-#: Mailboxes open on one connection.
+#: Mailboxes open on one connection, and how often a device looks at those of old keys that find no room there (ms).
 MAX_MAILBOXES = 512
+OLD_MAILBOX_MS = 5 * 60_000
 #: What one record bundles: events, and their bytes unless one is larger; records that a frugal reader asks for.
 BUNDLE_ITEMS = 512
 BUNDLE_BYTES = 64 * 1024

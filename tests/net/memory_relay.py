@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from quire.core.keys import DeviceKey
+from quire.limits import MAX_MAILBOXES
 from quire.net import relay_wire
 from quire.net.relay_wire import (
     NO_CHAIN,
@@ -21,6 +22,7 @@ from quire.net.relay_wire import (
     Message,
     Read,
     Record,
+    Refusal,
 )
 
 
@@ -30,13 +32,14 @@ class Kept(NamedTuple):
 
 
 class MemoryRelay:
-    """`logs`: mailbox → records in order; `page` entries go into one message."""
+    """`logs`: mailbox → records in order; `page` entries go into one message, `most` mailboxes are open at once."""
 
     def __init__(self, seed: bytes = bytes(32), page: int = 3) -> None:
         self.key = DeviceKey(seed)
         self.logs: dict[bytes, list[Kept]] = {}
         self.pruned: dict[bytes, int] = {}
         self.page = page
+        self.most = MAX_MAILBOXES
         self.heard: list[Message] = []
         self.lines: list[Line] = []
 
@@ -79,7 +82,9 @@ class Line:
     def receive(self, data: bytes) -> None:
         said, relay = relay_wire.read_client(data), self._relay
         relay.heard.append(said)
-        if isinstance(said, Hello):
+        if isinstance(said, Hello) and len(self._open) >= self._relay.most:
+            self.out.append(Refusal(said.n, "mailboxes", 0, "Too many mailboxes on one connection."))
+        elif isinstance(said, Hello):
             assert relay_wire.hello_holds(self.challenge, said)
             mailbox = said.keys.id
             had = self._had[said.n] = relay.last(mailbox, said.device)

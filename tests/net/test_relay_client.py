@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from quire.limits import RECORDS_PER_READ, RELAY_WINDOW_BYTES
+from quire.limits import MAX_MAILBOXES, RECORDS_PER_READ, RELAY_WINDOW_BYTES
 from quire.net import relay_wire
 from quire.net.mailbox import Access
 from quire.net.relay_client import Came, Fault, Grew, Mark, Posted, Refused, RelayClient, RelayEvent, Unposted
@@ -310,3 +310,34 @@ def test_what_comes_for_a_mailbox_that_was_left_is_passed_over() -> None:
     device.run()
     assert device.read == []
     assert not device.client.over
+
+
+def test_no_more_mailboxes_are_open_than_a_connection_takes_and_idle_ones_can_be_left() -> None:
+    relay = MemoryRelay(page=1)
+    write(relay, b"first", b"second")
+    device = Device(relay)
+    device.relay.lines.clear()
+    device.line = relay.connect()
+    device.client = RelayClient(relay.key.public)
+    boxes = [
+        Access(bytes([n // 256, n % 256]) * 16, relay.key.public, ONE, "space") for n in range(MAX_MAILBOXES)
+    ]
+    numbers = [device.client.open(box, Mark(), [], 5_000) for box in boxes[1:]]
+    assert device.client.free == 1
+    n = device.client.open(device.access, Mark(), [], 5_000)
+    assert device.client.free == 0
+    assert not device.client.idle(n)
+    device.run()
+    assert device.client.idle(n)
+    assert not device.of(Refused)
+    device.client.post(n, [b"mine"], 6_000)
+    assert not device.client.idle(n)
+    device.run()
+    assert device.client.idle(n)
+    device.client.leave(numbers[0])
+    assert device.client.free == 1
+    assert not device.client.idle(numbers[0])
+    device.client.open(boxes[0], Mark(), [], 7_000)
+    device.run()
+    assert not device.of(Refused)
+    assert device.client.free == 0

@@ -11,6 +11,7 @@ from quire.events.home import Home
 from quire.events.settle import Report
 from quire.handlers import incoming, joining
 from quire.limits import MAX_RELAY_RETRY_MS
+from quire.net import relay_wire
 from quire.net.relay_wire import Refusal
 from quire.node.relay_door import RelayDoor
 from quire.store.memberships import JOINING, Membership, Memberships
@@ -165,15 +166,15 @@ def test_a_mailbox_that_is_shut_while_something_of_it_waits_stops_nobody(
     world.run(20_000)
     the_relay(world).page = 1
     push = Line._push
-
-    def some(line: Line, n: int, limit: int = 1) -> None:
-        push(line, n, limit)
-        line.out.append(Refusal(n, "damaged", 60_000, "The relay's store is damaged."))
-
     with monkeypatch.context() as patch:
-        patch.setattr(Line, "_push", some)
+        patch.setattr(Line, "_push", lambda line, n: push(line, n, 1))
         bob.up()
-        world.until(lambda: state(bob) == "refused")
+        world.until(lambda: _with_what_waits(bob))
+        (line,) = bob.running.relaying._lines.values()
+        for n in list(line.boxes):
+            refusal = Refusal(n, "damaged", 60_000, "The relay's store is damaged.")
+            bob.running.receive_relay(line.number, relay_wire.encode(refusal), world.now)
+        assert state(bob) == "refused"
         assert _with_what_waits(bob)
         world.hang_up_relays()
     _again(world, bob)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from quire.limits import RECORDS_PER_READ, RELAY_WINDOW_BYTES
+from quire.limits import MAX_MAILBOXES, RECORDS_PER_READ, RELAY_WINDOW_BYTES
 from quire.net import relay_wire
 from quire.net.mailbox import Access
 from quire.net.relay_wire import (
@@ -144,6 +144,16 @@ class RelayClient:
         self._out: list[Message] = []
         self._events: deque[RelayEvent] = deque()
         self.over = False
+
+    @property
+    def free(self) -> int:
+        """How many mailboxes can be opened beside those that are open."""
+        return max(MAX_MAILBOXES - len(self._mailboxes), 0)
+
+    def idle(self, n: int) -> bool:
+        """Whether all that a mailbox has is read, and nothing that was posted to it waits for an answer."""
+        mailbox = self._mailboxes.get(n)
+        return mailbox is not None and mailbox.reached and not mailbox.posts
 
     def open(self, access: Access, mark: Mark, data: Sequence[bytes], ts: int, frugal: bool = False) -> int:
         """Open a mailbox, now or once the relay has spoken; gives its number on this connection.

@@ -69,9 +69,14 @@ class RelayDoor:
         looked = self._looked == self._home.store.blobs.last_cursor()
         return self._reached and looked and not self._posting
 
-    def open_mailboxes(self, now: Now) -> None:
-        """Open the door's mailbox."""
-        if self._n or now.steady < self.rest_until:
+    @property
+    def wanted(self) -> int:
+        """How many mailboxes are to be open."""
+        return 1
+
+    def open_mailboxes(self, now: Now, most: int) -> None:
+        """Open the door's mailbox, if one may be open at `most`."""
+        if self._n or now.steady < self.rest_until or not most or not self._client.free:
             return
         self._n = self._client.open(self._access(), Mark(), [], now.wall)
 

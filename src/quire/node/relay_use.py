@@ -16,6 +16,8 @@ from quire.core.sealing import KEY_ID_BYTES, NONCE_BYTES
 from quire.errors import BadEvent
 from quire.events.home import Home
 from quire.events.ingest import Tail
+from quire.events.keyring import first_epoch
+from quire.events.standing import graph_of
 from quire.handlers import incoming
 from quire.limits import (
     FORWARD_MS,
@@ -30,6 +32,7 @@ from quire.limits import (
 from quire.net.mailbox import Access, bundles
 from quire.net.relay_client import Came, Mark, Posted, RelayClient, Unposted
 from quire.net.relay_wire import Head, Scope
+from quire.node.relay_turns import Turns, in_turn
 from quire.store.blobs import BlobRow
 from quire.store.memberships import Membership
 from quire.store.relays import MailboxRow, Placed, Use
@@ -58,6 +61,11 @@ class _Batch:
     waits: set[tuple[int, int]] = field(default_factory=set)
 
 
+class _Box(NamedTuple):
+    epoch: int
+    access: Access
+
+
 class RelayUse:
     """Of a relay that `client` speaks to; `changed` is told of what was ingested. `frugal`: it is read now and then."""
 
@@ -81,16 +89,20 @@ class RelayUse:
         self._kept = home.store.relays
         self.use = Use(member.account, member.space, self._kept.number(relay.key))
         self._jitter = int.from_bytes(member.device_key.public[:4]) % FORWARD_MS
-        self._boxes: dict[int, Access] = {}
+        self._boxes: dict[int, _Box] = {}
         self._by_epoch: dict[int, int] = {}
+        #: Those that are open, and not read to their end.
         self._unread: set[int] = set()
+        self._turns = Turns()
+        #: Of how many epochs what is handed over together may be.
+        self._most_epochs = 1
         self._tail = Tail()
         #: By mailbox: how far it is read beyond what is kept.
         self._marks: dict[bytes, Mark] = {}
         self._own, self._others = self._kept.posted(self.use)
         self._batch: _Batch | None = None
-        #: Until then nothing is handed over, nor opened: the relay refused.
-        self.rest_until = 0
+        #: Until then nothing is handed over: the relay refused.
+        self._rests_until = 0
         #: When the first of what others wrote will have had its time: until then nobody looks for it.
         self._others_at = 0
         self._tidied = False
@@ -112,24 +124,38 @@ class RelayUse:
     @property
     def in_sync(self) -> bool:
         """Whether all that the relay had is read, and all own events that are here are there."""
-        posted = not lacking(self._home, self.member, self.use, 1)
-        return posted and bool(self._boxes) and not self._unread and self._batch is None
-
-    def open_mailboxes(self, now: Now) -> None:
-        """Open those of the keys that are held by now; what waits to be posted goes with the first greetings."""
         member = self.member
-        fresh = [epoch for epoch in member.epochs if epoch not in self._by_epoch]
-        if now.steady < self.rest_until:
-            return
+        read = bool(self._boxes) and not self._unread and self._turns.all_read(member.epochs)
+        return read and self._batch is None and not lacking(self._home, member, self.use, 1)
+
+    @property
+    def rest_until(self) -> int:
+        """When what the relay refused is tried again."""
+        return max(self._rests_until, self._turns.rests_until)
+
+    @property
+    def wanted(self) -> int:
+        """How many mailboxes would be open if all could be."""
+        return len(self.member.epochs)
+
+    def open_mailboxes(self, now: Now, most: int) -> None:
+        """Open those of the keys that are held by now, so many at `most`: others have their turn later. What waits to
+        be posted goes with the first greetings.
+        """
+        member = self.member
+        self._most_epochs = MAX_INTEGER if len(member.epochs) <= most else in_turn(most)
+        fresh = self._take_turn(member, most, now)
         first = bool(fresh) and not self._by_epoch
         batch = self._next_batch(now, own=True, most=HELLO_EVENT_BYTES) if first else None
+        if batch is not None and any(row.epoch not in fresh for row in batch.rows):
+            batch = None
         sealed = {} if batch is None else self._sealed(batch.rows, self._accesses(member, fresh))
         if any(sum(map(len, data)) > HELLO_RECORD_BYTES for data in sealed.values()):
             batch, sealed = None, {}  # one large event: posted once the relay has greeted
         for epoch, access in self._accesses(member, fresh).items():
             data = sealed.get(epoch, [])
             n = self._client.open(access, self._mark(access.id), data, now.wall, self._frugal)
-            self._boxes[n] = access
+            self._boxes[n] = _Box(epoch, access)
             self._by_epoch[epoch] = n
             self._unread.add(n)
             if batch is not None and data:
@@ -143,9 +169,9 @@ class RelayUse:
         Raises HomeError when it cannot be kept: `client` gives it no second time, another connection does.
         """
         member, box = self.member, self._boxes[came.n]
-        records = self._opened(box, came.data, now)
+        records = self._opened(box.access, came.data, now)
         unread = self._unread - {came.n} if came.reached else self._unread
-        tail, marks = list(self._tail), {**self._marks, box.id: came.mark}
+        tail, marks = list(self._tail), {**self._marks, box.access.id: came.mark}
         with self._home.store.transaction():
             self._kept.note(self.use, [_nonce(record[KEY_ID_BYTES:]) for record in records])
             if came.removed:
@@ -158,11 +184,15 @@ class RelayUse:
         self._unread, self._tail, self._marks = unread, tail, marks if tail else {}
         self._client.kept(came.n, came.mark.cursor)
         if records:
+            self._turns.used(box.epoch, now.steady)
+        if came.reached:
+            self._turns.reached(box.epoch)
+        if records:
             self._changed(member.raw_space_id, now.steady)
 
     def posted(self, posted: Posted) -> None:
         """The relay keeps a post."""
-        box = self._boxes[posted.n].id
+        box = self._boxes[posted.n].access.id
         self._marks[box] = self._marks.get(box, posted.mark)._replace(
             local=posted.mark.local, head=posted.mark.head
         )
@@ -175,19 +205,20 @@ class RelayUse:
         """The relay does not keep a post: all of the batch is looked at again, in a while if it says so."""
         self._batch = None
         if unposted.refusal is not None:
-            self.rest_until = now.steady + max(unposted.refusal.retry_ms, RELAY_RETRY_MS)
+            self._rests_until = now.steady + max(unposted.refusal.retry_ms, RELAY_RETRY_MS)
 
     def grew(self, n: int) -> None:
         """A mailbox has more, which a frugal node reads now and then."""
         self._grown.add(n)
 
     def refused(self, n: int, retry_ms: int, now: Now) -> None:
-        """The relay does not open a mailbox: it is tried again in a while."""
-        self._boxes.pop(n, None)
+        """The relay does not open a mailbox, or shut it: it is tried again in a while, and others are used."""
+        box = self._boxes.pop(n)
+        del self._by_epoch[box.epoch]
         self._unread.discard(n)
-        self._by_epoch = {epoch: number for epoch, number in self._by_epoch.items() if number != n}
-        self._batch = None
-        self.rest_until = now.steady + max(retry_ms, RELAY_RETRY_MS)
+        self._turns.refused(box.epoch, now.steady + max(retry_ms, RELAY_RETRY_MS))
+        if self._batch is not None and any(waits == n for waits, _ in self._batch.waits):
+            self._batch = None
 
     def closed(self, now: Now) -> None:
         """The connection is gone: what waits for its successor is ingested as it is.
@@ -206,9 +237,13 @@ class RelayUse:
                 self._unread.add(n)
                 self._client.read_on(n)
             self._grown.clear()
-        while self._boxes and self._batch is None and not self._unread and now.steady >= self.rest_until:
-            batch = self._next_batch(now, own=True) or self._next_batch(now, own=False)
+        while self._boxes and self._batch is None and not self._unread and now.steady >= self._rests_until:
+            batch = self._next_batch(now, own=True)
+            if batch is None and self._turns.awaited(self.member.epochs):
+                return
+            batch = batch or self._next_batch(now, own=False)
             if batch is None:
+                self._turns.needed = ()
                 self._tidy()
                 return
             if not self._hand_over(batch, now):
@@ -227,6 +262,21 @@ class RelayUse:
     def _source(self) -> str:
         return f"relay {self._relay.host}"
 
+    def _take_turn(self, member: Membership, most: int, now: Now) -> list[int]:
+        """Leave mailboxes for others to be opened; the epochs of those."""
+        opened = {epoch: self._client.idle(n) for epoch, n in self._by_epoch.items()}
+        most = min(most, len(opened) + self._client.free)
+        current = {member.content, member.control}
+        if len(member.epochs) > most:  # keys are handed out under the first one
+            current.add(first_epoch(self._home, member, graph_of(self._home, member)))
+        turn = self._turns.next(member.epochs, current, opened, most, now.steady)
+        for epoch in turn.leave:
+            n = self._by_epoch.pop(epoch)
+            del self._boxes[n]
+            self._client.leave(n)
+            self._turns.left(epoch, now.steady)
+        return turn.fresh
+
     def _accesses(self, member: Membership, epochs: Sequence[int]) -> dict[int, Access]:
         relay, seed = self._relay.key, member.device_key.seed
         return {
@@ -243,6 +293,8 @@ class RelayUse:
         return records
 
     def _mark(self, mailbox: bytes) -> Mark:
+        if mailbox in self._marks:
+            return self._marks[mailbox]
         kept = self._kept.mailbox(self.use, mailbox)
         return Mark() if kept is None else Mark(*kept[:3], Head(*kept[3:]))
 
@@ -259,7 +311,7 @@ class RelayUse:
             return None
         found = self._next(own, until, POST_EVENTS)
         wait = FORWARD_MS + self._jitter
-        rows = _few(found, MAX_INTEGER if own else now.wall - wait, most)
+        rows = _few(found, MAX_INTEGER if own else now.wall - wait, most, self._most_epochs)
         if rows and (own or len(rows) < len(found) or len(found) == POST_EVENTS):
             reached = rows[-1].place
         elif own:
@@ -285,13 +337,15 @@ class RelayUse:
     def _hand_over(self, batch: _Batch, now: Now) -> bool:
         """Post a batch; False when a mailbox that it goes to cannot take it yet."""
         at = {row.epoch: self._by_epoch.get(row.epoch) for row in batch.rows}
+        self._turns.needed = at.keys()
         if any(n is None or not self._client.room(n) for n in at.values()):
             return False
-        accesses = {epoch: self._boxes[n] for epoch, n in at.items() if n is not None}
+        accesses = {epoch: self._boxes[n].access for epoch, n in at.items() if n is not None}
         for epoch, data in self._sealed(batch.rows, accesses).items():
             n = self._by_epoch[epoch]
             batch.waits.add((n, self._client.post(n, data, now.wall)))
-        self._batch = batch
+            self._turns.used(epoch, now.steady)
+        self._batch, self._turns.needed = batch, ()
         if not batch.waits:
             self._settle(batch)
         return True
@@ -332,11 +386,12 @@ def _scope(member: Membership, epoch: int) -> Scope:
     return "space" if epoch in member.contents else "friend"
 
 
-def _few(found: Sequence[Placed], received_until: int, most: int) -> list[Placed]:
-    """The first of them, received up to a time (ms) and of about `most` bytes."""
-    size, rows = 0, []
+def _few(found: Sequence[Placed], received_until: int, most: int, most_epochs: int) -> list[Placed]:
+    """The first of them, received up to a time (ms), of about `most` bytes, and of so many epochs."""
+    size, rows, epochs = 0, [], set()
     for one in found:
-        if size >= most or one.received_ts > received_until:
+        epochs.add(one.row.epoch)
+        if size >= most or one.received_ts > received_until or len(epochs) > most_epochs:
             break
         size += len(one.row.sealed)
         rows.append(one)

@@ -17,6 +17,7 @@ from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import relay, relay_places
 from quire.limits import (
+    MAX_MAILBOXES,
     MAX_RELAY_REST_MS,
     MAX_RELAY_RETRY_MS,
     MAX_RELAYS,
@@ -38,6 +39,7 @@ from quire.net.relay_client import (
     Unposted,
 )
 from quire.node.relay_door import RelayDoor
+from quire.node.relay_turns import shares
 from quire.node.relay_use import Changed, Now, RelayUse, lacking
 from quire.store.memberships import DOORS, JOINING, SIBLINGS, Membership
 from quire.store.relays import FaultRow, Use
@@ -275,13 +277,14 @@ class Relaying:
             gone = line.uses.pop(key)
             line.shut.pop(gone, None)
             for n in gone.numbers:
-                line.boxes.pop(n, None)
                 line.client.leave(n)
         with self._or_anew(line, now):
-            for key, member in here.items():
-                hanging = self._hanging(line, line.client, key, member)
-                hanging.open_mailboxes(self._now(now))
-                line.boxes.update(dict.fromkeys(hanging.numbers, hanging))
+            hanging = [self._hanging(line, line.client, key, member) for key, member in here.items()]
+            for one, most in zip(
+                hanging, shares([one.wanted for one in hanging], MAX_MAILBOXES), strict=True
+            ):
+                one.open_mailboxes(self._now(now), most)
+            line.boxes = {n: one for one in hanging for n in one.numbers}
         self._post(line, now)
 
     def _post(self, line: _Line, now: int) -> None:
@@ -303,7 +306,8 @@ class Relaying:
         if isinstance(event, Came):
             use.came(event, self._now(now))
             line.failures = 0
-            line.shut.pop(use, None)
+            if use.rest_until <= now:  # else it is another mailbox that is shut
+                line.shut.pop(use, None)
         elif isinstance(event, Posted):
             line.trouble = ""
             use.posted(event)
