@@ -11,6 +11,7 @@ from quire.events.keyring import (
     CONTENT,
     CONTROL,
     HeldKey,
+    audience_keys,
     control_key,
     control_of,
     first_control,
@@ -158,6 +159,20 @@ def test_what_older_keys_open_nothing_is_left_alone() -> None:
     made = carol.act("key", body, there.first_key, carol.introduce(), me.introduce())
     give(home, alice, carol.introduce(), made)
     assert keys(home, alice) - before == {NEW, control_key(NEW)}
+    home.close()
+
+
+def test_a_kept_key_of_what_is_no_audience_opens_nothing_and_is_in_nobodys_way() -> None:
+    """A home that took one before such events were void goes on all the same."""
+    there, home = Space(), make_home()
+    alice = add_holder(home, there, "alice")
+    audience = to_text(digest("audience"))
+    with home.store.transaction():
+        for scope in ("no id", audience):
+            home.store.audiences.add_key(alice.account, alice.space, scope, name_of(NEW), NEW)
+    assert [key.audience for key in audience_keys(home, alice)[name_of(NEW)]] == [digest("audience")]
+    assert held_key(home, alice, "no id", name_of(NEW)) is None
+    assert held_key(home, alice, audience, name_of(NEW)) == NEW
     home.close()
 
 

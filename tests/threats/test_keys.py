@@ -11,7 +11,7 @@ from quire.core.wrapping import WrapKey, wrap
 from quire.errors import UserError
 from quire.events.keyring import CONTENT, CONTROL, HeldKey, control_key, control_of, seal_older, wrap_context
 from quire.graph import state
-from quire.handlers import invite, key, role
+from quire.handlers import invite, key, message, role
 from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
 from tests.events.builders import Made, digest
 from tests.threats.attacker import Attacker, opened, reads
@@ -104,6 +104,29 @@ def test_key_event_with_a_lower_generation_does_not_bring_back_the_key_before() 
     view = agreed(c, c.ann, c.carl, sealed=[void.sealed, lower.sealed])
     assert not {void.event_id, lower.event_id} & set(view["valid"])
     assert c.ann.key() == c.carl.key() == view["key"]
+
+
+@pytest.mark.parametrize("who", ["a member", "who was banned"])
+def test_key_event_for_what_is_no_audience_stops_nobody(who: str) -> None:
+    """Its key is kept nowhere: what is sealed to audiences is taken in, shown and written as before."""
+    c = Community("ann", "bob", "carl", "dora")
+    first = control(c.bob)
+    if who == "who was banned":
+        role.ban(c.ann.ctx, "bob")
+        c.meet(c.ann, c.carl, c.dora)
+    body = {"scope": "no id", "generation": 1, "before": [], "older": []}
+    made = Attacker(c.bob).change("key", {**body, **boxes(c.bob, digest("k"), c.ann)}, under=first)
+    c.ann.take([made.sealed])
+    message.create(c.carl.ctx, "@dora", "not for ann")
+    message.create(c.carl.ctx, "@ann", "for ann alone")
+    c.carl.say("for all")
+    c.ann.hear(c.carl)
+    message.create(c.ann.ctx, "@carl", "for carl alone")
+    assert c.ann.texts() == ["for all"]
+    assert [one.body_text for one in message.list_(c.ann.ctx, "@carl")] == ["for ann alone", "for carl alone"]
+    assert c.ann.home.store.audiences.keys(c.ann.member.account, c.ann.member.space) != []
+    view = agreed(c, c.ann, c.carl, c.dora, sealed=[made.sealed])
+    assert made.event_id in set(view["graph"]) - set(view["valid"])
 
 
 def test_key_event_that_omits_members_silences_nobody() -> None:

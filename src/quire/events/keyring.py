@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nacl.exceptions import CryptoError
 
-from quire.core.encoding import from_text, to_text
+from quire.core.encoding import from_text, is_key, to_text
 from quire.core.keys import derive
 from quire.core.sealed_body import AudienceKey
 from quire.core.sealing import key_id, open_sealed, seal
@@ -196,7 +196,8 @@ def audience_keys(home: Home, member: Membership) -> dict[str, list[AudienceKey]
     if found is None:
         found = {}
         for audience, name, key in home.store.audiences.keys(*at):
-            found.setdefault(name, []).append(AudienceKey(from_text(audience, 32), name, key))
+            if is_key(audience):  # a home may hold others, from before events that bring them were void
+                found.setdefault(name, []).append(AudienceKey(from_text(audience, 32), name, key))
         home.audience_keys[at] = found
     return found
 

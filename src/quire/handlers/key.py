@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from quire.core.encoding import to_text
+from quire.core.encoding import is_key, to_text
 from quire.core.sealing import KEY_ID_BYTES
 from quire.errors import Refused
 from quire.events import keyring
@@ -53,9 +53,9 @@ _KINDS = {"content": CONTENT, "control": CONTROL}
 
 
 def change(o: Opened[KeyEvent], _: bytes) -> changes.AnyChange:
-    """A new key, if its name is one."""
+    """A new key, if its name is one, and its scope the space or what may be an audience."""
     event = o.event
-    if len(key_share.raw(event.name)) != KEY_ID_BYTES:
+    if len(key_share.raw(event.name)) != KEY_ID_BYTES or not (event.scope == "" or is_key(event.scope)):
         return changes.Void()
     return changes.NewKey(event.scope, event.generation, tuple(event.before), tuple(event.boxes), event.name)
 
