@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.core.encoding import from_text
-from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, derive, verify
+from quire.core.keys import (
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    DeviceKey,
+    as_content,
+    as_control,
+    derive,
+    is_content,
+    verify,
+)
 
 unhurried = settings(deadline=None, max_examples=50)
 seeds = st.binary(min_size=32, max_size=32)
@@ -143,6 +152,14 @@ def test_the_seed_stays_out_of_logs() -> None:
 def test_derive_is_keyed_blake2b() -> None:
     expected = blake2b(b"context", key=b"k" * 32, person=b"purpose".ljust(16, b"\0"), digest_size=32).digest()
     assert derive(b"k" * 32, "purpose", b"context") == expected
+
+
+def test_a_key_tells_what_it_is_for() -> None:
+    for last in range(256):
+        key = bytes(31) + bytes((last,))
+        assert is_content(as_content(key))
+        assert not is_content(as_control(key))
+        assert key in (as_content(key), as_control(key)), "no other bit is changed"
 
 
 def test_derived_keys_differ_in_everything_that_goes_in() -> None:

@@ -102,7 +102,8 @@ class OtherPeer:
         key = derive(shared, "quire sealed to", context)
         welcome = self.open(key, bytes(24) + sealed[32:], b"")
         _, content, _, _ = msgspec.msgpack.decode(welcome)
-        for one in (content, derive(content, "quire control", b"")):
+        control = derive(content, "quire control", b"")
+        for one in (content, control[:-1] + bytes([control[-1] | 1])):
             self.keys[derive(one, "quire key id", b"", 8)] = one
         self.records = self.write()
 

@@ -13,7 +13,7 @@ from quire.core import canonical
 from quire.core.certificate import certify, consent, invite_key, prove
 from quire.core.encoding import from_text, to_text
 from quire.core.event import event_id
-from quire.core.keys import DeviceKey
+from quire.core.keys import KEY_BYTES, DeviceKey, as_content
 from quire.core.phrase import root_key
 from quire.core.sealing import blob_context, key_id, seal
 from quire.core.vault import Vault
@@ -40,7 +40,9 @@ _nonces = count()
 
 
 def digest(text: str, size: int = 32) -> bytes:
-    return shake_256(text.encode()).digest(size)
+    """Bytes of a text; 32 of them may serve as anything, as a key for content too."""
+    found = shake_256(text.encode()).digest(size)
+    return as_content(found) if size == KEY_BYTES else found
 
 
 #: What seals the private keys of every home made here.

@@ -16,6 +16,7 @@ from quire.events.keyring import (
     control_of,
     first_control,
     first_epoch,
+    handed,
     held_key,
     hold,
     name_of,
@@ -55,6 +56,18 @@ def older(there: Space, under: bytes, *keys: tuple[int, bytes]) -> list[dict[str
         name = "content" if kind == CONTENT else "control"
         found.append({"kind": name, "name": sealed.name, "sealed": to_text(sealed.sealed)})
     return found
+
+
+def crossed(there: Space, under: bytes, kind: int, key: bytes) -> dict[str, str]:
+    """A key of the past as one of the other kind, under its own name."""
+    above = HeldKey(CONTENT, name_of(under), under)
+    above = control_of(above) if kind == CONTROL else above
+    sealed = seal_older(above, HeldKey(kind, name_of(key), key), digest("crossed", 24), there.raw_id)
+    return {
+        "kind": "content" if kind == CONTENT else "control",
+        "name": sealed.name,
+        "sealed": to_text(sealed.sealed),
+    }
 
 
 def keys(home: Home, member: Membership) -> set[bytes]:
@@ -121,7 +134,7 @@ def test_the_first_control_is_the_one_that_the_first_key_came_under() -> None:
     alice = add_holder(home, there, "alice")
     first = HeldKey(CONTROL, name_of(there.key), control_key(there.key))
     with home.store.transaction():
-        home.store.memberships.add_key(alice, digest("false"), first.name)
+        home.store.memberships.add_key(alice, control_key(digest("false")), first.name)
     graph = graph_of(home, alice)
     assert first_control(home, alice, graph) == first
     carol = Author(there, "carol")
@@ -154,12 +167,67 @@ def test_what_older_keys_open_nothing_is_left_alone() -> None:
         {**sound, "name": name_of(digest("another"))},
         {**sound, "kind": "control"},
         {**sound, "kind": "king"},
+        crossed(there, NEW, CONTROL, NEWER),
+        crossed(there, NEW, CONTENT, control_key(NEWER)),
     ]
     before = keys(home, alice)
     made = carol.act("key", body, there.first_key, carol.introduce(), me.introduce())
     give(home, alice, carol.introduce(), made)
     assert keys(home, alice) - before == {NEW, control_key(NEW)}
     home.close()
+
+
+@pytest.mark.parametrize("name", ["AAAAAAAAAAA", name_of(NEW), name_of(NEWER)])
+def test_a_content_key_handed_on_beforehand_as_one_of_the_graph_is_known_as_what_it_is(name: str) -> None:
+    """What is sealed under it is compared with those alone who have it."""
+    there, home = Space(history="from-join"), make_home()
+    alice, carol, me = add_holder(home, there, "alice"), Author(there, "carol"), Author(there, "alice")
+    everybody = [carol.introduce(), me.introduce()]
+    body = there.new_key(NEW, [me], 2, [there.first_key])
+    above = control_of(HeldKey(CONTENT, name_of(NEW), NEW))
+    sealed = seal_older(above, HeldKey(CONTROL, name, NEWER), digest("crossed", 24), there.raw_id)
+    body["older"] = [{"kind": "control", "name": name, "sealed": to_text(sealed.sealed)}]
+    early = carol.act("key", body, there.first_key, *everybody)
+    later = carol.act(
+        "key", there.new_key(NEWER, [me, carol], 2, [there.first_key]), there.first_key, *everybody
+    )
+    give(home, alice, *everybody, early)
+    give(home, alice, later, carol.say("hello", under=NEWER))
+    assert bodies(home, alice) == ["hello"]
+    assert held_key(home, alice, "", name_of(NEWER)) == NEWER
+    now = home.store.memberships.get(alice.account, alice.space)
+    assert {now.epochs[epoch][0] for epoch in now.apart} == {there.key, NEW, NEWER}
+    assert (
+        home.store.index(alice.account, alice.space, lambda: now.apart).whole().count
+        == len(home.store.blobs.held_after(alice.account, alice.space, 0, 99)) - 1
+    )
+    home.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_key_of_the_graph_is_called_by_the_key_that_it_is_derived_from(order: int) -> None:
+    """Whatever it was called when it was handed on by itself."""
+    there, home = Space(), make_home()
+    alice = add_holder(home, there, "alice")
+    content = HeldKey(CONTENT, name_of(NEW), NEW)
+    handed_on = [HeldKey(CONTROL, "AAAAAAAAAAA", control_key(NEW)), content]
+    with home.store.transaction():
+        for held in handed_on[::order]:
+            hold(home, alice, graph_of(home, alice), [held])
+    epoch = home.store.names.epoch_number(alice.space, key_id(control_key(NEW)))
+    assert home.store.memberships.key_name(alice, epoch) == name_of(NEW)
+    home.close()
+
+
+def test_no_letter_brings_a_key_of_the_other_kind() -> None:
+    first = control_key(NEW)
+    assert handed(NEWER, first, name_of(NEW)) == [
+        HeldKey(CONTENT, name_of(NEWER), NEWER),
+        HeldKey(CONTROL, name_of(NEW), first),
+    ]
+    for key, began in ((first, first), (NEWER, NEW), (NEWER[1:], first), (NEWER, b"")):
+        with pytest.raises(BadEvent, match="bad-letter"):
+            handed(key, began, name_of(NEW))
 
 
 def test_a_kept_key_of_what_is_no_audience_opens_nothing_and_is_in_nobodys_way() -> None:

@@ -198,7 +198,7 @@ def test_a_key_that_anybody_sent_first_does_no_harm(town: Town) -> None:
     ask(fresh, "recoverIdentity", link=ask(bob, "createInvite")["link"], name="ann", phrase=phrase(town.ann))
     mine = member(fresh)
     ctx = Context(fresh.home, fresh.now(), mine.account, mine)
-    none = siblings.SpaceKey(bytes(32), bytes(32), keyring.name_of(bytes(32)))
+    none = siblings.SpaceKey(bytes(32), keyring.control_key(bytes(32)), keyring.name_of(bytes(32)))
     said = msgspec.msgpack.encode(recovering.Answer("club", none, [bytes(32)], 1))
     context = b"quire recovered 1" + mine.raw_space_id + mine.device_key.public
     sealed = seal_to(WrapKey(mine.device_key.seed).public, said, bytes(32), context)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from quire.core.encoding import to_text
-from quire.core.keys import DeviceKey
+from quire.core.keys import DeviceKey, as_control
 from quire.core.sealing import key_id
 from quire.core.vault import Vault
 from quire.errors import HomeError
@@ -104,11 +104,28 @@ def test_keys_go_by_the_name_of_their_content_key(store: Store) -> None:
     member, name = store.memberships.of_account(1)[0], to_text(key_id(digest("key")))
     epoch = store.memberships.add_key(member, digest("control"), name)
     assert store.memberships.add_key(member, digest("control"), name) == epoch, "once"
+    assert store.memberships.add_key(member, digest("control"), "claimed", is_certain=False) == epoch
     assert store.memberships.key_name(member, epoch) == name
     assert sorted(store.memberships.keys_called(member, name)) == sorted([digest("key"), digest("control")])
     assert store.memberships.keys_called(member, "other") == []
     with pytest.raises(KeyError):
         store.memberships.key_name(member, 99)
+
+
+def test_a_certain_name_takes_the_place_of_a_claimed_one(store: Store) -> None:
+    member = store.memberships.of_account(1)[0]
+    epoch = store.memberships.add_key(member, digest("control"), "claimed", is_certain=False)
+    assert store.memberships.key_name(member, epoch) == "claimed"
+    store.memberships.add_key(member, digest("control"), "certain")
+    assert store.memberships.key_name(member, epoch) == "certain"
+
+
+def test_whether_a_key_is_for_content_is_told_by_the_key_alone(store: Store) -> None:
+    member = store.memberships.of_account(1)[0]
+    control = as_control(digest("control"))
+    content = store.memberships.add_key(member, digest("another"), "any name")
+    store.memberships.add_key(member, control, to_text(key_id(control)))
+    assert store.memberships.get(member.account, member.space).contents == {member.content, content}
 
 
 def test_kind_and_name_may_change(store: Store) -> None:

@@ -9,7 +9,17 @@ from quire.core.encoding import to_text
 from quire.core.sealing import key_id
 from quire.core.wrapping import WrapKey, wrap
 from quire.errors import UserError
-from quire.events.keyring import CONTENT, CONTROL, HeldKey, control_key, control_of, seal_older, wrap_context
+from quire.events import keyring
+from quire.events.keyring import (
+    CONTENT,
+    CONTROL,
+    HeldKey,
+    control_key,
+    control_of,
+    name_of,
+    seal_older,
+    wrap_context,
+)
 from quire.graph import state
 from quire.handlers import invite, key, message, role
 from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
@@ -284,7 +294,7 @@ def test_false_keys_of_the_past_keep_no_newcomer_from_the_true_ones() -> None:
     c.meet()
     liar = Attacker(c.bob)
     theirs, space_id = digest("liar's key"), c.ann.member.raw_space_id
-    false = HeldKey(CONTROL, c.ann.key(), digest("no key at all"))
+    false = HeldKey(CONTROL, c.ann.key(), control_key(digest("no key at all")))
     older = seal_older(control_of(HeldKey(CONTENT, "", theirs)), false, digest("n", 24), space_id)
     entry = {"kind": "control", "name": older.name, "sealed": to_text(older.sealed)}
     made = new_key(liar, theirs, c.ann, c.bob, c.carl, older=[entry])
@@ -320,6 +330,46 @@ def test_a_key_of_somebody_removed_meanwhile_locks_no_newcomer_out() -> None:
     c.dora.say("hello")
     c.bob.hear(c.dora)
     assert c.bob.texts() == c.dora.texts() == ["hello"]
+
+
+def misnamed(liar: Attacker, false: bytes, how: str, victim: Person) -> Made:
+    """A key of the graph, handed to one person so that it seems to be for content. It breaks a rule besides."""
+    under = keyring.first_control(liar.person.home, liar.person.member, liar.person.ctx.graph)
+    assert under is not None
+    body = {"scope": "", "generation": 9, "before": [], "older": []}
+    if how == "as a new key":
+        return liar.change("key", {**body, **boxes(liar.person, false, victim)}, under=under.key)
+    theirs, space_id = digest("liar's key"), victim.member.raw_space_id
+    above = HeldKey(CONTENT, "", theirs)
+    found = []
+    for kind, over in (("control", control_of(above)), ("content", above)):
+        own = HeldKey(CONTENT if kind == "content" else CONTROL, name_of(false), false)
+        sealed = seal_older(over, own, digest(f"nonce {kind}", 24), space_id)
+        found.append({"kind": kind, "name": sealed.name, "sealed": to_text(sealed.sealed)})
+    return liar.change("key", {**body, "older": found, **boxes(liar.person, theirs, victim)}, under=under.key)
+
+
+@pytest.mark.parametrize("history", ["all", "from-join"])
+@pytest.mark.parametrize("how", ["as a new key", "as a key of the past"])
+def test_a_key_of_the_graph_handed_on_as_one_of_content_keeps_nobody_from_the_graph(
+    how: str, history: str
+) -> None:
+    """What honest members seal under it is taken in by who heard the lie first, and whoever lacks the key behind it."""
+    c = Community("ann", "bob", "carl", "eve", history=history)
+    key.rekey(c.ann.ctx)
+    c.meet(c.ann, c.bob)
+    made = misnamed(Attacker(c.bob), control(c.bob), how, c.carl)
+    c.carl.take([made.sealed])
+    role.ban(c.ann.ctx, "eve")
+    role.ban(c.ann.ctx, "bob")
+    c.admit("dora", c.ann)
+    assert c.carl.take(c.ann.blobs()).rejected == {}
+    assert c.carl.roles() == c.ann.roles()
+    c.heal(c.ann, c.carl, c.dora)
+    c.carl.say("hello")
+    c.meet(c.ann, c.carl, c.dora)
+    assert c.dora.texts() == c.ann.texts() == ["hello"]
+    agreed(c, c.ann, c.carl, sealed=[made.sealed])
 
 
 def test_keys_made_in_both_halves_of_a_partition_are_merged() -> None:

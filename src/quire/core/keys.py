@@ -78,6 +78,24 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+def as_content(key: bytes) -> bytes:
+    """A key for content, of 32 random or derived bytes: its last bit is 0.
+
+    By that bit anybody who holds a key can tell what it is for, whoever handed it on, and whatever they called it.
+    """
+    return key[:-1] + bytes((key[-1] & ~1,))
+
+
+def as_control(key: bytes) -> bytes:
+    """A key for the membership graph: its last bit is 1."""
+    return key[:-1] + bytes((key[-1] | 1,))
+
+
+def is_content(key: bytes) -> bool:
+    """Whether a key (32 bytes) is for content; else it is for the membership graph."""
+    return not key[-1] & 1
+
+
 def derive(key: bytes, purpose: str, context: bytes = b"", length: int = KEY_BYTES) -> bytes:
     """A subkey for one purpose: keyed BLAKE2b (RFC 7693), purposes never collide (at most 16 bytes)."""
     return blake2b(context, key=key, person=purpose.encode().ljust(16, b"\0"), digest_size=length).digest()

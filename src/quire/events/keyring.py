@@ -15,7 +15,7 @@ from typing import NamedTuple
 from nacl.exceptions import CryptoError
 
 from quire.core.encoding import from_text, is_key, to_text
-from quire.core.keys import derive
+from quire.core.keys import KEY_BYTES, as_content, as_control, derive, is_content
 from quire.core.sealed_body import AudienceKey
 from quire.core.sealing import key_id, open_sealed, seal
 from quire.core.wrapping import WrapKey, unwrap
@@ -68,12 +68,24 @@ class HeldKey(NamedTuple):
 
 def control_key(content: bytes) -> bytes:
     """The key that the membership graph is sealed under, from the content key of the same epoch."""
-    return derive(content, "quire control")
+    return as_control(derive(content, "quire control"))
+
+
+def content_key(home: Home) -> bytes:
+    """A new key for content, of the space or of an audience."""
+    return as_content(home.entropy(KEY_BYTES))
 
 
 def control_of(held: HeldKey) -> HeldKey:
     """The key of the graph that belongs to a content key."""
     return HeldKey(CONTROL, held.name, control_key(held.key))
+
+
+def handed(key: bytes, first: bytes, first_name: str) -> list[HeldKey]:
+    """The space's present key, and the graph's first one, as a letter brings them. Raises BadEvent for what is none."""
+    if not len(key) == len(first) == KEY_BYTES or not is_content(key) or is_content(first):
+        raise BadEvent("bad-letter")
+    return [HeldKey(CONTENT, name_of(key), key), HeldKey(CONTROL, first_name, first)]
 
 
 def name_of(content: bytes) -> str:
@@ -175,9 +187,12 @@ def hold(home: Home, member: Membership, graph: Graph, keys: Sequence[HeldKey]) 
 def _keep(home: Home, member: Membership, held: HeldKey) -> None:
     if held in _all_held(home, member, held.name):
         return
-    for key in [held.key, control_key(held.key)] if held.kind == CONTENT else [held.key]:
-        if home.store.memberships.add_key(member, key, held.name):
-            home.fresh_keys.setdefault((member.account, member.space), []).append(key_id(key))
+    is_certain = (
+        held.kind == CONTENT
+    )  # whose key one of the graph is, that key alone shows: liars may say otherwise
+    for key in [held.key, control_key(held.key)] if is_certain else [held.key]:
+        home.store.memberships.add_key(member, key, held.name, is_certain)
+        home.fresh_keys.setdefault((member.account, member.space), []).append(key_id(key))
 
 
 def _keep_for_audience(home: Home, member: Membership, held: HeldKey) -> None:
@@ -269,7 +284,7 @@ def _held(home: Home, member: Membership, scope: str, name: str) -> HeldKey | No
 def _all_held(home: Home, member: Membership, name: str) -> list[HeldKey]:
     """The space's content key of a name, and what was handed to us as derived from it: liars may add to those."""
     return [
-        HeldKey(CONTENT if name_of(key) == name else CONTROL, name, key)
+        HeldKey(CONTENT if is_content(key) else CONTROL, name, key)
         for key in home.store.memberships.keys_called(member, name)
     ]
 
@@ -335,7 +350,7 @@ def _unwrapped(member: Membership, box: KeyBox, scope: str) -> HeldKey | None:
         key = unwrap(sealed, box.ephemeral, wrap_key, wrap_context(member.raw_space_id, box.name))
     except (BadEvent, ValueError):
         return None
-    return HeldKey(CONTENT, box.name, key, scope) if name_of(key) == box.name else None
+    return HeldKey(CONTENT, box.name, key, scope) if _is_called(key, box.name) else None
 
 
 def _older(member: Membership, box: KeyBox | None, held: HeldKey) -> list[HeldKey]:
@@ -353,6 +368,11 @@ def _older(member: Membership, box: KeyBox | None, held: HeldKey) -> list[HeldKe
             key = open_sealed(under, older.sealed, wrap_context(member.raw_space_id, older.name))
         except (CryptoError, ValueError):
             continue
-        if older.kind == CONTROL or name_of(key) == older.name:
+        if _is_called(key, older.name) if older.kind == CONTENT else not is_content(key):
             found.append(HeldKey(older.kind, older.name, key, held.scope))
     return found
+
+
+def _is_called(key: bytes, name: str) -> bool:
+    """Whether a key is for content, and this its name."""
+    return is_content(key) and name_of(key) == name

@@ -11,7 +11,7 @@ import msgspec
 from quire.core.certificate import Certificate, certify, consent
 from quire.core.encoding import to_text
 from quire.core.event import Event
-from quire.core.keys import DeviceKey, derive
+from quire.core.keys import DeviceKey, as_content, derive
 from quire.core.phrase import phrase_of, root_key
 from quire.core.sealing import NONCE_BYTES
 from quire.core.text import is_name
@@ -95,7 +95,7 @@ def open_log(ctx: Context, account: int, device: DeviceKey, pubkey: str, name: s
     with ctx.home.store.transaction():
         space_id = to_text(derive(device.seed, "quire home log"))
         own = memberships.add(account, space_id, derive(device.seed, "quire home link"), name, HOME)
-        epoch = memberships.add_key(own, derive(device.seed, "quire home key"), "")
+        epoch = memberships.add_key(own, as_content(derive(device.seed, "quire home key")), "")
         own = memberships.seal_under(own, epoch, epoch)
         ctx.within(own).append("identity", {"pubkey": pubkey, "name": name})
 

@@ -21,7 +21,6 @@ from quire.events import keyring
 from quire.events.context import Context
 from quire.events.handler import Handler, Operation
 from quire.events.history import closed_to
-from quire.events.keyring import CONTENT, CONTROL, HeldKey
 from quire.graph.changes import Admit, Invite
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS, may_admit
@@ -436,16 +435,13 @@ def _enter(ctx: Context, device: str, data: bytes) -> None:
     """Take the key from a welcome: from now on this device reads and writes."""
     member = ctx.member
     welcome = admit_letter.unpack_welcome(data)
-    if not len(welcome.key) == len(welcome.first) == 32:
-        raise BadEvent("bad-letter")
+    held = keyring.handed(welcome.key, welcome.first, welcome.first_name)
     memberships = ctx.home.store.memberships
     with ctx.home.store.transaction():
         memberships.set_kind(member, INVITED, member.name)
-        held = HeldKey(CONTENT, keyring.name_of(welcome.key), welcome.key)
-        first = HeldKey(CONTROL, welcome.first_name, welcome.first)
-        keyring.hold(ctx.home, member, ctx.graph, [held, first])
+        keyring.hold(ctx.home, member, ctx.graph, held)
         fresh = (welcome.key, keyring.control_key(welcome.key))
-        epochs = [memberships.add_key(member, key, held.name) for key in fresh]
+        epochs = [memberships.add_key(member, key, held[0].name) for key in fresh]
         memberships.seal_under(member, *epochs)
         _note_told(ctx, "")
         ctx.view("joining").write(

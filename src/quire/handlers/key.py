@@ -73,7 +73,7 @@ def box(o: Opened[KeyEvent]) -> KeyBox:
 
 def first_key(ctx: Context) -> bytes:
     """The key that a space begins with, held by its founder."""
-    content = ctx.home.entropy(32)
+    content = keyring.content_key(ctx.home)
     store = ctx.home.store.memberships
     name = keyring.name_of(content)
     epochs = [store.add_key(ctx.member, one, name) for one in (content, keyring.control_key(content))]
@@ -94,7 +94,7 @@ def rekey(ctx: Context) -> Rekeyed:
 def renew(ctx: Context, scope: str) -> Rekeyed:
     """Make a new key of a scope, which hands on the keys before it as far as newcomers may have them."""
     with ctx.home.store.transaction():
-        content = ctx.home.entropy(32)
+        content = keyring.content_key(ctx.home)
         fresh = HeldKey(CONTENT, keyring.name_of(content), content, scope)
         devices = _write(ctx, scope, content, _older(ctx, scope, fresh))
         keyring.hold(ctx.home, ctx.member, ctx.graph, [fresh])

@@ -20,7 +20,6 @@ from quire.errors import BadEvent, UserError
 from quire.events import keyring
 from quire.events.context import Context
 from quire.events.handler import Handler, Operation
-from quire.events.keyring import CONTENT, CONTROL, HeldKey
 from quire.events.standing import graph_of
 from quire.graph.changes import NewKey
 from quire.graph.state import current_key
@@ -365,13 +364,11 @@ def space_key(ctx: Context) -> SpaceKey | None:
 
 def hold(ctx: Context, handed: SpaceKey) -> None:
     """Take a space's key that came by letter: this device reads and writes from now on. Raises BadEvent."""
-    if not len(handed.key) == len(handed.first) == 32:
-        raise BadEvent("bad-letter")
+    held = keyring.handed(handed.key, handed.first, handed.first_name)
     memberships, member = ctx.home.store.memberships, ctx.member
-    held = HeldKey(CONTENT, keyring.name_of(handed.key), handed.key)
-    keyring.hold(ctx.home, member, ctx.graph, [held, HeldKey(CONTROL, handed.first_name, handed.first)])
+    keyring.hold(ctx.home, member, ctx.graph, held)
     fresh = (handed.key, keyring.control_key(handed.key))
-    memberships.seal_under(member, *(memberships.add_key(member, one, held.name) for one in fresh))
+    memberships.seal_under(member, *(memberships.add_key(member, one, held[0].name) for one in fresh))
 
 
 def _proofs(ctx: Context, gone: str) -> Sequence[bytes]:

@@ -6,8 +6,8 @@ Owns: what is known to this home alone and cannot come from events. Must not kno
 from dataclasses import dataclass
 from typing import Any
 
-from quire.core.encoding import from_text, to_text
-from quire.core.keys import DeviceKey, derive
+from quire.core.encoding import from_text
+from quire.core.keys import DeviceKey, derive, is_content
 from quire.core.sealing import NONCE_BYTES, blob_context, key_id
 from quire.core.vault import Vault
 from quire.limits import MAX_ADDRESSES, MAX_ADDRESSES_KEPT
@@ -142,11 +142,16 @@ class Memberships:
             self._names.remove_account(member.account)
         self._changed()
 
-    def add_key(self, member: Membership, key: bytes, name: str) -> int:
-        """Keep a key for an identity, if it is new, and the name of the content key it belongs to; its epoch."""
+    def add_key(self, member: Membership, key: bytes, name: str, is_certain: bool = True) -> int:
+        """Keep a key for an identity, and the name of the content key it belongs to; its epoch.
+
+        A key that is held already is called by this name from now on if that `is_certain`.
+        """
         epoch = self._names.epoch_number(member.space, key_id(key))
+        known = "UPDATE SET name = excluded.name" if is_certain else "NOTHING"
         self._db.execute(
-            "INSERT OR IGNORE INTO space_keys VALUES (?, ?, ?, ?)", (member.account, epoch, key, name)
+            f"INSERT INTO space_keys VALUES (?, ?, ?, ?) ON CONFLICT DO {known}",
+            (member.account, epoch, key, name),
         )
         self._changed()
         return epoch
@@ -242,12 +247,12 @@ class Memberships:
         space_id = self._names.space_name(space)
         raw = from_text(space_id, 32)
         keys = self._db.all(
-            "SELECT k.epoch, k.key, e.key_id, k.name FROM space_keys AS k JOIN epochs AS e ON e.n = k.epoch"
+            "SELECT k.epoch, k.key, e.key_id FROM space_keys AS k JOIN epochs AS e ON e.n = k.epoch"
             " WHERE k.account = ? AND e.space = ? ORDER BY k.epoch",
             (account, space),
         )
-        epochs = {epoch: (bytes(key), blob_context(raw, bytes(key_id_))) for epoch, key, key_id_, _ in keys}
-        contents = (epoch for epoch, _, key_id_, content_name in keys if to_text(key_id_) == content_name)
+        epochs = {epoch: (bytes(key), blob_context(raw, bytes(key_id_))) for epoch, key, key_id_ in keys}
+        contents = (epoch for epoch, key, _ in keys if is_content(bytes(key)))
         account_id = self._names.account_name(account)
         own = self._db.one("SELECT name FROM memberships WHERE account = ? AND kind = ?", (account, HOME))
         return Membership(
