@@ -124,6 +124,23 @@ def test_a_key_is_stale_when_its_maker_left_somebody_out() -> None:
     assert state.left_behind(space.graph, space.node(made)) == ["bob2"]
 
 
+def test_an_audience_none_of_whose_keys_counts_is_to_be_given_one() -> None:
+    """The phone that began it was revoked by who had not heard of its key."""
+    space = Space().with_people("bob")
+    space.do("ann1", link("ann2"))
+    pair = space.do("ann2", changes.OpenAudience(("ann", "bob"), True))
+    before = space.heads()
+    assert state.is_stale(space.graph, pair)
+    made = space.do("ann2", key("ann1", "ann2", "bob1", scope=pair))
+    assert not state.is_stale(space.graph, pair)
+    space.do("ann1", revoke("ann2"), after=before)
+    assert space.graph.counts(pair)
+    assert not space.graph.counts(made)
+    assert state.is_stale(space.graph, pair)
+    space.do("bob1", key("ann1", "bob1", scope=pair))
+    assert not state.is_stale(space.graph, pair)
+
+
 def test_a_key_is_stale_when_a_holder_must_not_have_it() -> None:
     space = Space().with_people("bob")
     made = space.do("ann1", key("ann1"))

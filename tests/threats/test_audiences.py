@@ -4,7 +4,7 @@ import pytest
 
 from quire.errors import QuireError
 from quire.graph.changes import OpenAudience
-from quire.handlers import channel, message
+from quire.handlers import channel, device_revoke, message
 from tests.threats.attacker import Attacker, reach
 from tests.threats.community import Community, Person, agreed
 
@@ -74,6 +74,28 @@ def test_who_was_taken_out_of_a_private_channel_reads_nothing_later() -> None:
     assert board(c.ann) == ["between us", "without bob"]
     assert "without bob" not in board(c.bob)
     agreed(c, c.carl, c.dora)
+
+
+def test_a_conversation_whose_only_key_does_not_count_goes_on() -> None:
+    """A phone began it; it is revoked by who has heard of the audience, and not of its key (yet, or ever)."""
+    c = Community("ann", "bob")
+    phone = c.link(c.ann, "phone")
+    assert phone is not None
+    c.meet()
+    before = phone.home.store.blobs.take_numbers(0).start
+    message.create(phone.ctx, "@bob", "from the phone")
+    made = phone.blobs(before - 1)
+    c.ann.take(made[:1])
+    device_revoke.revoke(c.ann.ctx, "phone")
+    message.create(c.ann.ctx, "@bob", "from ann")
+    c.bob.take(made)
+    c.meet(c.ann, c.bob)
+    message.create(c.bob.ctx, "@ann", "from bob")
+    c.meet(c.ann, c.bob)
+    for person, other in ((c.ann, "@bob"), (c.bob, "@ann")):
+        assert [one.body_text for one in message.list_(person.ctx, other)] == ["from ann", "from bob"]
+    assert c.ann.apart() != []
+    agreed(c, c.ann, c.bob)
 
 
 def test_message_to_one_peer_opens_for_its_two_ends_alone() -> None:

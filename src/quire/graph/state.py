@@ -195,11 +195,11 @@ def entitled(graph: Graph, scope: str) -> list[str]:
 
 def is_stale(graph: Graph, scope: str) -> bool:
     """Whether the current key of a scope is held by a device that must not have it, leaves some out that are to have
-    it, is an old one, or has rivals.
+    it, is an old one, or has rivals; or an audience has none that counts: whoever made it may not come back.
     """
     key = current_key(graph, scope)
     if key is None:
-        return False
+        return bool(scope)
     name = key.change.name  # type: ignore[union-attr]
     names = [other.change.name for other in graph.ledger.keys(scope, graph.valid)]  # type: ignore[union-attr]
     used_before = bool(name) and names.count(name) > 1
