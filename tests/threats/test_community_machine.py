@@ -36,7 +36,7 @@ from quire.store.memberships import JOINING
 from tests.events.builders import MINUTE, digest
 from tests.threats.attacker import Attacker, reads
 from tests.threats.community import DAY, Community, Person, deliver, in_standing
-from tests.threats.test_keys import boxes
+from tests.threats.test_keys import boxes, control
 
 FIRST = ("ann", "bob", "cat", "dan", "eve", "mal")
 LATER = ("fay", "gus", "hal")
@@ -287,13 +287,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=liar, pick=seeds, recipients=st.sets(who))
     def lie_about_keys(self, name: str, pick: int, recipients: set[str]) -> None:
-        """A key for some, of any generation, that follows any keys; or one that was there before."""
+        """A key for some, of any generation, that follows any keys; or one that was there before, of the graph too."""
         person = self.person(name)
         assert person is not None
         nodes = person.ctx.graph.ledger.dag.nodes
         keys = [(one.event_id, made.generation) for one in nodes if isinstance(made := one.change, NewKey)]
         chosen = Random(pick).sample(keys, min(len(keys), 1 + pick % 2))
-        content = person.content() if pick % 3 == 0 else digest(f"liar's {pick % 50}")
+        content = (person.content(), control(person), digest(f"liar's {pick % 50}"))[pick % 3]
         others = list({one.device: one for each in sorted(recipients) if (one := self.person(each))}.values())
         self.told |= {one.device for one in others}
         body = {
