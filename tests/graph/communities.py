@@ -153,7 +153,7 @@ class Community:
             return pick(
                 (
                     changes.Void(),
-                    changes.Rename(f"name-{len(self.entries)}"),
+                    changes.Rename(f"name-{len(self.entries)}") if len(self.entries) % 3 else changes.Merge(),
                     changes.RevokeInvite(self.some(changes.Invite)),
                     changes.Readmit(other, pick(PEOPLE), {}),
                     changes.Found(other, "wrap"),

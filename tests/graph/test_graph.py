@@ -15,6 +15,7 @@ TEXT = st.sampled_from(["", "ann", "ann1", "found", "e0", "e1", "e5", "nowhere",
 MARKS = st.dictionaries(TEXT, st.tuples(st.integers(), TEXT), max_size=2)
 JUNK = st.one_of(
     st.builds(changes.Void),
+    st.builds(changes.Merge),
     st.builds(changes.Rename, TEXT),
     st.builds(changes.Found, TEXT, TEXT),
     st.builds(changes.Invite, TEXT, st.sampled_from(Role), st.integers(), st.integers(), st.booleans()),

@@ -188,12 +188,15 @@ def test_why_somebody_has_no_seat() -> None:
     assert state.lost_seat(space.graph, made) == "waiting"
 
 
-def test_a_new_event_builds_on_the_newest_heads_and_on_its_author_s_rights() -> None:
+def test_a_new_event_builds_on_all_that_counts_first_on_what_gives_its_author_rights() -> None:
     space = Space().with_people("bob")
     for place in range(5):
         space.do("ann1", invite(), f"head-{place}", after=["found"])
-    assert state.parents(space.graph, "bob1", 2) == ["head-3", "head-4", "admit-bob"]
-    assert state.parents(space.graph, "ann1", 99) == ["admit-bob", *(f"head-{place}" for place in range(5))]
+    heads = [f"head-{place}" for place in range(5)]
+    assert state.parents(space.graph, "bob1") == ["admit-bob", *heads]
+    assert state.parents(space.graph, "nobody's") == ["admit-bob", *heads]
+    space.do("ann1", role("bob", Role.GUEST), "guest", after=["admit-bob"])
+    assert state.parents(space.graph, "bob1")[0] == "guest"
 
 
 def new_key(
@@ -227,7 +230,7 @@ def test_what_does_not_count_crowds_out_nothing() -> None:
     space = Space().with_people("bob")
     for place in range(5):
         space.do("stranger", invite(), after=["found"], ts=10**9 + place)
-    assert state.parents(space.graph, "bob1", 2) == ["admit-bob"]
+    assert state.parents(space.graph, "bob1") == ["admit-bob"]
 
 
 def test_the_space_has_the_last_name_and_of_concurrent_ones_the_last_dated() -> None:

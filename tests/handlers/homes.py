@@ -21,7 +21,6 @@ from quire.events.settle import Report
 from quire.graph import changes
 from quire.graph.state import parents
 from quire.handlers import REGISTRY, graph_events, identity, invite, joining, message, space
-from quire.limits import MAX_PARENTS
 from quire.store.memberships import INVITED, Membership
 from tests.events.builders import NOW, VAULT, digest
 
@@ -106,7 +105,7 @@ class Person:
     @property
     def heads(self) -> list[str]:
         """What its next event of the graph builds on."""
-        return parents(self.ctx.graph, self.member.device, MAX_PARENTS)
+        return parents(self.ctx.graph, self.member.device)
 
     def tick(self) -> None:
         with self.home.store.transaction():

@@ -159,6 +159,7 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "invite-revoke": _graph(
         st.fixed_dictionaries({"invite": st.sampled_from([SPACE.invite.event.event_id] * 3 + [NOBODY, "x"])})
     ),
+    "merge": _graph(st.just({})),
     "space-name": _graph(st.fixed_dictionaries({"name": _name})),
     "admit": _graph(
         st.fixed_dictionaries(

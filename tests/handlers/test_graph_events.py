@@ -1,8 +1,6 @@
-from quire.events.context import Context
 from quire.graph.roles import Role
 from quire.handlers import graph_events, role
-from quire.limits import MAX_PARENTS
-from tests.events.builders import MINUTE, NOW, Author, Space, add_holder, give, make_home, state_of, waits
+from tests.events.builders import MINUTE, Author, Space, add_holder, give, make_home, state_of, waits
 from tests.handlers.letters import apart
 from tests.handlers.network import Network
 
@@ -45,21 +43,6 @@ def test_marks_are_the_ends_of_logs(pair: Network) -> None:
     assert mark[0] == bob.device
     assert mark[1][1] == sent.event_id
     assert graph_events.marks(ctx, "nobody") == {}
-
-
-def test_an_event_names_no_more_parents_than_its_bound() -> None:
-    """MAX_PARENTS heads; what gives the author its rights is among those built on all the same."""
-    space, home = Space(), make_home()
-    alice = add_holder(home, space, "alice")
-    crowd = [Author(space, f"person {number}") for number in range(MAX_PARENTS + 5)]
-    give(home, alice, *(one.introduce() for one in crowd))
-    ctx = Context(home, NOW, alice.account, alice)
-    made = ctx.change(
-        "invite", {"public": alice.device, "role": "member", "uses": 1, "expires": NOW, "approve": False}
-    )
-    assert MAX_PARENTS <= len(made.event.after) <= MAX_PARENTS + 2
-    assert ctx.graph.counts(made.event_id)
-    home.close()
 
 
 def test_our_own_changes_build_on_what_was_far_ahead_once_it_is_let_in() -> None:

@@ -32,6 +32,9 @@ WAITS_FOR_KEY = (
     "could be read by who was removed. A member's device hands it on: try again in a minute."
 )
 
+#: The type of the events that bring many ends of the membership graph together.
+MERGE = "merge"
+
 #: Stands for the id of an event that is not written yet.
 _DRAFT = "draft"
 
@@ -84,20 +87,35 @@ class Context:
     ) -> Opened[Any]:
         """Append an event of the membership graph, sealed under the key of `epoch` or the present one.
 
-        It builds on what counts, and on the events that it is `about`, also where those do not.
+        It builds on all that counts, and on the events that it is `about`, also where those do not. Where many have
+        written without knowing of each other, events before it bring that together: were some left out, so might be
+        what it is about, and keys could not be renewed, nor could anybody be removed.
 
         Raises Refused, naming the rule, when it would not count.
         """
         self._refuse_revoked()
         with self.home.store.transaction():
-            after = dict.fromkeys([*parents(self.graph, self.member.device, MAX_PARENTS), *about])
-            whole = {**body, "after": list(after)}
-            slug = self._why_not(type_, whole)
+            heads = parents(self.graph, self.member.device)
+            slug = self._why_not(type_, {**body, "after": [*dict.fromkeys([*heads, *about])]})
             if slug == "device" and not self.graph.ledger.claims(self.member.device, self.graph.valid):
                 raise NotIn(NOT_HEARD)
             if slug:
                 raise Refused(f"That cannot be done: {REASONS[slug]} (rule `{slug}`).")
-            return append(self.home, self.member, type_, [whole], self.now, epoch=epoch)[0]
+            after = dict.fromkeys([*self._merged(heads, epoch), *about])
+            return self._write(type_, {**body, "after": [*after]}, epoch)
+
+    def _merged(self, heads: Sequence[str], epoch: int) -> Sequence[str]:
+        """At most MAX_PARENTS events that build on all of these: some of them, and the last of as few as it takes.
+
+        They are sealed like what builds on them, or who can open that would wait for them.
+        """
+        while len(heads) > MAX_PARENTS:
+            made = self._write(MERGE, {"after": heads[:MAX_PARENTS]}, epoch)
+            heads = [made.event_id, *heads[MAX_PARENTS:]]
+        return heads
+
+    def _write(self, type_: str, body: Mapping[str, Any], epoch: int) -> Opened[Any]:
+        return append(self.home, self.member, type_, [body], self.now, epoch=epoch)[0]
 
     def _why_not(self, type_: str, body: Mapping[str, Any]) -> str:
         """The rule that an event of the graph would break."""

@@ -151,6 +151,10 @@ class Rename(Change, frozen=True):
     name: str
 
 
+class Merge(Change, frozen=True):
+    """The author knows all that this builds on: nothing else."""
+
+
 AnyChange = (
     Void
     | Found
@@ -168,4 +172,5 @@ AnyChange = (
     | NewKey
     | ShareKey
     | Rename
+    | Merge
 )

@@ -321,11 +321,12 @@ _NEEDS = {
     changes.Recover: Role.GUEST,
     changes.Rotate: Role.GUEST,
     changes.Revoke: Role.GUEST,
+    changes.Merge: Role.GUEST,
     changes.Readmit: Role.ADMIN,
 }
 
 
-def _rename(_: Ledger, __: Node, ___: changes.Rename, ____: Mask) -> str:
+def _no_more(_: Ledger, __: Node, ___: AnyChange, ____: Mask) -> str:
     return ""
 
 
@@ -343,5 +344,6 @@ _RULES: dict[type, Callable[[Ledger, Node, Any, Mask], str]] = {
     changes.SetAudience: _set_audience,
     changes.NewKey: _key,
     changes.ShareKey: _key,
-    changes.Rename: _rename,
+    changes.Rename: _no_more,
+    changes.Merge: _no_more,
 }

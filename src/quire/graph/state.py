@@ -235,21 +235,19 @@ def void_keys(graph: Graph) -> list[Node]:
     return list(islice(found, MAX_VOID_KEYS))
 
 
-def parents(graph: Graph, device: str, limit: int) -> list[str]:
-    """What a new event of a device builds on: the newest that counts, and what gives the device its rights.
+def parents(graph: Graph, device: str) -> list[str]:
+    """What a new event of a device builds on: all that counts, first what tells most of the device's own rights.
 
     What does not count is left out, or it could crowd out what does.
     """
     ledger, valid = graph.ledger, graph.valid
-    chosen = sorted(ledger.dag.latest(valid), key=lambda node: node.key)[-limit:]
-    covered = 0
-    for node in chosen:
-        covered |= node.past | 1 << node.index
-    claims = ledger.claims(device, valid)
-    member = claims[0].member if claims else ""
-    rights = [claim.node for claim in claims] + [node for node, _ in ledger.role_changes(member, valid)]
-    missing = [node for node in rights if not has(covered, node)]
-    return list(dict.fromkeys(node.event_id for node in (*chosen, *missing)))
+    member = ledger.member_of(device, valid) or ""
+    rights = ledger.rights(member, device) & valid
+    heads = [
+        (-((node.past | 1 << node.index) & rights).bit_count(), node.key, node.event_id)
+        for node in ledger.dag.latest(valid)
+    ]
+    return [event_id for _, _, event_id in sorted(heads)]
 
 
 def space_name(graph: Graph) -> str:

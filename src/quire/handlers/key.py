@@ -4,6 +4,7 @@ Made at the founding, and whenever somebody has the present key who must not hav
 promised is secrecy after a removal, not forward secrecy: who holds a key can read all that it seals.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -17,6 +18,7 @@ from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.events.keyring import CONTENT, CONTROL, HeldKey, KeyBox, OlderKey
 from quire.graph import changes
 from quire.graph.dag import Node
+from quire.graph.roles import Role
 from quire.graph.state import current_key, entitled, last_keys
 from quire.handlers import graph_events, key_share
 from quire.limits import KEY_BOXES, KEY_WAIT_MS
@@ -182,9 +184,15 @@ def _renew_stale(ctx: Context, scope: str) -> None:
     try:
         renew(ctx, scope)
     except Refused:
-        if scope:
-            raise  # nothing goes to an audience under a key that others have
+        if scope or _may_renew(ctx):
+            raise  # nothing goes to anybody under a key that others have
         # Guests, and who was removed, cannot: what they write is not shown either.
+
+
+def _may_renew(ctx: Context) -> bool:
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    claim = ledger.standing(ctx.member.device, valid)
+    return claim is not None and ledger.role(claim.member, valid) >= Role.MEMBER
 
 
 def _begin_anew(ctx: Context) -> None:
@@ -195,7 +203,8 @@ def _begin_anew(ctx: Context) -> None:
     if ctx.now - ctx.graph.ledger.dag.nodes[-1].ts < key_share.patience(ctx, ""):
         return
     if len(last_keys(ctx.graph, "")) > 1 or key_share.missing(ctx):
-        _renew_stale(ctx, "")
+        with contextlib.suppress(Refused):
+            renew(ctx, "")
     ctx.home.noted[at] = len(ctx.graph.ledger.dag.nodes)
 
 
@@ -211,7 +220,8 @@ def _mend(ctx: Context) -> None:
     if ctx.now - graph.ledger.dag.nodes[-1].ts < KEY_WAIT_MS + key_share.turn(ctx):
         return
     if keyring.lacks_current(ctx.home, ctx.member, graph) or _not_handed_on(ctx):
-        _renew_stale(ctx, "")
+        with contextlib.suppress(Refused):
+            renew(ctx, "")
     ctx.home.noted[at] = len(graph.ledger.dag.nodes)
 
 

@@ -290,9 +290,10 @@ def _key(ctx: Context, member: str, other: str, wrap: str) -> Sequence[bytes]:
 def _builds_on(ctx: Context, member: str) -> list[Node]:
     """What gives the member its place and its root, and the latest of what else there is."""
     graph = ctx.graph
-    rights = list(graph.ledger.dag.each(graph.ledger.rotations(member) & graph.valid))[-2:]
-    rights += graph.ledger.entries(member, graph.valid)[:2]
-    latest = sorted(graph.ledger.dag.latest(graph.valid), key=lambda node: node.key)
+    ledger, valid = graph.ledger, graph.valid
+    rights = ledger.dag.latest((ledger.rights(member, "") | ledger.rotations(member)) & valid)
+    rights = rights[: RECOVERY_PARENTS // 2]
+    latest = sorted(ledger.dag.latest(valid), key=lambda node: node.key)
     heads = latest[-(RECOVERY_PARENTS - len(rights)) :]
     covered = 0
     for node in heads:

@@ -15,7 +15,7 @@ from quire.core.sealing import KEY_ID_BYTES, NONCE_BYTES, seal
 from quire.events.append import make_event
 from quire.events.context import Context
 from quire.graph.state import parents
-from quire.limits import MAX_DATAGRAM, MAX_PARENTS
+from quire.limits import MAX_DATAGRAM
 from quire.net import wire
 from quire.net.link import Door, Link
 from quire.sync.strategy import Entropy
@@ -86,7 +86,7 @@ def _message(
 def _sole_admin(ctx: Context, seq: int, prev: str | None) -> Made:
     """A change of the graph that its author has no right to."""
     member = ctx.member
-    after = list(parents(ctx.graph, member.device, MAX_PARENTS))
+    after = parents(ctx.graph, member.device)
     body = {"member": member.account_id, "role": "admin", "marks": {}, "after": after}
     event = _event(ctx, "role", member.device, seq + 1, prev, body)
     data = core_event.encode(core_event.sign(event, member.raw_space_id, member.device_key))
