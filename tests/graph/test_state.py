@@ -243,3 +243,17 @@ def test_the_space_has_the_last_name_and_of_concurrent_ones_the_last_dated() -> 
     assert state.space_name(space.graph) == "late"
     space.do("ann1", changes.Rename("new"), ts=901)
     assert state.space_name(space.graph) == "new"
+
+
+def test_what_was_dated_ahead_is_looked_past_unless_somebody_built_on_it() -> None:
+    space = Space().with_people("bob")
+    early = space.do("ann1", invite(), "early", ts=900)
+    mask = state.ahead(space.graph, "ann1", 899)
+    assert mask == 1 << space.node(early).index
+    assert state.ahead(space.graph, "ann1", 900) == state.ahead(space.graph, "bob1", 500) == 0
+    seen = space.graph.without(mask)
+    assert state.parents(seen, "ann1") == ["admit-bob"]
+    assert state.parents(space.graph, "ann1") == ["early"], "that is a view"
+    space.do("bob1", invite(), after=["early"])
+    assert state.ahead(space.graph, "ann1", 899) == 0
+    assert state.ahead(space.graph, "ann1", 0) == 0, "the founding is never ahead"

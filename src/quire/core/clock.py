@@ -20,18 +20,22 @@ class HybridClock:
     own: int = 0
     at_own: int = 0
 
-    def tick(self, wall_ms: int) -> int:
-        """The timestamp for a local event written at wall time `wall_ms`.
+    def peek(self, wall_ms: int) -> int:
+        """The timestamp that a local event written at wall time `wall_ms` would get.
 
         It follows the wall clock backwards only by more than MAX_CLOCK_SET_BACK_MS: one that was that far
         ahead, and is set right, is believed, or others would hold what is written until that day.
         """
-        if self.last > wall_ms + MAX_CLOCK_SET_BACK_MS:
+        last = self.last
+        if last > wall_ms + MAX_CLOCK_SET_BACK_MS:
             # What was written since it was set right still comes before, whatever is held of the time ahead.
-            self.last = self.own if self.own <= wall_ms + MAX_CLOCK_SET_BACK_MS else wall_ms
-        self.last = max(self.last, wall_ms)
-        if self.last == self.own and self.at_own >= MAX_AT_ONE_TIME:
-            self.last += 1
+            last = self.own if self.own <= wall_ms + MAX_CLOCK_SET_BACK_MS else wall_ms
+        last = max(last, wall_ms)
+        return last + 1 if last == self.own and self.at_own >= MAX_AT_ONE_TIME else last
+
+    def tick(self, wall_ms: int) -> int:
+        """The timestamp for a local event written at wall time `wall_ms`."""
+        self.last = self.peek(wall_ms)
         self.at_own = self.at_own + 1 if self.last == self.own else 1
         self.own = self.last
         return self.last

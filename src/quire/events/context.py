@@ -12,7 +12,7 @@ from quire.events.append import append, make_event
 from quire.events.handler import Opened
 from quire.events.home import Home
 from quire.events.keyring import lacks_current, waits_since
-from quire.events.standing import graph_of
+from quire.events.standing import graph_at, graph_of
 from quire.graph.graph import Graph
 from quire.graph.ledger import Entry
 from quire.graph.rules import REASONS
@@ -66,8 +66,12 @@ class Context:
 
     @property
     def graph(self) -> Graph:
-        """The membership graph of this space, as this identity knows it."""
-        return graph_of(self.home, self.member)
+        """The membership graph of this space, as this identity knows it.
+
+        Without what this device wrote while its clock was ahead, or nothing that it writes now could build on the rest.
+        """
+        member = self.member
+        return graph_at(self.home, member, self.home.clock(member.account).peek(self.now))
 
     def append(
         self, type_: str, *bodies: Mapping[str, Any], audiences: Sequence[str] = ()
@@ -146,7 +150,9 @@ class Context:
         found = known.get(scope)
         if found is None:
             lacks = not scope and lacks_current(self.home, member, self.graph)
-            found = known[scope] = (is_stale(self.graph, scope), lacks)
+            found = (is_stale(self.graph, scope), lacks)
+            if self.graph is graph_of(self.home, member):  # else it changes with time
+                known[scope] = found
         stale, lacks = found
         if lacks and not stale and self.now - waits_since(self.home, member, self.graph) < KEY_WAIT_MS:
             raise NoKeyYet(WAITS_FOR_KEY)

@@ -18,7 +18,7 @@ from quire.graph.changes import AnyChange
 from quire.graph.dag import Node
 from quire.graph.graph import Graph
 from quire.graph.ledger import Entry
-from quire.graph.state import audience_spans, ends, hidden, space_name
+from quire.graph.state import ahead, audience_spans, ends, hidden, space_name
 from quire.store.graph_rows import DeviceRow, GraphRow
 from quire.store.memberships import Membership
 
@@ -56,6 +56,13 @@ def graph_of(home: Home, member: Membership) -> Graph:
     return graph
 
 
+def graph_at(home: Home, member: Membership, ts: int) -> Graph:
+    """The graph without what this device wrote while its clock was ahead, where it writes at `ts` now."""
+    graph = graph_of(home, member)
+    early = ahead(graph, member.device, ts)
+    return graph.without(early) if early else graph
+
+
 def take_in(home: Home, member: Membership, batch: Sequence[tuple[Opened[Any], Handler]]) -> list[str]:
     """Take events into the graph, each after those it builds on; gives the needs that this meets."""
     graph = graph_of(home, member)
@@ -82,7 +89,7 @@ def take_in(home: Home, member: Membership, batch: Sequence[tuple[Opened[Any], H
     if any(isinstance(node.change, changes.Rename) for node in moved):
         home.store.memberships.set_kind(member, member.kind, space_name(graph) or member.name)
     if moved:
-        choose(home, member, graph)
+        choose(home, member, graph_at(home, member, home.clock(account).last))
         home.moved[space] = None
     if new:
         home.stale.pop((account, space), None)  # what does not count may have handed out a key

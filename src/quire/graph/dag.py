@@ -40,6 +40,8 @@ class Dag:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.by_id: dict[str, Node] = {}
+        #: The latest date of any (ms).
+        self.newest = 0
 
     def draft(
         self, event_id: str, device: str, seq: int, ts: int, parents: Sequence[str], change: AnyChange
@@ -56,6 +58,7 @@ class Dag:
         """Put a draft into the graph, at once and only once."""
         self.nodes.append(node)
         self.by_id[node.event_id] = node
+        self.newest = max(self.newest, node.ts)
 
     def each(self, mask: Mask) -> Iterator[Node]:
         """The nodes of a mask, as they came."""

@@ -5,6 +5,7 @@ removals are weighed again only when one meets what the removed did concurrently
 """
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 
 from quire.graph import changes
@@ -90,6 +91,12 @@ class Graph:
         if after == before:
             return Effect()
         return Effect(list(dag.each(after & ~before)), list(dag.each(before & ~after)))
+
+    def without(self, mask: Mask) -> "Graph":
+        """The same where some nodes, on which nothing else builds, do not count: to look at, not to add to."""
+        seen = copy(self)
+        seen._verdict = self._verdict._replace(valid=self.valid & ~mask)
+        return seen
 
     def counts(self, event_id: str) -> bool:
         """Whether an event is there and counts."""

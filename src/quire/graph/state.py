@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from quire.graph import changes
-from quire.graph.dag import Node, has
+from quire.graph.dag import Mask, Node, has
 from quire.graph.graph import Graph
 from quire.graph.roles import Role
 from quire.graph.rules import may_hold
@@ -248,6 +248,22 @@ def parents(graph: Graph, device: str) -> list[str]:
         for node in ledger.dag.latest(valid)
     ]
     return [event_id for _, _, event_id in sorted(heads)]
+
+
+def ahead(graph: Graph, device: str, ts: int) -> Mask:
+    """What a device wrote while its clock was ahead: dated after `ts`, at which it would write now.
+
+    The others hold that back until its time. Nothing where one of them builds on any of it: then it is the clock
+    now that is wrong.
+    """
+    dag = graph.ledger.dag
+    if dag.newest <= ts:
+        return 0
+    own = [node for node in dag.each(graph.ledger.acts_of_device(device)) if node.ts > ts]
+    found = sum(1 << node.index for node in own)
+    founds = any(isinstance(node.change, changes.Found) for node in own)
+    built_on = any(node.past & found and node.device != device for node in dag.nodes)
+    return 0 if founds or built_on else found
 
 
 def space_name(graph: Graph) -> str:
