@@ -39,6 +39,11 @@ MAX_LOCKED = 20_000
 MAX_PARENTS = 32
 #: Devices that one event wraps a key to (113 bytes each); more take several events.
 KEY_BOXES = 400
+#: Keys that a new one names as those before it, and those that it hands on (150 bytes each): the next ones the others.
+KEYS_NAMED = 32
+KEYS_HANDED_ON = 100
+#: Devices of one member that a change says how far their logs count (111 bytes each), the longest known ones.
+MAX_MARKS = 400
 #: Keys of removed people that are handed on all the same, since others may have written under them.
 MAX_VOID_KEYS = 8
 #: How long the most senior member waits before handing on a key that another one made (ms).

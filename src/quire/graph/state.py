@@ -141,8 +141,8 @@ def _precedence(node: Node) -> tuple[int, str]:
 
 
 def last_keys(graph: Graph, scope: str) -> list[Node]:
-    """The keys of a scope that no other key follows: a new one names them all."""
-    return sorted(graph.ledger.last_keys(scope, graph.valid), key=lambda node: node.event_id)
+    """The keys of a scope that no other key follows, the present one first: a new one names the first of them."""
+    return sorted(graph.ledger.last_keys(scope, graph.valid), key=_precedence)
 
 
 def holders(graph: Graph, key: Node) -> set[str]:

@@ -11,8 +11,11 @@ from quire.events.context import Context
 from quire.events.handler import Opened
 from quire.events.standing import device_need, graph_need, graph_of
 from quire.graph.changes import Marks
+from quire.graph.graph import Graph
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS
+from quire.graph.state import EVERYTHING
+from quire.limits import MAX_MARKS
 
 #: Role → its word in events, commands and answers.
 ROLE_NAMES = {
@@ -66,12 +69,26 @@ def check_writer(ctx: Context) -> None:
 
 
 def marks(ctx: Context, member: str) -> Marks:
-    """The ends of a member's logs as they are known here."""
+    """The ends of a member's logs as they are known here: of MAX_MARKS devices, those in standing and the oldest first.
+
+    Or who has a device claim so many that a removal is too long for an event could not be removed.
+    """
     names, blobs = ctx.home.store.names, ctx.home.store.blobs
     found: Marks = {}
-    for device in ctx.graph.ledger.devices_ever(member):
+    for device in _oldest_first(ctx.graph, member):
         number = names.known_device(ctx.member.space, device)
         seq, last = blobs.head(number) if number is not None else (0, None)
-        if last is not None:
+        if last is not None and len(found) < MAX_MARKS:
             found[device] = (seq, last)
     return found
+
+
+def _oldest_first(graph: Graph, member: str) -> list[str]:
+    """Every device that was ever claimed for a member: those in standing first, of each kind the oldest."""
+    ledger, valid = graph.ledger, graph.valid
+
+    def place(device: str) -> tuple[bool, tuple[int, str]]:
+        first = ledger.claims(device, EVERYTHING)[0]
+        return ledger.standing(device, valid) is None, first.node.key
+
+    return sorted(ledger.devices_ever(member), key=place)

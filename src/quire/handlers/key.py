@@ -21,7 +21,7 @@ from quire.graph.dag import Node
 from quire.graph.roles import Role
 from quire.graph.state import current_key, entitled, last_keys
 from quire.handlers import graph_events, key_share
-from quire.limits import KEY_BOXES, KEY_WAIT_MS
+from quire.limits import KEY_BOXES, KEY_WAIT_MS, KEYS_HANDED_ON, KEYS_NAMED
 
 
 class Older(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,25 +104,27 @@ def renew(ctx: Context, scope: str) -> Rekeyed:
         ctx.home.stale.pop((ctx.member.account, ctx.member.space), None)
     key = current_key(ctx.graph, scope)
     assert key is not None
-    assert isinstance(key.change, changes.NewKey)
-    return Rekeyed(key.change.generation, devices)
+    return Rekeyed(_generation(key), devices)
 
 
 def _older(ctx: Context, scope: str, fresh: HeldKey) -> list[Older]:
     """The keys before the new one, sealed under it: in a `from-join` space those of the graph alone.
 
-    An audience has no graph of its own, and hands on nothing in such a space.
+    An audience has no graph of its own, and hands on nothing in such a space. Where there are more than one event
+    holds, `_mend` goes on with the others.
     """
     found: list[HeldKey] = []
     hands_on = hands_on_content(ctx)
-    lost = [] if scope else _not_handed_on(ctx)
-    for node in dict.fromkeys([*last_keys(ctx.graph, scope), *lost]):
+    # Of each those first that were here first: rivals, of any number, come after what was written under before.
+    last = sorted(last_keys(ctx.graph, scope), key=lambda node: node.index)[: KEYS_HANDED_ON // 2]
+    lost = [] if scope else sorted(_not_handed_on(ctx), key=lambda node: node.index)
+    for node in dict.fromkeys([*last, *lost]):
         assert isinstance(node.change, changes.NewKey)
         held = keyring.held_key(ctx.home, ctx.member, scope, node.change.name)
         if held is not None and (hands_on or not scope):
             own = HeldKey(CONTENT, node.change.name, held)
             found.append(own if hands_on else keyring.control_of(own))
-    return [_sealed(ctx, fresh, older) for older in dict.fromkeys(found)]
+    return [_sealed(ctx, fresh, older) for older in [*dict.fromkeys(found)][:KEYS_HANDED_ON]]
 
 
 def _sealed(ctx: Context, fresh: HeldKey, older: HeldKey) -> Older:
@@ -154,18 +156,15 @@ def _write(ctx: Context, scope: str, content: bytes, older: Sequence[Older]) -> 
     """Write a key wrapped to all who are to have it, in as many events as it takes; how many devices."""
     name = keyring.name_of(content)
     devices = entitled(ctx.graph, scope)
-    before = [node.event_id for node in last_keys(ctx.graph, scope)]
-    latest = current_key(ctx.graph, scope)
-    generation = (
-        latest.change.generation if latest is not None and isinstance(latest.change, changes.NewKey) else 0
-    )
+    before = last_keys(ctx.graph, scope)
+    generation = _generation(before[0]) if before else 0
     ephemeral, boxes = key_share.wrapped(ctx, content, devices[:KEY_BOXES])
     made = ctx.change(
         "key",
         {
             "scope": scope,
             "generation": generation + 1,
-            "before": before,
+            "before": [node.event_id for node in before[:KEYS_NAMED]],
             "name": name,
             "ephemeral": ephemeral,
             "boxes": boxes,
@@ -177,6 +176,11 @@ def _write(ctx: Context, scope: str, content: bytes, older: Sequence[Older]) -> 
     assert node is not None
     key_share.create(ctx, node, content, devices[KEY_BOXES:])
     return len(devices)
+
+
+def _generation(node: Node) -> int:
+    assert isinstance(node.change, changes.NewKey)
+    return node.change.generation
 
 
 def _renew_stale(ctx: Context, scope: str) -> None:
@@ -222,6 +226,7 @@ def _mend(ctx: Context) -> None:
     if keyring.lacks_current(ctx.home, ctx.member, graph) or _not_handed_on(ctx):
         with contextlib.suppress(Refused):
             renew(ctx, "")
+            return  # to be looked at again: one event hands on only so many
     ctx.home.noted[at] = len(graph.ledger.dag.nodes)
 
 
