@@ -37,7 +37,7 @@ def test_whoever_made_the_key_heals_at_once() -> None:
 
 
 def test_the_others_wait_the_junior_the_longer() -> None:
-    """HEAL_MS for each place of seniority."""
+    """HEAL_MS for the most senior, more for the others by the root of how many come before them."""
     with apart() as there:
         left_out(there)
         before = shares(there, "ann")

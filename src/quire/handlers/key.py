@@ -201,15 +201,15 @@ def _may_renew(ctx: Context) -> bool:
 
 def _begin_anew(ctx: Context) -> None:
     """Job: where newcomers do not get what is there already, a new key for who came in while one was made elsewhere."""
-    size, at = len(ctx.graph.ledger.dag.nodes), ("anew", ctx.member.account, ctx.member.space)
-    if hands_on_content(ctx) or ctx.member.content not in ctx.member.epochs or ctx.home.noted.get(at) == size:
+    if hands_on_content(ctx) or ctx.member.content not in ctx.member.epochs:
         return
-    if ctx.now - ctx.graph.ledger.dag.nodes[-1].ts < key_share.patience(ctx, ""):
+    waited = key_share.waiting(ctx, "anew")
+    if waited is None or waited < key_share.patience(ctx, ""):
         return
     if len(last_keys(ctx.graph, "")) > 1 or key_share.missing(ctx):
         with contextlib.suppress(Refused):
             renew(ctx, "")
-    ctx.home.noted[at] = len(ctx.graph.ledger.dag.nodes)
+    key_share.settle(ctx, "anew")
 
 
 def _mend(ctx: Context) -> None:
@@ -218,16 +218,17 @@ def _mend(ctx: Context) -> None:
     Somebody left members out, or did not have the keys before: newcomers could not be let in, or read the past.
     """
     graph = ctx.graph
-    size, at = len(graph.ledger.dag.nodes), ("key", ctx.member.account, ctx.member.space)
-    if ctx.member.content not in ctx.member.epochs or not graph.valid or ctx.home.noted.get(at) == size:
+    if ctx.member.content not in ctx.member.epochs or not graph.valid:
         return
-    if ctx.now - graph.ledger.dag.nodes[-1].ts < KEY_WAIT_MS + key_share.turn(ctx):
+    waited = key_share.waiting(ctx, "key")
+    if waited is None or waited < KEY_WAIT_MS + key_share.turn(ctx):
         return
     if keyring.lacks_current(ctx.home, ctx.member, graph) or _not_handed_on(ctx):
         with contextlib.suppress(Refused):
             renew(ctx, "")
-            return  # to be looked at again: one event hands on only so many
-    ctx.home.noted[at] = len(graph.ledger.dag.nodes)
+            key_share.settle(ctx, "key", 1)  # to be looked at again: one event hands on only so many
+            return
+    key_share.settle(ctx, "key")
 
 
 HANDLER = Handler(

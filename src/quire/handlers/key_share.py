@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 from quire.core.encoding import from_text, to_text
@@ -158,19 +159,48 @@ def _heal(ctx: Context) -> None:
     """
     if ctx.member.content not in ctx.member.epochs:
         return
-    ledger = ctx.graph.ledger
-    at = ("heal", ctx.member.account, ctx.member.space)
-    if ctx.home.noted.get(at) == len(ledger.dag.nodes):
+    waited = waiting(ctx, "heal")
+    if waited is None:
         return
     wait = functools.cache(lambda scope: patience(ctx, scope))
-    waited = ctx.now - ledger.dag.nodes[-1].ts if ledger.dag.nodes else 0
-    scopes = ["", *ledger.audiences_of(ctx.member.account_id)]
+    scopes = ["", *ctx.graph.ledger.audiences_of(ctx.member.account_id)]
     for scope in scopes:
         if waited >= wait(scope):
             with contextlib.suppress(Refused):  # a guest hands out no keys
                 share_missing(ctx, scope)
     if all(waited >= wait(scope) for scope in scopes):
-        ctx.home.noted[at] = len(ledger.dag.nodes)
+        settle(ctx, "heal")
+
+
+def waiting(ctx: Context, job: str) -> int | None:
+    """For how long a job has not looked at something of the graph (ms), or None where it has seen all.
+
+    Counted from when the first of it came here, whatever has come since and however that is dated: otherwise whoever
+    goes on writing could keep the job from ever being done.
+    """
+    nodes, noted, at = ctx.graph.ledger.dag.nodes, ctx.home.noted, _at(ctx, job)
+    seen = noted.get(at, max(len(nodes) - 1, 0))
+    assert isinstance(seen, int)
+    if seen >= len(nodes):
+        return None
+    since_at = _at(ctx, f"{job} since")
+    since = noted.get(since_at)
+    if not isinstance(since, int):
+        account, space, node = ctx.member.account, ctx.member.space, nodes[seen]
+        number = ctx.home.store.graph.event_at(account, space, node.index)
+        since = ctx.home.store.blobs.received_at(account, space, node.ts, number)
+    noted[since_at] = since = min(since, ctx.now)  # the clock may have been ahead
+    return ctx.now - since
+
+
+def settle(ctx: Context, job: str, unseen: int = 0) -> None:
+    """A job has seen all of the graph, but for the newest so many."""
+    ctx.home.noted[_at(ctx, job)] = len(ctx.graph.ledger.dag.nodes) - unseen
+    ctx.home.noted.pop(_at(ctx, f"{job} since"), None)
+
+
+def _at(ctx: Context, job: str) -> tuple[str, int, int]:
+    return job, ctx.member.account, ctx.member.space
 
 
 def patience(ctx: Context, scope: str) -> int:
@@ -180,10 +210,13 @@ def patience(ctx: Context, scope: str) -> int:
 
 
 def turn(ctx: Context) -> int:
-    """How long to wait (ms) before doing what any member could: the more junior the longer, so that one will."""
+    """How long to wait (ms) before doing what any member could: the more junior the longer, so that one will.
+
+    It grows with the root of their number, so that juniors who are alone do not wait for ever.
+    """
     seniors = [member.member for member in members(ctx.graph)]
     place = seniors.index(ctx.member.account_id) if ctx.member.account_id in seniors else len(seniors)
-    return HEAL_MS * (1 + place)
+    return int(HEAL_MS * (1 + math.sqrt(place)))
 
 
 def _reseal(ctx: Context) -> None:
