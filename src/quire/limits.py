@@ -410,6 +410,12 @@ NATS_SILENT_S = 5.0
 # Node (ms and counts).
 #: How often handlers' jobs run.
 TICK_MS = 1_000
+#: A job that failed rests twice as long each time, and so long at most.
+MAX_JOB_REST_MS = 64_000
+#: What goes wrong again and again is told less and less often, and once in so long at last; how many such are kept in
+#: mind.
+TELL_AGAIN_MS = 60 * 60_000
+MAX_TROUBLES_NOTED = 256
 #: They begin so long after a start: whoever is known is greeted before, and has what is new by then if it is near.
 BEGIN_MS = 100
 #: How often peers that are not connected are dialled again at every address known.

@@ -26,7 +26,7 @@ from quire.errors import NoKeyYet, NotIn, QuireError
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.handlers import REGISTRY, identity, invite, joining, message, peer, space
-from quire.node import Node, Trouble
+from quire.node import Mistake, Node, Trouble
 from quire.runtime.clock import steady_ms
 from quire.sim.entropy import Stream
 from quire.store.memberships import JOINING
@@ -90,6 +90,8 @@ class Device:
             if dest is not None:
                 self._send(dest, {"type": "quire", "datagram": b64encode(data).decode()})
         while (event := self.node.next_event()) is not None:
+            if isinstance(event, Mistake):
+                raise event.error
             if isinstance(event, Trouble):
                 sys.stderr.write(f"{event.text}\n")
 

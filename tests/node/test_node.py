@@ -27,7 +27,8 @@ from quire.limits import (
 )
 from quire.net import wire
 from quire.net.endpoint import SessionId
-from quire.node import Arrived, Node
+from quire.node import Arrived
+from quire.node.jobs import Jobs
 from tests.node.world import MORNING, Station, World
 
 DAY = 86_400_000
@@ -75,13 +76,13 @@ def test_who_is_near_has_what_is_new_before_a_start_s_jobs_begin(
     bob.down()
     alice.ask("sendMessage", target="general", text="while bob was away")
     world.run(500)
-    begun: list[Node] = []
-    monkeypatch.setattr(Node, "_run_jobs", lambda node, *_: begun.append(node))
+    begun: list[Jobs] = []
+    monkeypatch.setattr(Jobs, "run", lambda jobs, *_: begun.append(jobs))
     bob.up()
     world.until(lambda: bob.texts() == ["while bob was away"], most=BEGIN_MS - 1)
-    assert bob.running not in begun
+    assert bob.running._jobs not in begun
     world.run(BEGIN_MS)
-    assert bob.running in begun
+    assert bob.running._jobs in begun
 
 
 def test_a_peer_that_restarts_elsewhere_is_met_again(world: World, pair: tuple[Station, Station]) -> None:

@@ -12,7 +12,7 @@ from quire.events.settle import Report
 from quire.handlers import incoming
 from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
 from quire.net.notices import Status
-from quire.node import Node
+from quire.node.correspondence import Correspondence
 from quire.node.whereabouts import Whereabouts
 from quire.store.logs import StoreLogs
 from quire.store.memberships import Membership
@@ -144,7 +144,7 @@ def test_jobs_that_fail_are_tried_at_the_next_tick(
 
     monkeypatch.setattr(alice.home.store, "transaction", failing)
     world.run(5 * TICK_MS + 10)
-    assert 4 <= len(tried) <= 7
+    assert 4 <= len(set(tried)) <= 7
     assert alice.troubles() == [FULL]
     monkeypatch.setattr(alice.home.store, "transaction", real)
     bob.ask("sendMessage", target="general", text="after")
@@ -256,6 +256,6 @@ def test_who_is_reached_while_the_store_fails_is_told_once_it_does_not(
         bob.up()
         world.until(bob.troubles)
         world.run(3_000)
-    monkeypatch.setattr(Node, "_greet", lambda *_, again=False: reminded.append(again))
+    monkeypatch.setattr(Correspondence, "greet", lambda *_, again=False: reminded.append(again))
     world.run(2 * TICK_MS)
     assert False in reminded

@@ -17,7 +17,7 @@ from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.net import relay_wire
 from quire.net.streams import Call, HangUp
-from quire.node import Arrived, Node, Trouble
+from quire.node import Arrived, Mistake, Node, NodeEvent, Trouble
 from quire.node.relaying import RelayCall, RelayHangUp
 from quire.runtime.host import relay_statuses
 from quire.sim.pipes import End, Pipes
@@ -41,6 +41,9 @@ class Station:
         #: How far this station's clock is wrong (ms).
         self.clock_off = 0
         self.told: list[Arrived | Trouble] = []
+        #: Mistakes that the node lived through, where a test bears them: else they are raised.
+        self.mistakes: list[Mistake] = []
+        self.bears_mistakes = False
         self._count = 0
         self._runs = self._boots = 0
         self.home = Home(self.path, REGISTRY, self._entropy, VAULT)
@@ -66,8 +69,23 @@ class Station:
         self.node = Node(self.home, strategy, self.world.now, ahead, own, streams, frugal)
         self.world.stations[self.address] = self
 
+    def hear(self, event: NodeEvent) -> None:
+        """Keep what the node told. Raises a mistake that no test bears."""
+        if isinstance(event, Mistake):
+            self.mistakes.append(event)
+            if not self.bears_mistakes:
+                raise event.error
+        elif isinstance(event, Arrived | Trouble):
+            self.told.append(event)
+
+    def hear_out(self) -> None:
+        """Whatever the node has not come to tell of."""
+        while self.node is not None and (event := self.node.next_event()) is not None:
+            self.hear(event)
+
     def down(self, kept: Path | None = None) -> None:
         """Stop it and open the home anew, as a new process would; after a power cut that left the files in `kept`."""
+        self.hear_out()
         self.world.stations.pop(self.address, None)
         self.world.pipes.drop(self.name, self.world.now)
         self.world.leave_relays(self.name)
@@ -240,7 +258,7 @@ class World:
             elif isinstance(event, RelayHangUp):
                 self._lines.pop((station.name, event.number), None)
             else:
-                station.told.append(event)
+                station.hear(event)
         self._write(station)
         self._speak_to_relays(station)
 
@@ -331,3 +349,5 @@ class World:
     def close(self) -> None:
         for station in self.stations.values():
             station.home.close()
+        for station in self.stations.values():
+            station.hear_out()

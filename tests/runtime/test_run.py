@@ -8,7 +8,7 @@ import pytest
 
 from quire.errors import HomeError, UserError
 from quire.events.home import Home
-from quire.node import Arrived, Node, Trouble
+from quire.node import Arrived, Mistake, Node, Trouble
 from quire.runtime import NodeInfo, run
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import hold, opened_home
@@ -127,7 +127,7 @@ def test_troubles_are_told_to_the_operator(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     running, node, sockets = _start(tmp_path, home)
-    node._events.append(Trouble("The disk is full."))
+    node._events += [Trouble("The disk is full."), Mistake("A mistake.", ValueError("of ours"))]
 
     async def body() -> None:
         running._pump()
@@ -136,6 +136,10 @@ def test_troubles_are_told_to_the_operator(
 
     with caplog.at_level(logging.WARNING, "quire"):
         asyncio.run(body())
-    assert [record.getMessage() for record in caplog.records] == ["quire: The disk is full."]
+    assert [record.getMessage() for record in caplog.records] == [
+        "quire: The disk is full.",
+        "quire: A mistake.",
+    ]
+    assert "ValueError: of ours" in caplog.text
     for each in sockets:
         each.close()

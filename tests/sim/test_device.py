@@ -12,6 +12,7 @@ from quire.events.home import Home
 from quire.events.standing import graph_of
 from quire.handlers import channel, identity, message, space
 from quire.limits import LOG_PART
+from quire.node.jobs import Jobs
 from quire.sim.device import EPOCH_MS, Crashed, Device
 
 
@@ -191,3 +192,35 @@ def test_a_power_cut_takes_messages_and_no_membership(tmp_path: Path) -> None:
         assert on.home.store.power.floor == LOG_PART, "that was a crash of the program alone"
         on.stop()
     assert lost
+
+
+def test_a_mistake_that_the_node_lives_through_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = device(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "_jobs", lambda *_: [_failing])
+        with pytest.raises(ZeroDivisionError):
+            _pump(one)
+    one.stop()
+
+
+@pytest.mark.parametrize("end", [Device.stop, Device.crash])
+def test_no_mistake_is_lost_with_the_node(
+    tmp_path: Path, end: Callable[[Device], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = device(tmp_path)
+    monkeypatch.setattr(one.home.store.blobs, "arrivals_by_own_devices", lambda *_: 1 // 0)
+    one.committed(0)
+    with pytest.raises(ZeroDivisionError):
+        end(one)
+    assert not one.running
+
+
+def _pump(one: Device) -> None:
+    for now in range(0, 3_000, 100):
+        one.pump(now)
+
+
+def _failing(_: Context) -> None:
+    raise ZeroDivisionError

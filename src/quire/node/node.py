@@ -10,19 +10,15 @@ is pushed or told before the commit.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 from quire.core.address import HostPort
 from quire.core.encoding import from_text, to_text
-from quire.errors import BadEvent, QuireError
 from quire.events.context import Context
-from quire.events.handler import Handler
 from quire.events.history import index_for
 from quire.events.home import Home
-from quire.events.ingest import release_held
 from quire.events.standing import graph_of
 from quire.graph.state import open_invites
 from quire.handlers import incoming, joining
@@ -50,7 +46,10 @@ from quire.net.notices import (
 from quire.net.session import Session
 from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
+from quire.node.correspondence import Correspondence
 from quire.node.fetching import Fetching, blame
+from quire.node.guard import Guard, Mistake, Trouble
+from quire.node.jobs import Jobs
 from quire.node.relaying import RelayCall, RelayHangUp, Relaying
 from quire.node.standing import standing
 from quire.node.whereabouts import Whereabouts
@@ -65,14 +64,7 @@ class Arrived:
     cursor: int
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """Something went wrong that the node lives through; `text` is for a person."""
-
-    text: str
-
-
-NodeEvent = Arrived | Trouble | Call | HangUp | RelayCall | RelayHangUp
+NodeEvent = Arrived | Trouble | Mistake | Call | HangUp | RelayCall | RelayHangUp
 
 
 class Node:
@@ -93,8 +85,11 @@ class Node:
         self.home = home
         self.wall_ahead = wall_ahead
         self.addresses = addresses
-        self.trouble = ""
+        self._events: deque[NodeEvent] = deque()
+        self._guard = Guard(home.store.db, self._events.append, now)
+        self._jobs = Jobs(home, self._guard, self._context)
         self._endpoint = Endpoint(home.entropy, strategy, streams)
+        self._letters = Correspondence(home.registry, self._endpoint, self._guard, self._context)
         self._whereabouts = Whereabouts(home, self._endpoint, addresses)
         self._members: dict[tuple[bytes, bytes], Membership] = {}
         self._known: list[Membership] = []
@@ -107,15 +102,18 @@ class Node:
         self._next_tick = now + BEGIN_MS
         self._next_dial = now
         self._own_noted = False
-        self._rest_until = now
-        self._events: deque[NodeEvent] = deque()
         self._fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
         self._has_streams = streams
         self._streams = Streams(self._endpoint, home.entropy, self._fetching)
         #: The relays that the identities here use.
         self.relaying = Relaying(home, self.wall, self._changed, frugal)
         self._join_spaces()
-        self._guard(self._begin, now)
+        self._guard.run("the start", self._begin, now)
+
+    @property
+    def trouble(self) -> str:
+        """What the node lives through, for a person; "" when all is well."""
+        return self._guard.trouble
 
     def wall(self, now: int) -> int:
         """The time of day (ms) at `now`."""
@@ -123,18 +121,22 @@ class Node:
 
     def receive_datagram(self, data: bytes, address: HostPort, now: int) -> None:
         """Take any bytes from the network. They are ingested at the next `datagrams_to_send`."""
-        self._guard(partial(self._endpoint.receive_datagram, data, address), now)
+        self._guard.run(
+            "taking a datagram", partial(self._endpoint.receive_datagram, data, address), now, due=False
+        )
 
     def take_in(self, now: int) -> None:
         """Act on what sessions and streams tell and ingest it; answers to sessions go out by `datagrams_to_send`."""
-        self._guard(self._streams.act, now)
+        self._guard.run("seeing to streams", self._streams.act, now, due=False)
         came = False
         while (found := self._endpoint.next_event()) is not None:
             session_id, notice = found
             session = self._endpoint.session(session_id)
             if session is not None:
                 came = True
-                self._guard(partial(self._act, session_id, session, notice), now)
+                self._guard.run(
+                    "acting on a peer", partial(self._act, session_id, session, notice), now, due=False
+                )
         if came:
             self.committed(now)
 
@@ -142,7 +144,7 @@ class Node:
         """Ingest what has come, and give what may go out now."""
         self.take_in(now)
         out: list[tuple[bytes, Address]] = []
-        self._guard(lambda now: out.extend(self._endpoint.datagrams_to_send(now)), now)
+        self._guard.run("sending", lambda now: out.extend(self._endpoint.datagrams_to_send(now)), now)
         return [(data, cast(HostPort, address)) for data, address in out]
 
     def next_timer(self) -> int:
@@ -150,19 +152,19 @@ class Node:
         parts = (self._endpoint, self._streams, self._fetching, self._whereabouts)
         timers = [due for part in parts if (due := part.next_timer()) is not None]
         timers += [0] if self._met else []
-        return max(min([self._next_tick, *timers]), self._rest_until)
+        return max(min([self._next_tick, *timers]), self._guard.rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
         if self._met:
-            self._guard(self._tell_met, now)
-        self._guard(self._endpoint.handle_timer, now)
-        self._guard(self._streams.handle_timer, now)
-        self._guard(self._fetching.handle_timer, now)
-        self._guard(self._whereabouts.handle_timer, now)
+            self._guard.run("greeting", self._tell_met, now)
+        self._guard.run("a session's timer", self._endpoint.handle_timer, now)
+        self._guard.run("a stream's timer", self._streams.handle_timer, now)
+        self._guard.run("fetching", self._fetching.handle_timer, now)
+        self._guard.run("telling of addresses", self._whereabouts.handle_timer, now)
         if now >= self._next_tick:
             self._next_tick = now + TICK_MS
-            self._guard(self._tick, now)
+            self._tick(now)
 
     def next_event(self) -> NodeEvent | None:
         """What has happened since the last time, oldest first, and what is to be done about streams and relays."""
@@ -176,17 +178,19 @@ class Node:
 
     def receive_stream(self, number: int, data: bytes, now: int) -> None:
         """Take any bytes of a stream. What they bring is ingested at the next `datagrams_to_send`: answer first."""
-        self._guard(partial(self._streams.receive, number, data), now)
+        self._guard.run("taking from a stream", partial(self._streams.receive, number, data), now, due=False)
 
     def stream_to_send(self, number: int, now: int) -> bytes:
         """What to write on a stream next; ask again while it gives something and there is room."""
         out: list[bytes] = []
-        self._guard(lambda now: out.append(self._streams.to_send(number, now)), now)
+        self._guard.run(
+            "sending on a stream", lambda now: out.append(self._streams.to_send(number, now)), now, due=False
+        )
         return b"".join(out)
 
     def stream_closed(self, number: int, now: int) -> None:
         """A stream is gone, or could not be opened."""
-        self._guard(partial(self._streams.closed, number), now)
+        self._guard.run("ending a stream", partial(self._streams.closed, number), now, due=False)
 
     @property
     def fetching(self) -> bool:
@@ -195,16 +199,16 @@ class Node:
 
     def relay_opened(self, number: int, now: int) -> None:
         """A connection to a relay that was asked for stands: at the next timer, at once, mailboxes are opened."""
-        self._guard(partial(self.relaying.opened, number), now)
+        self._guard.run("greeting a relay", partial(self.relaying.opened, number), now, due=False)
         self._next_tick = now
 
     def receive_relay(self, number: int, data: bytes, now: int) -> None:
         """Take a message of a relay's, and ingest what it brings."""
-        self._guard(partial(self.relaying.receive, number, data), now)
+        self._guard.run("taking from a relay", partial(self.relaying.receive, number, data), now, due=False)
 
     def relay_closed(self, number: int, why: str, now: int) -> None:
         """A connection to a relay is gone, or could not be made; `why` is for a person."""
-        self._guard(partial(self.relaying.closed, number, why), now)
+        self._guard.run("leaving a relay", partial(self.relaying.closed, number, why), now, due=False)
 
     def committed(self, now: int) -> None:
         """After a commit by anyone: push what this node's identities wrote, and tell of what arrived.
@@ -212,7 +216,7 @@ class Node:
         What cannot be done now, for the store cannot be read, is done after the next commit or tick: the commit is
         done, and whoever wrote must not be told that it failed.
         """
-        self._guard(self._committed, now)
+        self._guard.run("acting on what was written", self._committed, now, due=False)
 
     def sessions(self, member: Membership) -> dict[str, Status]:
         """Sync state of each peer that this identity has a session with, by public key."""
@@ -237,12 +241,9 @@ class Node:
     def _committed(self, now: int) -> None:
         self._join_spaces()
         if self.home.moved:
-            self._note_invites(now)
+            self._guard.contain("looking at invites", self._note_invites, now)
         for space in list(self.home.moved):
-            self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
-            self._streams.standing_changed(now)
-            # A stream that ended for it took in its last, and was here before.
-            self.home.moved.pop(space, None)
+            self._guard.contain("asking who stands how", partial(self._standing_changed, space), now)
         start = self._cursor
         fresh: dict[tuple[int, int], list[bytes]] = {}
         rows = self.home.store.blobs.arrivals_by_own_devices(start)
@@ -255,65 +256,44 @@ class Node:
                 self._endpoint.push(
                     member.raw_space_id, member.device_key.public, ids[page : page + ARRIVALS_PAGE], now
                 )
+        if self._cursor > start:
+            self._events.append(Arrived(self._cursor))
         self.relaying.committed(now)
         if rows:
             self.relaying.hurry(now)
-        if self._cursor > start:
-            self._events.append(Arrived(self._cursor))
 
-    def _guard(self, step: Callable[[int], None], now: int) -> None:
-        """Run a step; a full disk or unreadable file is told, and the node lives on.
-
-        The trouble is over once something could be written again. A step that failed is still due, so
-        timers rest for a while.
-        """
-        changes = self.home.store.db.connection.total_changes
-        before = changes()
-        try:
-            with self.home.store.db.plain_errors():
-                step(now)
-            if self.trouble and changes() > before:
-                self.trouble = ""
-        except QuireError as error:
-            self._rest_until = now + TICK_MS
-            if self.trouble != str(error):
-                self.trouble = str(error)
-                self._events.append(Trouble(str(error)))
+    def _standing_changed(self, space: int, now: int) -> None:
+        self._endpoint.standing_changed(from_text(self.home.store.names.space_name(space)), now)
+        self._streams.standing_changed(now)
+        # A stream that ended for it took in its last, and was here before.
+        self.home.moved.pop(space, None)
 
     def _begin(self, now: int) -> None:
         """Greet whoever is known at once: jobs wait until they had the time to answer."""
         self._dial(now)
-        self.relaying.tick([*self._known, *self._doors], now)
+        self._see_to_relays(now)
 
     def _tick(self, now: int) -> None:
-        store = self.home.store
-        for member in self._known:
-            ctx = self._context(member, now)
-            if store.waiting.count(member.account, member.space):
-                release_held(self.home, member, self.wall(now))
-            self._run_jobs(ctx, member)
-        for door in self._doors:
-            self._run_jobs(self._context(door, now), door)
-        self._join_spaces()  # jobs open doors, and close them
-        self._ask_again(now)
+        """What is done each time, each part by itself: what is wrong with one keeps no other from its turn."""
+        self._jobs.run((*self._known, *self._doors), now)
+        for what, part in (
+            ("opening doors", lambda _: self._join_spaces()),  # jobs open doors, and close them
+            ("asking again", self._ask_again),
+            ("seeing to relays", self._see_to_relays),
+            ("acting on what was written", self._committed),
+            ("noting addresses", self._note_own),
+        ):
+            self._guard.run(what, part, now, due=False)
+        if now >= self._next_dial:
+            self._guard.run("dialling", self._dial, now, due=False)
+
+    def _see_to_relays(self, now: int) -> None:
         self.relaying.tick([*self._known, *self._doors], now)
-        self._committed(now)
+
+    def _note_own(self, now: int) -> None:
         if not self._own_noted:
             self._whereabouts.note_own(self._known, self.wall(now))
             self._own_noted = True
-        if now >= self._next_dial:
-            self._dial(now)
-
-    def _run_jobs(self, ctx: Context, member: Membership) -> None:
-        with self.home.store.transaction():
-            for handler in self._serving(member):
-                for job in handler.jobs:
-                    job(ctx)
-
-    def _serving(self, member: Membership) -> list[Handler]:
-        """The handlers that have to do with a space, or with a door that is none."""
-        every = self.home.registry.handlers
-        return [h for h in every if member.kind not in DOORS or member.kind in h.doors]
 
     def _ask_again(self, now: int) -> None:
         """Greet again where one of our identities has a link to show, and for handlers that remind."""
@@ -328,7 +308,7 @@ class Node:
         for session_id, session in self._endpoint.sessions():
             key = (session_id.space_id, session_id.local)
             if session.connected:
-                self._greet(self._members[key], session_id, now, again=key not in asking)
+                self._letters.greet(self._members[key], session_id, now, again=key not in asking)
 
     def _join_spaces(self) -> None:
         """Open a door for each identity in each space, and those where its devices meet."""
@@ -425,7 +405,7 @@ class Node:
 
     def _tell_met(self, now: int) -> None:
         while self._met:  # what cannot be done now is done when the store can be used again
-            self._reached(*self._met[0], now)
+            self._guard.contain("greeting", partial(self._reached, *self._met[0]), now)
             self._met.popleft()
 
     def _reached(self, session_id: SessionId, address: Address, now: int) -> None:
@@ -440,7 +420,7 @@ class Node:
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:
                 joining.hear_accepted(self._context(member, now))
-        self._greet(member, session_id, now)
+        self._letters.greet(member, session_id, now)
 
     def _found_at(
         self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
@@ -454,27 +434,10 @@ class Node:
         housemates = [m.device_key.public for m in self._known if m.space == member.space]
         self._whereabouts.share(member, housemates, session_id.peer, session)
 
-    def _greet(self, member: Membership, session_id: SessionId, now: int, again: bool = False) -> None:
-        """Say by letter what there is to say to a device that was reached."""
-        ctx = self._context(member, now)
-        for handler in self._serving(member):
-            if handler.greets is not None and (handler.reminds or not again):
-                for letter in handler.greets(ctx, to_text(session_id.peer)):
-                    self._endpoint.send_letter(session_id, letter)
-
     def _answer(
         self, member: Membership, session_id: SessionId, session: Session, letter: bytes, now: int
     ) -> None:
-        ctx = self._context(member, now)
-        for handler in self._serving(member):
-            if handler.answers is not None:
-                try:
-                    replies = handler.answers(ctx, to_text(session_id.peer), letter)
-                except BadEvent as error:
-                    session.blame(error.reason, now)
-                    continue
-                for reply in replies:
-                    self._endpoint.send_letter(session_id, reply)
+        self._letters.answer(member, session_id, session, letter, now)
         now_in = self.home.store.memberships.get(member.account, member.space)
         if member.kind == JOINING != now_in.kind:
             self._share(now_in, session_id, session)
@@ -493,7 +456,7 @@ class Node:
     def _dial(self, now: int) -> None:
         """Greet the peers of every space."""
         self._next_dial = now + REDIAL_MS
-        self._note_invites(now)  # some may have expired
+        self._guard.contain("looking at invites", self._note_invites, now)  # some may have expired
         here = {(m.space, m.device) for m in self._known}
         for member in (*self._known, *self._doors):
-            self._whereabouts.dial(member, here, now)
+            self._guard.contain("dialling", partial(self._whereabouts.dial, member, here), now)

@@ -23,7 +23,7 @@ from quire.core.address import HostPort, format_address, parse_address
 from quire.errors import HomeError, UserError
 from quire.net.stream_link import prepare
 from quire.net.streams import Call, HangUp
-from quire.node import Arrived, Node
+from quire.node import Arrived, Mistake, Node
 from quire.node.relaying import RelayCall, RelayHangUp
 from quire.runtime.clock import steady_ms, wall_ms
 from quire.runtime.folder import NodeInfo, hold, opened_home, token_of
@@ -269,5 +269,7 @@ class _Run:
             elif isinstance(event, RelayHangUp):
                 self._relays.hang_up(event.number)
             else:
-                _log.warning("quire: %s", event.text)
+                _log.warning(
+                    "quire: %s", event.text, exc_info=event.error if isinstance(event, Mistake) else None
+                )
         return arrived

@@ -21,7 +21,7 @@ from quire.errors import HomeError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.net.streams import Call, HangUp
-from quire.node import Arrived, Node, Trouble
+from quire.node import Arrived, Mistake, Node, Trouble
 from quire.sim.disk import Disk
 from quire.sim.entropy import Stream
 from quire.sim.liar import LyingNode
@@ -203,6 +203,8 @@ class Device:
             elif isinstance(event, Arrived):
                 self.cursor = event.cursor
                 self._rest(node.home)
+            elif isinstance(event, Mistake):  # a node goes on after it, a run does not
+                raise event.error
             elif isinstance(event, Call | HangUp):  # relays are not simulated: nobody adds one
                 self.calls.append(event)
         self._sync(node.home, now)
@@ -283,6 +285,7 @@ class Device:
             self._end()
 
     def _end(self) -> None:
+        mistakes = self._untold()
         if self._home is not None:
             self._home.store.db.connection.exec_trace = None
             with self._sound_disk():
@@ -290,6 +293,13 @@ class Device:
         if self.disk is not None:
             self.disk.spare()
         self._home = self._node = None
+        for one in mistakes:
+            raise one.error
+
+    def _untold(self) -> list[Mistake]:
+        """Mistakes that the node has not come to tell of."""
+        events = [] if self._node is None else list(iter(self._node.next_event, None))
+        return [event for event in events if isinstance(event, Mistake)]
 
     def _count(self, _: apsw.Cursor, __: str, ___: object) -> bool:
         # Below zero it is dead already: let it roll back. (APSW does not bear a tracer that removes itself.)
