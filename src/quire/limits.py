@@ -227,9 +227,12 @@ IDLE_HEARTBEAT_MS = 5_000
 UNREACHABLE_HEARTBEAT_MS = 15_000
 ACTIVE_MS = 5_000
 SILENCE_MS = 20_000
-#: Letters: bytes of one (beside it a datagram still holds an ACK and a PING), those waiting for one peer, and
-#: those taken from it per minute. We send half as many, so that minutes that begin at different times agree.
-MAX_LETTER_BYTES = 1_024
+#: Letters: bytes of one (left at a relay, sealed, it is within MAX_LEFT_BYTES; beyond FRAGMENT_BYTES it goes in parts),
+#: and letters of one peer whose parts are put together at once.
+MAX_LETTER_BYTES = 3_072
+MAX_LETTERS_IN_PARTS = 4
+#: Those waiting for one peer, and those taken from it per minute, parts counting as letters. We send half as many, so
+#: that minutes that begin at different times agree.
 MAX_LETTERS_WAITING = 32
 LETTERS_PER_MINUTE = 120
 #: Malformed frames of one peer per minute before it is ignored, and for how long.

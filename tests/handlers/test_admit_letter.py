@@ -10,7 +10,7 @@ from quire.core.keys import DeviceKey
 from quire.errors import BadEvent
 from quire.handlers.admit import Request
 from quire.handlers.admit_letter import Welcome, pack_request, unpack_request, unpack_welcome
-from quire.limits import MAX_INTEGER, MAX_LETTER_BYTES, MAX_NAME_CHARS
+from quire.limits import MAX_CHAIN, MAX_INTEGER, MAX_LETTER_BYTES, MAX_NAME_CHARS
 from tests.events.builders import Author, Space, digest
 
 ASKED = msgspec.convert(Author(Space(), "carol").request(), Request)
@@ -25,7 +25,7 @@ def test_round_trip(name: str, seq: int) -> None:
 def test_a_chain_of_several_devices_keeps_its_signers() -> None:
     """Signers are not written: each link is signed by the one before, the first by the identity."""
     author = Author(Space(), "carol")
-    keys = [author.root, *(DeviceKey(digest(f"device {number}")) for number in range(3))]
+    keys = [author.root, *(DeviceKey(digest(f"device {number}")) for number in range(MAX_CHAIN))]
     chain = [certify(signer, author.identity, key.text, author.wrap) for signer, key in pairwise(keys)]
     asked = msgspec.structs.replace(ASKED, chain=chain)
     assert unpack_request(pack_request(asked)) == asked

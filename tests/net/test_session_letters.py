@@ -2,9 +2,10 @@
 
 import pytest
 
-from quire.limits import LETTERS_PER_MINUTE, MALFORMED_PER_MINUTE, MAX_LETTER_BYTES, MAX_LETTERS_WAITING
+from quire.limits import FRAGMENT_BYTES, LETTERS_PER_MINUTE, MALFORMED_PER_MINUTE, MAX_LETTERS_WAITING
 from quire.net import wire
 from quire.net.endpoint import SessionId
+from quire.net.fragments import cut
 from quire.net.notices import LetterReceived, Misbehaved
 from tests.net.driver import SPACE, Conditions, Node, World
 from tests.net.peer import Peer
@@ -29,7 +30,7 @@ def test_a_letter_goes_out_at_once_and_again_until_it_is_acknowledged() -> None:
 def test_letters_wait_for_the_connection_and_the_oldest_are_dropped() -> None:
     peer = Peer()
     for number in range(MAX_LETTERS_WAITING + 1):
-        peer.session.send_letter(bytes((number,)) * MAX_LETTER_BYTES)
+        peer.session.send_letter(bytes((number,)) * FRAGMENT_BYTES)
     assert peer.frames(wire.LETTER) == []
     said = peer.meet().frames(wire.LETTER)
     while len(said) < MAX_LETTERS_WAITING:
@@ -44,7 +45,7 @@ def test_letters_do_not_overtake_the_window() -> None:
     peer = Peer().meet()
     for _ in range(3):
         for _ in range(MAX_LETTERS_WAITING):
-            peer.session.send_letter(bytes(MAX_LETTER_BYTES))
+            peer.session.send_letter(bytes(FRAGMENT_BYTES))
         peer.heard()
     assert len(peer.packets) <= peer.session.status().window + 2
 
@@ -94,3 +95,27 @@ def test_a_letter_to_nobody() -> None:
     one = World(1).node("one")
     with pytest.raises(KeyError):
         one.endpoint.send_letter(SessionId(SPACE, one.key.public, bytes(32)), b"letter")
+
+
+def test_a_long_letter_goes_in_parts_and_again_until_all_are_acknowledged() -> None:
+    peer, long = Peer().meet(), bytes(range(256)) * 8
+    peer.session.send_letter(long)
+    parts = peer.frames(wire.PART)
+    assert parts == [wire.letter_part(part)[wire.FRAME_BYTES :] for part in cut(long)]
+    before = len(peer.packets)
+    peer.wait(10_000)
+    assert sum(wire.letter_part(cut(long)[1]) in packet.frames for packet, _ in peer.packets[before:]) > 1
+    peer.ack()
+    before = len(peer.packets)
+    peer.wait(10_000)
+    assert not any(wire.letter_part(cut(long)[1]) in packet.frames for packet, _ in peer.packets[before:])
+
+
+def test_a_long_letter_of_a_peer_is_told_once_all_of_it_is_there() -> None:
+    peer, long = Peer().meet(), bytes(range(256)) * 8
+    peer.notices()
+    first, second = map(wire.letter_part, cut(long))
+    peer.say(second)
+    assert peer.notices() == []
+    peer.say(first)
+    assert peer.notices() == [LetterReceived(long)]

@@ -13,7 +13,6 @@ from quire.limits import (
     MAX_ADDRESS_CHARS,
     MAX_BLOB_BYTES,
     MAX_DATAGRAM,
-    MAX_LETTER_BYTES,
     MAX_SYNC_BYTES,
 )
 from quire.net import wire
@@ -73,7 +72,7 @@ def test_more_addresses_than_a_frame_may_hold_are_left_out() -> None:
     assert len(wire.read_addresses(body(wire.addresses(known)))) == ADDRESSES_PER_FRAME
 
 
-@given(st.binary(min_size=1, max_size=MAX_LETTER_BYTES))
+@given(st.binary(min_size=1, max_size=FRAGMENT_BYTES))
 def test_letters_round_trip(data: bytes) -> None:
     assert wire.read_letter(body(wire.letter(data))) == data
 
@@ -134,7 +133,7 @@ def test_any_bytes_are_read_or_bad(reader: object, data: bytes) -> None:
         (wire.read_frames, b"\x01\x00", "short"),
         (wire.read_frames, b"\x01\x00\x05abcd", "short"),
         (wire.read_frames, b"\x00\x00\x00", "kind"),
-        (wire.read_frames, b"\x0a\x00\x00", "kind"),
+        (wire.read_frames, b"\x0b\x00\x00", "kind"),
         (wire.read_ack, bytes(39), "ack"),
         (wire.read_events, bytes((0, wire.MIN_RECORD - 1)) + bytes(wire.MIN_RECORD - 1), "events"),
         (wire.read_events, bytes((0, wire.MIN_RECORD + 1)) + bytes(wire.MIN_RECORD), "events"),
@@ -153,7 +152,13 @@ def test_any_bytes_are_read_or_bad(reader: object, data: bytes) -> None:
         (wire.read_addresses, bytes(32) + bytes((MAX_ADDRESS_CHARS + 1,)) + b"a" * 65, "addresses"),
         (wire.read_addresses, (bytes(32) + b"\x01a") * (ADDRESSES_PER_FRAME + 1), "addresses"),
         (wire.read_letter, b"", "letter"),
-        (wire.read_letter, bytes(MAX_LETTER_BYTES + 1), "letter"),
+        (wire.read_letter, bytes(FRAGMENT_BYTES + 1), "letter"),
+        (
+            wire.read_letter_part,
+            bytes(8) + bytes((0, wire.MAX_PARTS + 1)) + bytes(FRAGMENT_BYTES),
+            "fragment",
+        ),
+        (wire.read_letter_part, b"", "fragment"),
         (wire.read_refused, b"", "refused"),
         (wire.read_refused, b"\x03", "refused"),
         (wire.read_refused, bytes(2), "refused"),
@@ -173,7 +178,7 @@ def test_the_largest_of_everything_fits_a_datagram() -> None:
     sync = wire.frame(wire.SYNC, bytes(MAX_SYNC_BYTES))
     fragment = wire.fragment(Fragment(bytes(8), 0, 2, bytes(FRAGMENT_BYTES)))
     event = wire.events([bytes(wire.MAX_INLINE)])
-    letter = wire.letter(bytes(MAX_LETTER_BYTES))
+    letter = wire.letter(bytes(FRAGMENT_BYTES))
     for frames in ([sync], [ack, fragment], [event], [wire.frame(wire.PING), ack, letter]):
         assert LINK_OVERHEAD + len(wire.packet(bytes(8), bytes(8), 0, frames)) <= MAX_DATAGRAM
 

@@ -1,15 +1,22 @@
 """Nodes that let each other in by letters, and cut each other off, on a network in memory."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from quire.core.certificate import certify
+from quire.core.keys import DeviceKey
+from quire.core.phrase import root_key
 from quire.errors import Refused
 from quire.events.context import Context
 from quire.graph.rules import REASONS
-from quire.handlers import joining
-from quire.limits import REDIAL_MS
+from quire.handlers import identity, joining
+from quire.limits import MAX_CHAIN, MAX_LETTER_BYTES, MAX_NAME_CHARS, REDIAL_MS
+from quire.net.endpoint import Endpoint, SessionId
 from quire.net.standing import Refusal
+from tests.events.builders import digest
+from tests.node.relayed import Relayed, founder
 from tests.node.world import Station, World
 
 DAY_MS = 86_400_000
@@ -327,3 +334,68 @@ def test_of_two_who_take_the_last_seat_apart_the_other_is_told_why(world: World)
     assert sorted((_told(carol), _told(dan))) == ["", REASONS["invite-used"]]
     assert _names(alice) == _names(bob)
     assert len(_names(alice)) == 3
+
+
+def _linked_again_and_again(station: Station, name: str, length: int) -> None:
+    """An identity whose device was linked by one that was linked, and so on: what pairing makes."""
+    station.ask("createIdentity", name=name)
+    memberships = station.home.store.memberships
+    (account,) = memberships.accounts()
+    root, own = root_key(memberships.root(account) or b""), memberships.device_key(account)
+    signer, chain = root, []
+    for one in [*(DeviceKey(digest(f"device {n}")) for n in range(length - 1)), own]:
+        chain.append(certify(signer, root.text, one.text, identity.wrap_text(one)))
+        signer = one
+    with station.home.store.transaction():
+        memberships.set_chain(account, identity.chain_text(chain))
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("length", [5, 6, MAX_CHAIN])
+def test_a_device_that_was_linked_by_one_that_was_linked_and_so_on_is_let_in(
+    world: World, length: int, streams: bool
+) -> None:
+    alice = world.founder()
+    dora, name = world.station("dora"), "🦆" * MAX_NAME_CHARS
+    _linked_again_and_again(dora, name, length)
+    dora.ask("joinSpace", link=alice.ask("createInvite")["link"], name=name)
+    dora.up(streams=streams)
+    world.until(dora.is_in, most=5_000)
+
+
+def test_a_long_chain_of_certificates_comes_in_by_a_relay(relayed: Relayed) -> None:
+    alice = founder(relayed)
+    relayed.run(5_000)
+    dora = relayed.station("dora")
+    _linked_again_and_again(dora, "dora", MAX_CHAIN)
+    link = alice.ask("createInvite", approve=True)["link"]
+    relayed.walls.add(frozenset((alice.address, dora.address)))
+    dora.ask("joinSpace", link=link, name="dora")
+    dora.up()
+    relayed.until(lambda: alice.ask("listRequests"), most=60_000)
+
+
+def test_a_letter_that_is_too_long_keeps_no_other_from_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No mistake with one peer is everybody's: who was met is remembered, others are greeted."""
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    alice.bears_mistakes = True
+    real, to = Endpoint.send_letter, bob.home.store.memberships.all()[0].device_key.public
+
+    def send(endpoint: Endpoint, session_id: SessionId, data: bytes) -> None:
+        long = endpoint is alice.running._endpoint and session_id.peer == to
+        real(endpoint, session_id, bytes(MAX_LETTER_BYTES + 1) if long else data)
+
+    monkeypatch.setattr(Endpoint, "send_letter", send)
+    hello = replace(joining.HANDLER, greets=lambda *_: [b"?"])
+    monkeypatch.setattr("quire.node.correspondence.serving", lambda *_: [hello, joining.HANDLER])
+    bob.down()
+    bob.up()
+    carol = world.guest("carol", alice)
+    world.run(5_000)
+    assert {type(one.error) for one in alice.mistakes} == {ValueError}
+    assert not alice.running._met
+    alice.ask("sendMessage", target="general", text="all the same")
+    world.until(lambda: bob.texts() == carol.texts() == ["all the same"])

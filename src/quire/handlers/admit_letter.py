@@ -1,6 +1,6 @@
 """A newcomer's request and the welcome that answers it, as letters of at most MAX_LETTER_BYTES.
 
-Owns: their bytes. Keys and signatures travel raw, so that a chain of certificates fits one datagram.
+Owns: their bytes. Keys and signatures travel raw, so that most fit one datagram, whoever was linked by whom.
 """
 
 import msgspec

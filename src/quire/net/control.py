@@ -12,7 +12,8 @@ from quire.net import wire
 from quire.net.letters import Letters
 
 #: Kinds that are said again. A later heartbeat says anew what a lost SYNC said.
-SAID_AGAIN = (wire.ADDRESSES, wire.LETTER, wire.REFUSED)
+SAID_AGAIN = (wire.ADDRESSES, wire.LETTER, wire.REFUSED, wire.PART)
+_LETTERS = (wire.LETTER, wire.PART)
 
 
 class Control:
@@ -59,8 +60,8 @@ class Control:
         """
         outdated = (wire.REFUSED, wire.ADDRESSES) if restricted else (wire.REFUSED,)
         frames = [frame for frame in frames if frame[0] not in outdated or frame == told]
-        self.letters.again([frame for frame in frames if frame[0] == wire.LETTER])
-        self.say([frame for frame in frames if frame[0] != wire.LETTER])
+        self.letters.again([frame for frame in frames if frame[0] in _LETTERS])
+        self.say([frame for frame in frames if frame[0] not in _LETTERS])
 
     def begin(self) -> None:
         """Another run of the peer may have forgotten what it was told."""

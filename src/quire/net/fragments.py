@@ -1,4 +1,4 @@
-"""Records too large for one datagram: cut into fragments, and put together again in bounded memory.
+"""Records, and letters, too large for one datagram: cut into fragments, and put together again in bounded memory.
 
 Owns: the fragments of a record, and half-received records. Must not know: sessions, events' meaning.
 The same event always has the same bytes (its author seals it once), so fragments that arrive in
@@ -30,9 +30,10 @@ class _Buffer:
 
 
 class Reassembly:
-    """Buffers of one peer, the least recently touched first."""
+    """Buffers of one peer, at most so many, the least recently touched first."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_REASSEMBLIES) -> None:
+        self._most = most
         self._buffers: dict[bytes, _Buffer] = {}
         self.size = 0
 
@@ -53,7 +54,7 @@ class Reassembly:
             self.size += len(fragment.piece)
         if len(buffer.pieces) == buffer.total:
             return self._finish(fragment.tag)
-        while len(self._buffers) > MAX_REASSEMBLIES or self.size > MAX_REASSEMBLY_BYTES:
+        while len(self._buffers) > self._most or self.size > MAX_REASSEMBLY_BYTES:
             self._drop(next(iter(self._buffers)))
         return None
 

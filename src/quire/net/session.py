@@ -59,7 +59,7 @@ from quire.sync.strategy import BadMessage, Entropy, Strategy
 
 _OVERHEAD = LINK_OVERHEAD + wire.PACKET_BYTES
 _HELLO_DATAGRAM = _OVERHEAD + len(wire.hello("bloom"))
-_WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER, wire.REFUSED)
+_WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER, wire.REFUSED, wire.PART)
 
 
 class Session:
@@ -260,8 +260,8 @@ class Session:
             self._take_sync(body, now)
         elif kind == wire.ADDRESSES:
             self._learn(wire.read_addresses(body))
-        elif kind == wire.LETTER:
-            self._notices.append(LetterReceived(self._control.letters.take(body, now)))
+        elif kind in (wire.LETTER, wire.PART):
+            self._notices += map(LetterReceived, self._control.letters.take(kind, body, now))
         elif kind == wire.REFUSED:
             if self._terms.hear(wire.read_refused(body), counter, now):
                 self._be_refused(now)

@@ -25,8 +25,8 @@ VERSION = 1
 CID_BYTES = 8
 NO_CID = bytes(CID_BYTES)
 
-HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED = range(1, 10)
-_KINDS = range(HELLO, REFUSED + 1)
+HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED, PART = range(1, 11)
+_KINDS = range(HELLO, PART + 1)
 
 _PACKET = Struct(">B8s8sQ")
 _FRAME = Struct(">BH")
@@ -44,6 +44,8 @@ MAX_INLINE = FRAMES_ROOM - FRAME_BYTES - RECORD_BYTES
 MIN_RECORD = 8 + 24 + 16
 MAX_RECORD = 8 + MAX_BLOB_BYTES
 MAX_FRAGMENTS = -(-MAX_RECORD // FRAGMENT_BYTES)
+#: Parts of a letter.
+MAX_PARTS = -(-MAX_LETTER_BYTES // FRAGMENT_BYTES)
 
 _STRATEGY_BYTES = 16
 
@@ -207,15 +209,28 @@ def read_addresses(body: bytes) -> list[tuple[bytes, str]]:
 
 
 def letter(data: bytes) -> bytes:
-    """LETTER: a message of the layers above, 1 to MAX_LETTER_BYTES."""
+    """LETTER: a message of the layers above, 1 to FRAGMENT_BYTES."""
     return frame(LETTER, data)
 
 
 def read_letter(body: bytes) -> bytes:
     """The message. Raises BadFrame `letter`."""
-    if not 1 <= len(body) <= MAX_LETTER_BYTES:
+    if not 1 <= len(body) <= FRAGMENT_BYTES:
         raise BadFrame("letter")
     return body
+
+
+def letter_part(part: Fragment) -> bytes:
+    """PART: one piece of a letter that is longer."""
+    return frame(PART, _FRAGMENT.pack(part.tag, part.place, part.total), part.piece)
+
+
+def read_letter_part(body: bytes) -> Fragment:
+    """The piece. Raises BadFrame `fragment`, also where more are announced than a letter has."""
+    part = read_fragment(body)
+    if part.total > MAX_PARTS:
+        raise BadFrame("fragment")
+    return part
 
 
 def refused(reason: Refusal | None) -> bytes:

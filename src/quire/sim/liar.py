@@ -162,7 +162,7 @@ class LyingNode(Node):
             nothing += forgery.greetings(door, session_id.peer, _STRANGERS, entropy)
             self._raw += [(data, address) for data in nothing]
             for _ in range(LETTERS_PER_MINUTE):
-                session.send_letter(entropy(1 + random.randrange(MAX_LETTER_BYTES)))
+                session.send_letter(entropy(1 + random.randrange(MAX_LETTER_BYTES // 3)))
             session.share([(entropy(KEY_BYTES), f"10.66.{n}.1:7700") for n in range(ADDRESSES_PER_FRAME)])
         self._committed(now)
         return [Made(from_text(event_id), b"") for event_id in written]
