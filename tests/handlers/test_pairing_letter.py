@@ -75,3 +75,13 @@ def test_keys_of_another_size_are_refused(size: int) -> None:
         pairing_letter.unpack_introduction(
             pairing_letter.pack(Introduction("x", 1, short, whole, whole, b"", "x"))
         )
+
+
+@pytest.mark.parametrize("links", [-1, 0, MAX_CHAIN + 1, 20_000_000])
+def test_chains_that_nobody_has_are_refused(links: int) -> None:
+    """Before room is made for them."""
+    letter = pairing_letter.pack(
+        Introduction("ann", links, bytes(32), bytes(32), bytes(32), bytes(64), "phone")
+    )
+    with pytest.raises(BadEvent, match="bad-letter"):
+        pairing_letter.unpack_introduction(letter)

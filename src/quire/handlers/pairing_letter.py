@@ -12,6 +12,7 @@ from quire.core.certificate import Certificate
 from quire.core.encoding import from_text, to_text
 from quire.errors import BadEvent
 from quire.handlers.letter import read_letter
+from quire.limits import MAX_CHAIN
 
 #: new → old: a commitment; and what was committed to. old → new: its nonce; the identity; one certificate; no.
 COMMIT, REVEAL, NONCE, IDENTITY, CERTIFICATE, VOID = b"A", b"C", b"B", b"T", b"L", b"V"
@@ -76,6 +77,8 @@ def unpack_introduction(body: bytes) -> Introduction:
     """Raises BadEvent `bad-letter`."""
     found = read_letter(body, Introduction)
     _check(found.door_id, found.door_key, found.wrap)
+    if not 1 <= found.links <= MAX_CHAIN:
+        raise BadEvent("bad-letter")
     return found
 
 
