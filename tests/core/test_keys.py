@@ -15,6 +15,7 @@ from quire.core.keys import (
     as_control,
     derive,
     is_content,
+    is_usable,
     verify,
 )
 
@@ -181,3 +182,12 @@ def test_a_purpose_too_long_to_be_kept_apart_is_refused() -> None:
     assert derive(b"k" * 32, "p" * 16)
     with pytest.raises(ValueError):
         derive(b"k" * 32, "p" * 17)
+
+
+@pytest.mark.parametrize(
+    "public",
+    [*map(bytes.fromhex, SMALL_ORDER), b"", bytes(31), bytes(33), b"\xff" * 32, b"\2".ljust(32, b"\0")],
+)
+def test_keys_that_nothing_can_be_sealed_to_are_told(public: bytes) -> None:
+    assert not is_usable(public)
+    assert is_usable(DeviceKey(bytes(32)).public)

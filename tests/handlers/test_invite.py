@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from quire.core.certificate import invite_key
+from quire.core.encoding import to_text
 from quire.core.ticket import decode_link, encode_link
 from quire.errors import NotFound, Refused, UserError
 from quire.handlers import invite, role
@@ -99,6 +100,8 @@ def test_limits_that_are_none_are_of_no_effect(net: Network) -> None:
     carol = author_in(net, "alice", "carol")
     odd: list[dict[str, object]] = [
         {"public": "no key"},
+        {"public": to_text(b"\2".ljust(32, b"\0"))},  # no point of the curve
+        {"public": to_text(bytes(32))},  # one of small order
         {"uses": 0},
         {"uses": MAX_INVITE_USES + 1},
         {"expires": -1},

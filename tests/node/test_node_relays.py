@@ -5,6 +5,8 @@ import pytest
 from quire.api.operations import call
 from quire.core.encoding import to_text
 from quire.core.ticket import decode_link
+from quire.events.append import append
+from quire.events.context import Context
 from quire.limits import (
     ANSWER_MS,
     ANSWER_RANKS,
@@ -16,7 +18,7 @@ from quire.limits import (
 )
 from quire.net.relay_wire import Add, Hello, Read
 from quire.store.memberships import JOINING
-from tests.node.relayed import Relayed, alone, forget_content, founder, kept, pair, the_relay
+from tests.node.relayed import Relayed, alone, forget_content, founder, kept, pair, state, the_relay
 from tests.node.world import Station
 
 
@@ -349,3 +351,27 @@ def test_nothing_is_noted_for_longer_than_it_is_needed(world: Relayed) -> None:
     world.run(4 * FORWARD_MS)
     for station in (alice, bob):
         assert station.home.store.db.all("SELECT * FROM relayed") == []
+
+
+def test_an_invite_that_nothing_can_be_sealed_to_keeps_nobody_from_its_relay(world: Relayed) -> None:
+    """A member writes one whose public key is no point of the curve: no welcome could wait by it."""
+    alice, bob = pair(world)
+    mine = bob.home.store.memberships.all()[0]
+    graph = Context(bob.home, bob.now(), mine.account, mine).graph
+    odd = {
+        "after": [node.event_id for node in graph.ledger.dag.latest(graph.valid)],
+        "public": to_text(b"\2".ljust(32, b"\0")),
+        "role": "guest",
+        "uses": 1,
+        "expires": bob.now() + 86_400_000,
+        "approve": False,
+    }
+    append(bob.home, mine, "invite", [odd], bob.now())
+    bob.committed()
+    world.until(lambda: alice.space()["held"] == bob.space()["held"])
+    world.run(30_000)
+    assert state(alice) == state(bob) == "in-sync"
+    assert [len(one.ask("listInvites")) for one in (alice, bob)] == [1, 1], (
+        "but for the one by which bob came"
+    )
+    world.until(world.newcomer("carol", alice).is_in)

@@ -67,6 +67,17 @@ def agreement_public(public: bytes) -> bytes:
         raise ValueError("not a usable public key") from error
 
 
+def is_usable(public: bytes) -> bool:
+    """Whether something can be agreed with, and sealed to, the holder of an Ed25519 public key (never raises).
+
+    Check keys with this where they come in from others.
+    """
+    try:
+        return bool(agreement_public(public))
+    except ValueError:
+        return False
+
+
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` is `public`'s Ed25519 signature of `message` (never raises)."""
     if len(signature) != SIGNATURE_BYTES or len(public) != KEY_BYTES:

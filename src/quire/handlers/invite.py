@@ -11,6 +11,7 @@ import msgspec
 from quire.core import qr
 from quire.core.certificate import invite_key
 from quire.core.encoding import from_text, is_key
+from quire.core.keys import is_usable
 from quire.core.ticket import Ticket, decode_link, encode_link, encode_web_link
 from quire.errors import NotFound, UserError
 from quire.events.context import Context
@@ -81,7 +82,7 @@ def change(o: Opened[InviteEvent], _: bytes) -> changes.AnyChange:
     role = graph_events.ROLES.get(event.role)
     if (
         role is None
-        or not is_key(event.public)
+        or not (is_key(event.public) and is_usable(from_text(event.public)))
         or not 1 <= event.uses <= MAX_INVITE_USES
         or event.expires < 0
     ):
