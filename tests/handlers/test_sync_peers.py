@@ -1,5 +1,8 @@
+from collections.abc import Sequence
+
 import pytest
 
+from quire.events.context import Context
 from quire.handlers import outgoing, sync_peers
 from tests.events.builders import Author, give, rejected
 from tests.handlers.network import Network, author_in
@@ -155,3 +158,35 @@ def test_odd_requests_do_no_harm(pair: Network, count: int) -> None:
     give(pair.home, alice, asking.write("sync-peers", body, seq=1, prev=None), now=pair.now)
     pair.settle()
     assert pair.holdings("alice") == pair.holdings("bob")
+
+
+def test_what_comes_live_is_answered_with_that_alone(pair: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the whole history, which two identities of one home would tell each other at each message."""
+    for number in range(20):
+        pair.send("alice", "general", str(number))
+    pair.settle()
+    sent: list[int] = []
+    create = outgoing.create
+
+    def counted(ctx: Context, recipients: Sequence[str], events: Sequence[int]) -> None:
+        sent.extend(events)
+        create(ctx, recipients, events)
+
+    monkeypatch.setattr(outgoing, "create", counted)
+    carol = author_in(pair, "alice", "carol")
+    live = [carol.introduce(), *(carol.say(f"live {n}") for n in range(8))]
+    for number, made in enumerate(live):
+        give(pair.home, pair.member("alice"), made, now=pair.now)
+        if number % 2:  # as where both are met over the network
+            give(pair.home, pair.member("bob"), made, now=pair.now)
+        pair.tick()
+    pair.settle()
+    assert len(sent) <= 2 * len(live)
+    assert pair.holdings("alice") == pair.holdings("bob")
+
+
+def test_requests_that_are_not_delivered_do_not_pile_up(pair: Network) -> None:
+    bob = pair.member("bob").account_id
+    for _ in range(5):
+        sync_peers.send(pair.ctx("alice"), bob)
+    assert outgoing.count(pair.ctx("alice")) == 1

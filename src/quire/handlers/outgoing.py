@@ -66,8 +66,12 @@ def create(ctx: Context, recipients: Sequence[str], events: Sequence[int]) -> No
 
 
 def create_passing(ctx: Context, recipient: str, sealed: bytes) -> None:
-    """Put an event that is not stored (`key_id ‖ blob`) into an envelope."""
+    """Put an event that is not stored (`key_id ‖ blob`) into an envelope, in place of one that still waits."""
     member = ctx.member
+    ctx.view("outgoing").write(
+        "DELETE FROM outgoing WHERE account = ? AND space = ? AND recipient = ? AND passing IS NOT NULL",
+        [(member.account, member.space, recipient)],
+    )
     ctx.view("outgoing").write(
         "INSERT INTO outgoing (account, space, recipient, passing) VALUES (?, ?, ?, ?)",
         [(member.account, member.space, recipient, sealed)],

@@ -1,7 +1,8 @@
 """`sync-peers`: one identity asks another of this node for what it lacks.
 
 The request says how much the asker holds and a fingerprint of it (the strategy `full`): the asked one
-answers a difference with everything it holds, and equality with nothing. A request passes: it is signed
+answers a difference with what it holds and the asker does not, and equality with nothing. Both live in one store, so
+that is looked up as it is by then: a request may be older than what came meanwhile. A request passes: it is signed
 and sealed like every event, but belongs to no log and is never stored.
 """
 
@@ -15,10 +16,10 @@ from quire.events.context import Context
 from quire.events.handler import Handler, Opened
 from quire.events.history import index_for
 from quire.events.standing import author_known
-from quire.handlers import outgoing
-from quire.limits import INGEST_BATCH
-from quire.store.memberships import JOINING
+from quire.handlers import outgoing, tor_simulator
+from quire.store.memberships import JOINING, Membership
 from quire.store.views import View
+from quire.sync.lacking import lacking
 
 
 class SyncPeersEvent(Event):
@@ -72,7 +73,7 @@ def _ask(ctx: Context) -> None:
 def _answer(ctx: Context) -> None:
     """Job: answer the requests that differ from what we hold, each question once."""
     member = ctx.member
-    here = {other.device: other.account_id for other in outgoing.local_members(ctx)}
+    here = {other.device: other for other in outgoing.local_members(ctx)}
     if not here:
         return  # peers on other nodes are served by sync sessions, whatever they ask for in this way
     view = ctx.view("sync-peers")
@@ -81,26 +82,26 @@ def _answer(ctx: Context) -> None:
         (member.account, member.space),
     )
     for asker, count, fingerprint in asked:
-        held = _holding(ctx, asker)
-        question = f"{fingerprint} {held[1]}"
-        if (
-            asker in here
-            and (count, fingerprint) != held
-            and not view.read(
-                "SELECT 1 FROM sync_answers WHERE account = ? AND space = ? AND asker = ? AND question = ?",
-                (member.account, member.space, asker, question),
-            )
+        if asker not in here or (held := _holding(ctx, asker)) == (count, fingerprint):
+            continue
+        theirs = _holding(ctx.within(here[asker]), member.device)
+        question = f"{theirs[1]} {held[1]}"
+        if theirs != held and not view.read(
+            "SELECT 1 FROM sync_answers WHERE account = ? AND space = ? AND asker = ? AND question = ?",
+            (member.account, member.space, asker, question),
         ):
-            _send_everything(ctx, here[asker])
+            _send_difference(ctx, here[asker])
             row = (member.account, member.space, asker, question)
             view.write("INSERT OR REPLACE INTO sync_answers VALUES (?, ?, ?, ?)", [row])
 
 
-def _send_everything(ctx: Context, asker: str) -> None:
-    after = 0
-    while page := ctx.home.store.blobs.held_after(ctx.member.account, ctx.member.space, after, INGEST_BATCH):
-        outgoing.create(ctx, [asker], [row.n for row, _ in page])
-        after = page[-1][0].n
+def _send_difference(ctx: Context, asker: Membership) -> None:
+    member, home = ctx.member, ctx.home
+    held = index_for(home, member.account, member.space, asker.device)
+    theirs = index_for(home, asker.account, asker.space, member.device)
+    for ids in lacking(held, theirs):
+        found = home.store.blobs.known(member.account, member.space, [to_text(one) for one in ids])
+        outgoing.create(ctx, [asker.account_id], sorted(number for number, _ in found.values()))
 
 
 HANDLER = Handler(
@@ -120,5 +121,6 @@ CREATE TABLE sync_answers (
 """,
     project=project,
     needs=author_known,
-    jobs=(_ask, _answer),
+    # What is on its way arrives before it is looked at who lacks what.
+    jobs=(tor_simulator.bring, _ask, _answer),
 )

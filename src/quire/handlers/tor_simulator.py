@@ -25,8 +25,9 @@ def deliver(ctx: Context) -> int:
     return delivered
 
 
-def _job(ctx: Context) -> None:
+def bring(ctx: Context) -> None:
+    """Job: deliver what waits."""
     deliver(ctx)
 
 
-HANDLER = Handler(type="tor-simulator", jobs=(_job,))
+HANDLER = Handler(type="tor-simulator", jobs=(bring,))
