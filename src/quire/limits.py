@@ -179,6 +179,10 @@ ACK_EVERY = 32
 ACK_EVERY_OF_HOLES = 8
 #: Greetings that datagrams of an unknown run may provoke: at most one in this time.
 GREETING_GAP_MS = 50
+#: How far a counter leaps that nobody is to guess (bytes of a random number), and up to where: it has 8 bytes itself,
+#: and whoever would use them up has to send 2**30 packets first.
+LEAP_BYTES = 4
+LEAPS_UNTIL = 2**62
 #: Congestion window, in datagrams, and the datagrams built by one call.
 FIRST_WINDOW = 16
 MIN_WINDOW = 4

@@ -1,7 +1,7 @@
 from random import Random
 
 from quire.core.keys import DeviceKey
-from quire.limits import MAX_DATAGRAM, UNKNOWN_BYTES_PER_SECOND
+from quire.limits import LEAP_BYTES, LEAPS_UNTIL, MAX_DATAGRAM, UNKNOWN_BYTES_PER_SECOND
 from quire.net import wire
 from quire.net.dispatch import Dispatch
 from quire.net.link import Door, Link
@@ -18,10 +18,26 @@ def dispatch(rate: int = 10**9) -> Dispatch:
 def test_packets_leave_sealed_and_counted() -> None:
     out = dispatch()
     sizes = [out.emit(b"cid cid ", b"echoecho", [wire.letter(b"x")], ("there",)) for _ in range(3)]
-    assert (out.counter, out.bytes) == (3, sum(sizes))
+    assert (out.counter, out.count, out.bytes) == (3, 3, sum(sizes))
     payloads = [Link(DOOR, TWO, ONE.public).open(datagram) for datagram, _ in out.take()]
     assert [wire.read_packet(payload or b"").counter for payload in payloads] == [0, 1, 2]
     assert out.take() == []
+
+
+def test_counters_leap_where_nobody_is_to_guess_them_and_never_out_of_their_eight_bytes() -> None:
+    out = dispatch()
+    counters = []
+    for proven in (False, True, False, False):
+        out.leap_unless(proven)
+        counters.append(out.counter)
+        out.emit(b"cid cid ", b"echoecho", [wire.letter(b"x")], ("there",))
+    leaps = [after - before for before, after in zip([0, *counters], counters, strict=False)]
+    assert leaps[1] == 1
+    assert all(2**20 < leaps[at] <= 2 ** (8 * LEAP_BYTES) for at in (0, 2, 3))
+    assert out.count == len(counters)
+    out.counter = LEAPS_UNTIL
+    out.leap_unless(False)
+    assert out.counter == LEAPS_UNTIL
 
 
 def sent_in_ten_seconds(out: Dispatch) -> int:

@@ -326,7 +326,7 @@ def test_heartbeats_stay_frequent_for_a_while_after_activity() -> None:
 def no_credit(peer: Peer) -> None:
     for _ in range(ACK_EVERY):
         peer.say(wire.events([bytes(60)]), address=ELSEWHERE)
-    peer.session._route.spend(10**6)
+    peer.session._route.sent(0, 10**6)
 
 
 def ignored(peer: Peer) -> None:

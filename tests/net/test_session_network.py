@@ -6,10 +6,11 @@ import pytest
 
 from quire.core.sealing import NONCE_BYTES
 from quire.limits import IDLE_HEARTBEAT_MS, MAX_DATAGRAM, MAX_FRAGMENTED, MAX_REASSEMBLY_BYTES, MIN_WINDOW
-from quire.net.notices import Connected, SyncChanged
+from quire.net.endpoint import SessionId
+from quire.net.notices import Address, Connected, SyncChanged
 from quire.net.wire import MAX_RECORD
 from quire.sync import STRATEGIES
-from tests.net.driver import Conditions, Node, World, learned
+from tests.net.driver import SPACE, Conditions, Node, World, learned
 
 BAD = Conditions(loss=0.3, twice=0.1, altered=0.05, delay=20, jitter=40)
 
@@ -122,6 +123,18 @@ def test_peer_that_moves_is_followed() -> None:
     one.hold(world.random, 10)
     world.until_equal(10_000, one, two_)
     assert one.session_with(two_).status().address == ("moved",)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_peer_that_is_dialled_at_several_addresses_is_reached_through_loss(seed: int) -> None:
+    world = World(seed, Conditions(loss=0.1, delay=20))
+    one, two_ = two(world)
+    one.hold(world.random, 20)
+    world.nodes[("also two",)] = two_
+    places: list[Address] = [("nobody",), ("also two",), two_.address]
+    one.endpoint.dial(SessionId(SPACE, one.key.public, two_.key.public), places, world.now)
+    world.until_equal(8_000, one, two_)
+    assert one.session_with(two_).status().address == two_.address
 
 
 def test_window_shrinks_under_loss_and_recovers_without() -> None:

@@ -15,12 +15,12 @@ Address = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Connected:
-    """The peer proved itself, at this address.
+    """The peer proved itself, at this address; None: where it spoke from has not answered yet, and Moved will tell.
 
     Said again when one side admits the other: what was shared before was not given, or not taken.
     """
 
-    address: Address
+    address: Address | None
 
 
 @dataclass(frozen=True)

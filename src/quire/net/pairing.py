@@ -41,6 +41,10 @@ class Pairing:
         """Whether a run of the peer has proved itself."""
         return self._peer != NO_CID
 
+    def offers(self, cid: bytes) -> bool:
+        """Whether this is the cid on offer."""
+        return cid == self._offer
+
     def judge(self, cid: bytes, echo: bytes) -> Verdict:
         """What an authenticated packet with these ids is worth; ADOPT has changed the ids on return."""
         if self.adopted and cid == self._peer and echo == self._mine:

@@ -1,15 +1,15 @@
 """Where one peer is, and how much may be sent there.
 
 Owns: the addresses to dial, the address in use, and proof that the peer really is there.
-Must not know: frames, keys, time beyond the gap between greetings.
+Must not know: frames, keys, time.
 
-An address is open once something that was sent to it came back (RFC 9000 §8). Until then no more bytes
-go there than came from there, so that nobody can point our datagrams at someone else.
+An address is open once something that was sent to it, and to no other, came back (RFC 9000 §8). Until then no more
+bytes go there than came from there, so that nobody can point our datagrams at someone else.
 """
 
 from collections.abc import Sequence
 
-from quire.limits import GREETING_GAP_MS, MAX_ADDRESSES
+from quire.limits import MAX_ADDRESSES, REPLAY_WINDOW
 from quire.net.notices import Address
 
 
@@ -23,9 +23,8 @@ class Route:
         self._dialled: list[Address] = []
         self._credit: int | None = 0
         self._since = 0
-        self._moved = False
-        self._greeted: Address | None = None
-        self._greeted_at: dict[bool, int] = {}
+        # Counters that went to the address while it was not open: nobody knows them who is not there.
+        self._asked: dict[int, None] = {}
 
     @property
     def open(self) -> bool:
@@ -33,9 +32,14 @@ class Route:
         return self._credit is None
 
     @property
+    def proven(self) -> Address | None:
+        """The address, once it is open."""
+        return self.address if self.open else None
+
+    @property
     def targets(self) -> list[Address]:
         """Addresses to greet while the peer is not connected."""
-        last = [] if self.address is None or self.address in self._dialled else [self.address]
+        last = [] if self.proven is None or self.proven in self._dialled else [self.proven]
         return [*self._dialled, *last]
 
     def dial(self, addresses: Sequence[Address]) -> None:
@@ -46,23 +50,9 @@ class Route:
             self._dialled.append(address)
         del self._dialled[:-MAX_ADDRESSES]
 
-    def may_greet(self, address: Address, size: int, answer: int, now: int) -> bool:
-        """Whether to answer `size` bytes of an unknown run with `answer` bytes, now (ms)."""
-        # Known addresses have a turn of their own, so that replays from elsewhere cannot use it up.
-        known = address in self.targets
-        since = now - self._greeted_at.get(known, now - GREETING_GAP_MS)
-        if size < answer or since < GREETING_GAP_MS:
-            return False
-        self._greeted_at[known] = now
-        self._greeted = address
-        return True
-
-    def adopt(self, address: Address, counter: int) -> None:
-        """A new run of the peer spoke from here; `counter` is our next one."""
-        # It echoed a cid that was only sent to these, so what is sent to them arrives.
-        proven = address == self._greeted or address in self._dialled
+    def adopt(self, address: Address, proven: bool, counter: int) -> None:
+        """A new run of the peer spoke from here; `counter` is our next one, `proven`: it echoed what only went here."""
         self._move(address, counter)
-        self._moved = False
         if proven:
             self._credit, self.probe = None, False
 
@@ -70,33 +60,37 @@ class Route:
         """A packet was accepted: the newest one tells where the peer is."""
         if newest and address != self.address:
             self._move(address, counter)
-            self._moved = True
         if self._credit is not None and address == self.address:
             self._credit += size
 
-    def acked(self, highest: int) -> Address | None:
-        """The peer acknowledged this counter: what was sent since the last move arrives.
+    def guessed(self, highest: int) -> bool:
+        """Whether an acknowledgement that has come since the move names what did not go to the address."""
+        return self._credit is not None and highest >= self._since and highest not in self._asked
 
-        Gives the address when that proves one to which it moved within a run, once.
-        """
-        if highest < self._since:
+    def acked(self, highest: int) -> Address | None:
+        """The peer acknowledged this counter; the address when that proves it, once."""
+        if highest not in self._asked:
             return None
+        self._asked.clear()
         self._credit = None
-        moved, self._moved = self._moved, False
-        return self.address if moved else None
+        return self.address
 
     def room(self, most: int) -> int:
         """Bytes that one datagram may have now, at most `most`."""
         return most if self._credit is None else min(most, self._credit)
 
-    def spend(self, size: int) -> None:
+    def sent(self, counter: int, size: int) -> None:
         """Take note of a datagram sent to the address."""
         self.probe = False
         if self._credit is not None:
             self._credit -= size
+            self._asked[counter] = None
+            if len(self._asked) > REPLAY_WINDOW:
+                del self._asked[next(iter(self._asked))]
 
     def _move(self, address: Address, counter: int) -> None:
         self.address = address
         self._credit = 0
         self._since = counter
+        self._asked.clear()
         self.probe = True

@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from quire.limits import (
     ACTIVE_MS,
     HEARTBEAT_GAP_MS,
+    HEARTBEAT_MS,
     LOOK_AGAIN_MS,
-    MAX_ADDRESSES,
     MAX_DATAGRAM,
     PEER_BYTES_PER_SECOND,
     SEND_BATCH,
@@ -31,6 +31,7 @@ from quire.net.control import SAID_AGAIN, Control
 from quire.net.dispatch import Dispatch
 from quire.net.distance import Distance
 from quire.net.flight import Flight
+from quire.net.greetings import Greetings
 from quire.net.inbox import Inbox
 from quire.net.link import LINK_OVERHEAD, Link
 from quire.net.notices import (
@@ -99,7 +100,7 @@ class Session:
         self._dispatch.slow(self.restricted, now)
         self._route = Route()
         self._conduct = Conduct()
-        self._hellos: list[tuple[bytes, bytes, Address]] = []
+        self._greetings = Greetings(self._pairing, _HELLO_DATAGRAM)
         self._control = Control()
         self._resume: int | None = None
         self._looked = self._ping = False
@@ -207,7 +208,8 @@ class Session:
             return
         verdict = self._pairing.judge(packet.cid, packet.echo)
         if verdict is Verdict.GREET:
-            self._greet(packet.cid, size, address, now)
+            if not self._greetings.answer(packet.cid, address, address in self._route.targets, size, now):
+                self._conduct.reject("ungreeted")
             return
         if verdict is Verdict.SESSIONLESS:
             self._take_sessionless(packet.frames, now)
@@ -228,7 +230,7 @@ class Session:
                     self._take(kind, body, packet.counter, now)
             except (wire.BadFrame, BadMessage) as error:
                 self.blame(error.reason, now)
-            if self._received.ack_overdue and self._route.open:
+            if self._received.ack_overdue and address == self._route.proven:
                 # Even if the node takes in thousands before it sends: one ACK reaches only so far back.
                 self._send([self._ack()], [], address, now)
 
@@ -236,7 +238,7 @@ class Session:
         self._received = Received()
         self._lost(self._flight.abandon())
         self._flight = Flight()
-        self._route.adopt(address, self._dispatch.counter)
+        self._route.adopt(address, self._greetings.adopted(address), self._dispatch.counter)
         self.connected = False
         self._terms.begin()
         self._control.begin()
@@ -282,7 +284,8 @@ class Session:
         if self.distance.streams:
             return
         answers = self._strategy.receive(body, self._index, now)
-        self._notices.extend(self.distance.look(self._strategy, self._index, now))
+        if self._route.open:  # for a stream goes there too
+            self._notices.extend(self.distance.look(self._strategy, self._index, now))
         if not self.distance.leaves:
             self._control.sync(answers)
         self._note_sync()
@@ -295,13 +298,14 @@ class Session:
             self._notices.append(AddressesLearned(known))
 
     def _take_ack(self, highest: int, seen: int, now: int) -> None:
-        if highest >= self._dispatch.counter:
+        if highest >= self._dispatch.counter or self._route.guessed(highest):
             raise wire.BadFrame("ack")
         delivered, lost = self._flight.acked(highest, seen, now)
         self._outbox.delivered([ref for ref in delivered if isinstance(ref, Ref)], now)
         self._lost(lost)
         if (moved := self._route.acked(highest)) is not None:
             self._notices.append(Moved(moved))
+            self._pulse.nudge(now)
 
     def _take_sessionless(self, frames: bytes, now: int) -> None:
         if frames != wire.refused(Refusal.REMOVED):
@@ -327,19 +331,13 @@ class Session:
             self._in_sync = in_sync
             self._notices.append(SyncChanged(in_sync))
 
-    def _greet(self, cid: bytes, size: int, address: Address, now: int) -> None:
-        if len(self._hellos) <= MAX_ADDRESSES and self._route.may_greet(address, size, _HELLO_DATAGRAM, now):
-            self._hellos.append((*self._pairing.ids_for(cid), address))
-        else:
-            self._conduct.reject("ungreeted")
-
     # Sending.
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
         """Datagrams that may go now, at most SEND_BATCH of them, and the greetings."""
-        for cid, echo, target in self._hellos:
+        for cid, echo, target in self._greetings.take():
+            self._dispatch.leap_unless(self._route.open)
             self._dispatch.emit(cid, echo, [wire.hello(self._strategy_name)], target)
-        self._hellos.clear()
         self._resume = None
         self._outbox.looks = not self.distance.leaves
         address = self._route.address
@@ -383,12 +381,14 @@ class Session:
     def _send(self, frames: list[bytes], refs: list[Ref], address: Address, now: int) -> None:
         self._received.acked()
         self._ping = False
+        self._dispatch.leap_unless(self._route.open)
+        counter = self._dispatch.counter
         if any(frame[0] in _WANT_ACK for frame in frames):
             said_again = [frame for frame in frames if frame[0] in SAID_AGAIN]
-            self._flight.sent(self._dispatch.counter, [*refs, *said_again], now)
+            self._flight.sent(counter, [*refs, *said_again], now)
         if refs:
             self._active = now
-        self._route.spend(self._dispatch.emit(*self._pairing.ids(), frames, address))
+        self._route.sent(counter, self._dispatch.emit(*self._pairing.ids(), frames, address))
 
     def _ack(self) -> bytes:
         return wire.ack(self._received.highest, self._received.seen())
@@ -417,7 +417,7 @@ class Session:
 
     def _reconcile(self, now: int) -> None:
         if self.connected and self._route.address is not None:
-            self._notices.append(Connected(self._route.address))
+            self._notices.append(Connected(self._route.proven))
             self._pulse.at_once(now)
 
     def _part(self) -> None:
@@ -446,10 +446,13 @@ class Session:
 
     def _beat(self, now: int) -> None:
         self._inbox.reassembly.expire(now)
-        if self.connected and self.last_heard is not None and now - self.last_heard > SILENCE_MS:
+        silence = 0 if self.last_heard is None else now - self.last_heard
+        if self.connected and silence > SILENCE_MS:
             self._part()
-        if not self.connected:
-            self._dial_all()
+        # From where nothing comes nothing may go, once what came is used up; but greetings may.
+        reachable = self.connected and (self._route.open or silence < HEARTBEAT_MS)
+        if not reachable:
+            self._greetings.dial(self._route.targets)
         elif self._terms.full or self.distance.streams:
             self._ping = True  # to be heard of, without asking for anything
         else:
@@ -457,11 +460,7 @@ class Session:
         # A restricted peer cannot become equal by itself: there is nothing to hurry for.
         differs = self._strategy.in_sync is not True and not self.restricted
         busy = differs or now - self._active < ACTIVE_MS
-        self._pulse.beat(now, reachable=self.connected, busy=busy)
-
-    def _dial_all(self) -> None:
-        if not self._hellos:
-            self._hellos = [(*self._pairing.ids(), target) for target in self._route.targets]
+        self._pulse.beat(now, reachable=reachable, busy=busy)
 
     # Telling.
 
@@ -487,7 +486,7 @@ class Session:
             rtt=self._flight.rtt,
             window=self._flight.window,
             datagrams_in=self._datagrams_in,
-            datagrams_out=self._dispatch.counter,
+            datagrams_out=self._dispatch.count,
             bytes_in=self._bytes_in,
             bytes_out=self._dispatch.bytes,
             datagrams_lost=self._flight.lost_count,

@@ -97,7 +97,7 @@ class Node:
         self._asking: set[tuple[bytes, bytes]] = set()
         self._doors: list[Membership] = []
         #: Who was reached, and where, and not told yet what there is to tell, since the store cannot be used.
-        self._met: deque[tuple[SessionId, Address]] = deque()
+        self._met: deque[tuple[SessionId, Address | None]] = deque()
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now + BEGIN_MS
         self._next_dial = now
@@ -408,7 +408,7 @@ class Node:
             self._guard.contain("greeting", partial(self._reached, *self._met[0]), now)
             self._met.popleft()
 
-    def _reached(self, session_id: SessionId, address: Address, now: int) -> None:
+    def _reached(self, session_id: SessionId, address: Address | None, now: int) -> None:
         """Remember a device that was reached, and tell it what there is to tell."""
         session = self._endpoint.session(session_id)
         member = self._members.get(session_id[:2])
@@ -423,12 +423,11 @@ class Node:
         self._letters.greet(member, session_id, now)
 
     def _found_at(
-        self, member: Membership, session_id: SessionId, session: Session, address: Address, now: int
+        self, member: Membership, session_id: SessionId, session: Session, address: Address | None, now: int
     ) -> None:
-        """Remember where a peer is, and tell the others if it is a member."""
-        where = self._whereabouts.reached(member, session_id.peer, address, self.wall(now))
-        if member.kind != JOINING and not session.restricted:
-            self._whereabouts.introduce(session_id, where, now)
+        """Remember where a peer proved to be, and tell the others if it is a member."""
+        if address is not None:
+            self._whereabouts.found(member, session_id, session, address, self.wall(now), now)
 
     def _share(self, member: Membership, session_id: SessionId, session: Session) -> None:
         housemates = [m.device_key.public for m in self._known if m.space == member.space]

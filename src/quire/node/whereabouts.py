@@ -15,7 +15,7 @@ from quire.limits import INTRODUCE_MS, MAX_ADDRESSES, MAX_ADDRESSES_KEPT
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.notices import Address
 from quire.net.session import Session
-from quire.store.memberships import Membership
+from quire.store.memberships import JOINING, Membership
 
 
 class Whereabouts:
@@ -31,13 +31,22 @@ class Whereabouts:
         self._news: dict[bytes, dict[bytes, str]] = {}
         self._due = 0
 
-    def reached(self, member: Membership, peer: bytes, address: Address, wall: int) -> str:
-        """Remember where a device was reached, at a time of day (ms); the address as text."""
+    def found(
+        self,
+        member: Membership,
+        session_id: SessionId,
+        session: Session,
+        address: Address,
+        wall: int,
+        now: int,
+    ) -> None:
+        """Remember where a device was reached, at a time of day (ms), and tell the others if it is a member's."""
         where = format_address(*cast(HostPort, address))
-        self._remember(member, to_text(peer), where, wall)
-        return where
+        self._remember(member, to_text(session_id.peer), where, wall)
+        if member.kind != JOINING and not session.restricted:
+            self._introduce(session_id, where, now)
 
-    def introduce(self, session_id: SessionId, where: str, now: int) -> None:
+    def _introduce(self, session_id: SessionId, where: str, now: int) -> None:
         """Let it be told, once, where a member was reached: others who are behind a NAT have to dial it themselves.
 
         In a large space all meet at once, and everybody can tell everybody the same. So it is told a while later, each
