@@ -49,6 +49,26 @@ def test_newcomers_are_let_in_under_loss(tmp_path: Path, seed: int) -> None:
     world.close()
 
 
+def test_where_a_stranger_was_is_forgotten_until_it_is_let_in(world: World) -> None:
+    alice = world.founder()
+    stranger = world.newcomer("mallory", alice, approve=True)
+
+    def places() -> list[str]:
+        member = alice.home.store.memberships.all()[0]
+        known = alice.home.store.memberships.addresses(member.account, member.space, 1_000)
+        return [address for device, address, _ in known if device != member.device]
+
+    for port in range(10_000, 10_010):
+        stranger.move(("10.9.9.9", port))
+        world.run(2_000)
+    assert alice.connected() == 1
+    assert places() == []
+    alice.ask("approveRequest", name="mallory")
+    world.until(stranger.is_in)
+    world.until(lambda: places() != [])
+    assert places()[0] == "10.9.9.9:10009"
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_newcomer_is_in_before_it_has_what_was_written(world: World, streams: bool) -> None:
     alice = world.founder()

@@ -161,13 +161,41 @@ def test_addresses_are_bounded_and_the_latest_reached_stay(store: Store) -> None
     remember = store.memberships.remember_address
     remember(2, space, "other", "192.0.2.9:1", 1)
     for number in range(MAX_ADDRESSES_KEPT + 50):
-        remember(1, space, f"d{number % 7}", f"192.0.2.1:{number}", number + 1)
+        remember(1, space, f"d{number}", f"192.0.2.1:{number}", number + 1)
     for number in range(100):
         remember(1, space, "hearsay", f"192.0.2.2:{number}", 0)
     found = store.memberships.addresses(1, space, 10_000)
     assert [reached for *_, reached in found] == list(range(MAX_ADDRESSES_KEPT + 50, 50, -1))
     assert len(store.memberships.addresses(2, space, 10)) == 1
     assert len(store.memberships.addresses(1, space, 5)) == 5
+
+
+def test_a_device_in_many_places_makes_no_other_forgotten(store: Store) -> None:
+    space = store.memberships.of_account(1)[0].space
+    remember = store.memberships.remember_address
+    remember(1, space, "quiet", "192.0.2.1:1", 1)
+    remember(1, space, "heard of", "192.0.2.1:2", 0)
+    for number in range(2 * MAX_ADDRESSES_KEPT):
+        remember(1, space, "restless", f"192.0.2.2:{number}", number + 2)
+        remember(1, space, "said to be everywhere", f"192.0.2.3:{number}", 0)
+    kept = [device for device, *_ in store.memberships.addresses(1, space, 10_000)]
+    assert {device: kept.count(device) for device in kept} == {
+        "quiet": 1,
+        "heard of": 1,
+        "restless": MAX_ADDRESSES,
+        "said to be everywhere": MAX_ADDRESSES,
+    }
+
+
+def test_many_devices_in_many_places_leave_the_latest_of_each(store: Store) -> None:
+    space = store.memberships.of_account(1)[0].space
+    remember = store.memberships.remember_address
+    remember(1, space, "quiet", "192.0.2.1:1", 1)
+    for number in range(2 * MAX_ADDRESSES_KEPT):
+        remember(1, space, f"restless {number % 64}", f"192.0.2.2:{number}", number + 2)
+    found = store.memberships.addresses(1, space, 10_000)
+    assert len(found) <= MAX_ADDRESSES_KEPT
+    assert "quiet" in [device for device, *_ in found]
 
 
 def test_hearsay_does_not_age_what_is_known(store: Store) -> None:

@@ -15,7 +15,7 @@ from quire.limits import INTRODUCE_MS, MAX_ADDRESSES, MAX_ADDRESSES_KEPT
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.notices import Address
 from quire.net.session import Session
-from quire.store.memberships import JOINING, Membership
+from quire.store.memberships import DOORS, JOINING, Membership
 
 
 class Whereabouts:
@@ -40,7 +40,13 @@ class Whereabouts:
         wall: int,
         now: int,
     ) -> None:
-        """Remember where a device was reached, at a time of day (ms), and tell the others if it is a member's."""
+        """Remember where a device was reached, at a time of day (ms), and tell the others if it is a member's.
+
+        Of a device that is none a space remembers nothing: whoever has a link can make up any number. Once it is a
+        member's it is found again.
+        """
+        if session.restricted and member.kind not in DOORS:
+            return
         where = format_address(*cast(HostPort, address))
         self._remember(member, to_text(session_id.peer), where, wall)
         if member.kind != JOINING and not session.restricted:

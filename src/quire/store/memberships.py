@@ -321,7 +321,11 @@ class Memberships:
         return self._all
 
     def remember_address(self, account: int, space: int, device: str, address: str, reached_ts: int) -> None:
-        """Note that a device was reached at `address` (`host:port`), or 0 for hearsay (ms)."""
+        """Note that a device was reached at `address` (`host:port`), or 0 for hearsay (ms).
+
+        MAX_ADDRESSES are kept of a device, MAX_ADDRESSES_KEPT of a space: the latest of each device before the others,
+        and hearsay last, so that no device makes the others forgotten by being in many places.
+        """
         known = self.knows_address(account, space, device, address)
         self._db.execute(
             "INSERT INTO addresses VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
@@ -331,10 +335,12 @@ class Memberships:
         if known:
             return
         self._db.execute(
-            "DELETE FROM addresses WHERE account = ?1 AND space = ?2 AND (device, address) IN (SELECT device, address"
-            " FROM addresses WHERE account = ?1 AND space = ?2"
-            " ORDER BY reached_ts DESC, device, address LIMIT -1 OFFSET ?3)",
-            (account, space, MAX_ADDRESSES_KEPT),
+            "DELETE FROM addresses WHERE account = ?1 AND space = ?2 AND (device, address) IN"
+            " (SELECT device, address FROM (SELECT *, row_number() OVER"
+            " (ORDER BY place > ?4, reached_ts = 0, place, reached_ts DESC, device) AS rank FROM"
+            " (SELECT *, row_number() OVER (PARTITION BY device ORDER BY reached_ts DESC, address) AS place"
+            " FROM addresses WHERE account = ?1 AND space = ?2)) WHERE place > ?4 OR rank > ?3)",
+            (account, space, MAX_ADDRESSES_KEPT, MAX_ADDRESSES),
         )
 
     def knows_address(self, account: int, space: int, device: str, address: str) -> bool:
