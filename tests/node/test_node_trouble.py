@@ -252,7 +252,7 @@ def test_who_is_reached_while_the_store_fails_is_told_once_it_does_not(
     world.run(60_000)
     reminded: list[bool] = []
     with monkeypatch.context() as patch:
-        patch.setattr(Whereabouts, "reached", _fail(apsw.IOError("no disk")))
+        patch.setattr(Whereabouts, "found", _fail(apsw.IOError("no disk")))
         bob.up()
         world.until(bob.troubles)
         world.run(3_000)
