@@ -1,12 +1,13 @@
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
 from quire.errors import HomeError
 from quire.transport.sockets import Sockets
-from quire.transport.tcp import Events, TcpStreams
+from quire.transport.tcp import _MAX_LEAVING, Events, TcpStreams
 
 
 class Side:
@@ -112,6 +113,56 @@ def test_no_more_is_made_than_the_other_side_takes() -> None:
                 await asyncio.sleep(0.01)
                 left.tcp.pump()
             assert len(left.to_say[9]) > 300
+
+    run(body)
+
+
+@asynccontextmanager
+async def hung_up_on(side: Side, count: int) -> AsyncIterator[Callable[[], int]]:
+    """Callers that never read, each with more written to it than the system takes; how many are still open here."""
+    with ExitStack() as callers:
+        for _ in range(count):
+            callers.enter_context(socket.create_connection(side.address))
+        side.to_say |= {number: [bytes(256 * 1024)] * 400 for number in range(1, count + 1)}
+        await until(lambda: side.calls == count)
+        side.tcp.pump()
+        transports = [connection._transport for connection in side.tcp._open.values()]
+        here = [transport.get_extra_info("socket") for transport in transports if transport is not None]
+        assert len(here) == count
+        side.to_say.clear()
+        for number in range(1, count + 1):
+            side.tcp.hang_up(number)
+        yield lambda: sum(one.fileno() >= 0 for one in here)
+
+
+def test_who_takes_nothing_keeps_no_stream_that_was_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quire.transport.tcp._LEAVING_S", 0.2)
+
+    async def body(left: Side, right: Side) -> None:
+        async with hung_up_on(right, 3) as still_open:
+            assert still_open() == 3
+            await until(lambda: still_open() == 0)
+
+    run(body)
+
+
+def test_so_many_are_waited_for_that_were_hung_up_on() -> None:
+    async def body(left: Side, right: Side) -> None:
+        async with hung_up_on(right, _MAX_LEAVING + 3) as still_open:
+            await until(lambda: still_open() == _MAX_LEAVING)
+
+    run(body)
+
+
+def test_what_waits_is_still_written_to_who_takes_it() -> None:
+    async def body(left: Side, right: Side) -> None:
+        right.to_say[1] = [bytes(65_536)] * 200
+        left.tcp.call(9, right.address)
+        await until(lambda: 9 in left.came)
+        made = (200 - len(right.to_say.pop(1))) * 65_536
+        right.tcp.hang_up(1)
+        await until(lambda: left.ended == [9])
+        assert len(left.came[9]) == made
 
     run(body)
 

@@ -16,6 +16,9 @@ from quire.errors import HomeError
 _WAITING = 512 * 1024
 #: Seconds that opening a stream may take.
 _PATIENCE_S = 3.0
+#: Seconds that the other side has to take what waits for it when a stream is hung up on, and how many are given them.
+_LEAVING_S = 10.0
+_MAX_LEAVING = 16
 
 
 class Events(NamedTuple):
@@ -48,6 +51,8 @@ class TcpStreams:
         self._server: asyncio.Server | None = None
         self._open: dict[int, _Connection] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
+        # Hung up on, with what waits to be written still in memory: until when, the first of them first.
+        self._leaving: dict[_Connection, asyncio.TimerHandle] = {}
 
     async def start(self, events: Events) -> None:
         """Accept streams."""
@@ -60,13 +65,25 @@ class TcpStreams:
         self._calls[number] = asyncio.get_running_loop().create_task(self._call(number, address))
 
     def hang_up(self, number: int) -> None:
-        """Close a stream, once what waits is written."""
+        """Close a stream, once what waits is written, or is not taken for too long."""
         call = self._calls.pop(number, None)
         if call is not None:
             call.cancel()
         connection = self._open.pop(number, None)
         if connection is not None:
-            connection.close()
+            self._leave(connection)
+
+    def _leave(self, connection: "_Connection") -> None:
+        if connection.close():
+            later = asyncio.get_running_loop().call_later
+            self._leaving[connection] = later(_LEAVING_S, connection.abort)
+            if len(self._leaving) > _MAX_LEAVING:
+                next(iter(self._leaving)).abort()
+
+    def _left(self, connection: "_Connection") -> None:
+        timer = self._leaving.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
 
     def pump(self) -> None:
         """Write what there is to write."""
@@ -118,6 +135,7 @@ class _Connection(asyncio.Protocol):
             self._streams._events.received(self._number, data)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._streams._left(self)
         if self._number is not None and self._streams._open.pop(self._number, None) is not None:
             self._streams._events.closed(self._number)
 
@@ -135,6 +153,14 @@ class _Connection(asyncio.Protocol):
                 break
             self._transport.write(data)
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """Whether something waits to be written before it is closed."""
+        if self._transport is None:
+            return False
+        self._transport.close()
+        return self._transport.get_write_buffer_size() > 0
+
+    def abort(self) -> None:
         if self._transport is not None:
-            self._transport.close()
+            self._streams._left(self)
+            self._transport.abort()
