@@ -36,6 +36,7 @@ from quire.sync.filter import bits_of
 from quire.sync.index import END, START
 from quire.sync.messages import Filter, Root, encode_filter, encode_root
 from quire.sync.strategy import fingerprint
+from tests.net.driver import record
 from tests.net.peer import CID, DOOR, ELSEWHERE, HERE, Peer, ask_for_all
 
 
@@ -308,6 +309,19 @@ def test_filter_of_the_peer_decides_what_is_pushed() -> None:
     bits = bits_of(DOOR.sync_key(), bytes(8), ids[:39], 39)
     peer.say(wire.frame(wire.SYNC, encode_filter(Filter(bytes(8), START, END, 39, 8, bits))))
     assert [body[2:34] for body in peer.frames(wire.EVENTS)] == ids[39:]
+
+
+def test_only_a_heartbeat_tells_that_nothing_is_left_to_push() -> None:
+    peer = Peer(held=3).meet()
+    whole, salt = peer.index.whole(), b"saltsalt"
+    equal = Root(salt, whole.count, fingerprint(DOOR.sync_key(), salt, whole), False)
+    peer.say(wire.frame(wire.SYNC, encode_root(equal)))
+    peer.heard()
+    peer.index.add(9, b"n" * 32, record(b"n" * 32, 9))
+    peer.session.push([b"n" * 32], peer.now)
+    nothing = Filter(bytes(8), (0, b""), (1, b""), 0, 8, b"")
+    peer.say(wire.frame(wire.SYNC, encode_filter(nothing)))
+    assert [body[2:34] for body in peer.frames(wire.EVENTS)] == [b"n" * 32]
 
 
 def test_heartbeats_stay_frequent_for_a_while_after_activity() -> None:

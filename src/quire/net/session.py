@@ -56,6 +56,7 @@ from quire.net.refusals import REFUSED_DATAGRAM
 from quire.net.route import Route
 from quire.net.standing import Refusal, Standing, Terms
 from quire.sync.index import EventIndex
+from quire.sync.messages import is_root
 from quire.sync.strategy import BadMessage, Entropy, Strategy
 
 _OVERHEAD = LINK_OVERHEAD + wire.PACKET_BYTES
@@ -288,7 +289,7 @@ class Session:
             self._notices.extend(self.distance.look(self._strategy, self._index, now))
         if not self.distance.leaves:
             self._control.sync(answers)
-        self._note_sync()
+        self._note_sync(is_root(body))
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
         if self.restricted:
@@ -323,9 +324,9 @@ class Session:
             self._part()
             self._pulse.rest(now)
 
-    def _note_sync(self) -> None:
+    def _note_sync(self, news: bool) -> None:
         in_sync = self._strategy.in_sync
-        if in_sync:
+        if in_sync and news:  # else it may be older than what waits
             self._outbox.clear()
         if in_sync is not None and in_sync != self._in_sync:
             self._in_sync = in_sync

@@ -59,6 +59,11 @@ class Sketch(NamedTuple):
 Message = Root | Buckets | Filter | Sketch
 
 
+def is_root(message: bytes) -> bool:
+    """Whether an encoded message is a Root: only these tell whether both sides hold the same."""
+    return message[:1] == bytes((_ROOT,))
+
+
 def varint(value: int) -> bytes:
     """Unsigned LEB128."""
     out = bytearray()
