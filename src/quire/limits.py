@@ -155,6 +155,8 @@ MAX_SESSIONS = 256
 #: Of these for devices that are not known to be members, and how long one keeps its place while others knock.
 MAX_UNKNOWN_SESSIONS = 32
 UNKNOWN_TERM_MS = 60_000
+#: How long one that we dial in vain keeps its place while there are more to dial.
+DIALLED_TERM_MS = 5 * 60_000
 #: Bytes of events taken from one of them; its strategy messages looked at per second, and bytes sent to it per
 #: second (questions and acknowledgements).
 MAX_UNKNOWN_BYTES = 8 * 1024 * 1024

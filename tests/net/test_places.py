@@ -1,6 +1,6 @@
 import pytest
 
-from quire.limits import MAX_SESSIONS, MAX_UNKNOWN_SESSIONS, UNKNOWN_TERM_MS
+from quire.limits import DIALLED_TERM_MS, MAX_SESSIONS, MAX_UNKNOWN_SESSIONS, UNKNOWN_TERM_MS
 from quire.net.places import Full, Place, beyond_share, giving_way
 
 NOW = 10**6
@@ -57,11 +57,22 @@ def test_a_member_takes_the_place_of_an_unknown_one_even_of_one_that_is_connecte
 
 
 def test_among_members_the_longest_silent_gives_way_and_dialled_ones_only_to_whoever_is_there() -> None:
-    held = [*members(MAX_SESSIONS - 2), place(8, connected=False, dialled=True, heard=0)]
+    held = [*members(MAX_SESSIONS - 2), place(8, connected=False, dialled=True, heard=NOW - 1)]
     with pytest.raises(Full):
         giving_way([*held, place(9)], False, False, NOW)
     assert giving_way([*held, place(9)], False, True, NOW) == 8
     assert giving_way([*held, place(9, connected=False, heard=5)], False, True, NOW) == 9
+
+
+def test_who_is_dialled_in_vain_gives_way_to_the_next_after_its_term() -> None:
+    held = [place(n, connected=False, dialled=True, heard=NOW - n) for n in range(MAX_SESSIONS - 1)]
+    late = place(MAX_SESSIONS, connected=False, dialled=True, heard=NOW - DIALLED_TERM_MS + 1)
+    with pytest.raises(Full):
+        giving_way([*held, late], False, False, NOW)
+    assert giving_way([*held, late], False, False, NOW + 1) == MAX_SESSIONS
+    there = place(MAX_SESSIONS, dialled=True, heard=NOW - DIALLED_TERM_MS)
+    with pytest.raises(Full):
+        giving_way([*held, there], False, False, NOW)
 
 
 def test_members_that_became_unknown_share_the_places_of_the_unknown() -> None:

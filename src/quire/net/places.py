@@ -9,7 +9,7 @@ member takes an unknown one's place before another member's.
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from quire.limits import MAX_SESSIONS, MAX_UNKNOWN_SESSIONS, UNKNOWN_TERM_MS
+from quire.limits import DIALLED_TERM_MS, MAX_SESSIONS, MAX_UNKNOWN_SESSIONS, UNKNOWN_TERM_MS
 
 Holder = TypeVar("Holder")
 
@@ -40,12 +40,12 @@ def giving_way(places: Sequence[Place[Holder]], unknown: bool, present: bool, no
             return None
         # A stranger that stays connected for ever must not keep out the next one.
         patient = [place for place in strangers if not place.connected or now - place.made >= UNKNOWN_TERM_MS]
-        return _first(patient, present)
+        return _first(patient, present, now)
     if len(places) < MAX_SESSIONS:
         return None
     if strangers:
         return min(strangers, key=_claim).holder
-    return _first([place for place in places if not place.connected], present)
+    return _first([place for place in places if not place.connected], present, now)
 
 
 def beyond_share(places: Sequence[Place[Holder]]) -> list[Holder]:
@@ -54,9 +54,14 @@ def beyond_share(places: Sequence[Place[Holder]]) -> list[Holder]:
     return [place.holder for place in strangers[: max(0, len(strangers) - MAX_UNKNOWN_SESSIONS)]]
 
 
-def _first(places: Sequence[Place[Holder]], present: bool) -> Holder:
-    """The one with the weakest claim; one that we dial gives way only to a peer that is there."""
-    found = [place for place in places if present or not place.dialled]
+def _first(places: Sequence[Place[Holder]], present: bool, now: int) -> Holder:
+    """The one with the weakest claim; one that we dial gives way to a peer that is there, or after its term.
+
+    So all that are dialled have their turns: those that are switched off keep nobody from being reached.
+    """
+    found = [
+        place for place in places if present or not place.dialled or now - place.heard >= DIALLED_TERM_MS
+    ]
     if not found:
         raise Full
     return min(found, key=_claim).holder
