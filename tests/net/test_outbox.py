@@ -42,6 +42,9 @@ class Scripted:
     def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
         return []
 
+    def forget(self) -> None:
+        self.pushes.clear()
+
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         self.asked.append(limit)
         some, self.pushes = self.pushes[:limit], self.pushes[limit:]

@@ -405,3 +405,13 @@ def test_what_waits_to_be_said_is_said_though_the_store_cannot_be_read_for_a_whi
             peer.heard()
     said = [frame for packet in peer.heard() for frame in wire.read_frames(packet.frames)]
     assert {kind for kind, _ in said} >= {wire.LETTER, wire.ADDRESSES, wire.EVENTS}
+
+
+def test_what_a_stream_brings_is_not_pushed_as_well() -> None:
+    peer = Peer(held=500).meet()
+    peer.say(ask_for_all())
+    peer.session.set_streams(True, peer.now)
+    peer.session.set_streams(False, peer.now)
+    assert peer.frames(wire.EVENTS) == []
+    peer.say(ask_for_all())
+    assert peer.frames(wire.EVENTS)

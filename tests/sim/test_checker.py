@@ -233,9 +233,9 @@ def _refused(finished: Finished) -> None:
     finished.ground.add(4_000, "x", REFUSED, {"of": n, "why": "bad-request", "words": "no"})
 
 
-def _no_member_again(finished: Finished) -> None:
+def _unknown_again(finished: Finished) -> None:
     detail = _planned(finished)
-    for outcome, told in ((DONE, {"event_ids": []}), (REFUSED, {"why": "not-in", "words": "no"})):
+    for outcome, told in ((DONE, {"event_ids": []}), (REFUSED, {"why": "not-found", "words": "no"})):
         n = finished.ground.add(4_000, str(detail["actor"]), "write", detail)
         finished.ground.add(4_000, "x", outcome, {"of": n, **told})
 
@@ -282,7 +282,7 @@ def _in_trouble(finished: Finished) -> None:
         (_unwritten, "lost what was acknowledged"),
         (_unwritten, "lacks 'new one'"),
         (_refused, "was refused: bad-request"),
-        (_no_member_again, "was refused: not-in"),
+        (_unknown_again, "was refused: not-found"),
         (_idle, "messages were written"),
         (_broken_down, "device2 cannot start again: its file is no database"),
         (_torn, "holds a part of what was written at once"),

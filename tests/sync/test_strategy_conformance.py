@@ -82,3 +82,16 @@ def test_runs_come_over_streams_and_gaps_by_sketches() -> None:
     gaps = pair("frontier", index_of(log), index_of(sorted(log)[10:]))
     gaps.converge(3)
     assert gaps.pushed == 10
+
+
+def test_what_was_to_be_pushed_can_be_left_and_is_found_again(name: str) -> None:
+    """A stream may bring it meanwhile."""
+    random = Random(9)
+    both, mine = ids(random, 600, 10**10), ids(random, 300, 10**10)
+    run = pair(name, index_of(both, mine), index_of(both))
+    run.tick()
+    for side in run.sides:
+        side.strategy.forget()
+    assert [side.strategy.pushing for side in run.sides] == [False, False]
+    run.converge(4)
+    assert len(run.sides[1].index) == 900

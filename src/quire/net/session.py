@@ -185,6 +185,7 @@ class Session:
     def set_streams(self, streams: bool, now: int) -> None:
         """Whether a stream brings what this session else would. Live events are pushed here all the same."""
         self.distance.set_streams(streams)
+        self._strategy.forget()
         self.nudge(now)
 
     def blame(self, reason: str, now: int) -> None:

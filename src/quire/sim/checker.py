@@ -297,22 +297,22 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.bad_disk}
-    #: Who wrote in a space, and where ("": anywhere).
+    #: Who wrote in a space, and where.
     done: set[tuple[str, str, str]] = set()
     for write in case.truth.writes:
         if write.writer in case.truth.liars:
             continue
-        gone = case.truth.removed.get(write.writer)
-        if gone is not None and gone.at_ms <= write.at_ms and write.why == Refused.code:
+        removal = case.truth.removed.get(write.writer)
+        if removal is not None and removal.at_ms <= write.at_ms and write.why == Refused.code:
             continue
         if write.why == HomeError.code and write.device in bad_disks:
             continue
         to = write.seen_by.get(write.writer, "")
-        anything, here = (write.writer, write.space_id, ""), (write.writer, write.space_id, to)
+        here = write.writer, write.space_id, to
         if write.happened:
-            done |= {anything, here}
-        known = {NotIn.code: anything, NotFound.code: here}.get(write.why) in done
-        again = known and case.truth.removed.keys().isdisjoint((write.writer, to))
+            done.add(here)
+        gone = case.truth.removed.keys() & {write.writer, to}
+        again = write.why == NotFound.code and here in done and not gone
         if again or (write.why and write.why not in (DOWN, NotIn.code, NotFound.code, NoKeyYet.code)):
             yield f"what {case.truth.names[write.writer]} wrote at {write.at_ms / 1000:.1f} s was refused: {write.why}"
 

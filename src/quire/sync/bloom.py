@@ -97,6 +97,12 @@ class BloomStrategy:
         self.take(said, index, now)
         return self.questions(index, now)
 
+    def forget(self) -> None:
+        """Leave what is to be pushed and asked."""
+        self._pushes.clear()
+        self._asks.clear()
+        self._rest = None
+
     def may_read(self, now: int) -> bool:
         """Whether to look at one more message of the peer."""
         return self._reading.take(SYNC_RECEIVED_PER_SECOND, now)

@@ -47,6 +47,10 @@ class FullStrategy:
             self._pushes.add(START, END, None, now)
         return []
 
+    def forget(self) -> None:
+        """Leave what is to be pushed."""
+        self._pushes.clear()
+
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         """The next of all ids, in time order."""
         return self._pushes.next(index, limit, now)

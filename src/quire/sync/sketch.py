@@ -73,6 +73,12 @@ class SketchStrategy:
             self._take(said, index, now)
         return [*self._sketches(index, now), *self._bloom.questions(index, now)]
 
+    def forget(self) -> None:
+        """Leave what is to be pushed and asked."""
+        self._bloom.forget()
+        self._due.clear()
+        self._lacked.clear()
+
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         """Ids that sketches showed the peer to lack, then those that its filters do not contain."""
         found = [self._lacked.popleft() for _ in range(min(limit, len(self._lacked)))]

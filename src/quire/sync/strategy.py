@@ -54,6 +54,10 @@ class Strategy(Protocol):
         """Take a peer's message; the messages to answer with. Raises BadMessage."""
         ...
 
+    def forget(self) -> None:
+        """Leave what is to be pushed and asked: it comes otherwise, and what is still lacking then is found again."""
+        ...
+
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         """Ids that the peer seems to lack, in time order, at most `limit`; bounded work per call."""
         ...
