@@ -6,8 +6,8 @@ import pytest
 
 from quire.core.sealing import blob_context, open_blob
 from quire.errors import BadEvent
-from quire.events import keyring
 from quire.net.notices import Status
+from tests.node.keyless import keyless
 from tests.node.world import Station, World
 
 
@@ -242,13 +242,7 @@ def test_what_cannot_be_opened_is_pushed_ever_less_often(
     alice = _founder(world, "all")
     bob = world.guest("bob", alice)
     _agree(world, alice, bob)
-    device = bob.home.store.memberships.all()[0].device
-    unwrapped = keyring._unwrapped
-    monkeypatch.setattr(
-        keyring,
-        "_unwrapped",
-        lambda member, *box: None if member.device == device else unwrapped(member, *box),
-    )
+    keyless(bob, monkeypatch)
     alice.ask("rekeySpace")
     alice.ask("sendMessages", target="general", texts=[f"message {number}" for number in range(100)])
     world.run(20_000)

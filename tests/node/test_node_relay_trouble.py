@@ -123,6 +123,17 @@ def _with_what_waits(station: Station) -> bool:
     return any(getattr(use, "_tail", ()) for line in lines for use in line.uses.values())
 
 
+def _away(world: Relayed) -> tuple[Station, list[str]]:
+    """Somebody who is away, and what another wrote meanwhile; the relay gives one record at a time."""
+    alice, bob = pair(world)
+    bob.down()
+    texts = ["y" * 3_000 + str(n) for n in range(400)]
+    alice.ask("sendMessages", target="general", texts=texts)
+    world.run(20_000)
+    the_relay(world).page = 1
+    return bob, texts
+
+
 @pytest.mark.parametrize("once", [False, True])
 def test_a_connection_that_breaks_while_the_disk_is_full_is_made_again(
     world: Relayed, monkeypatch: pytest.MonkeyPatch, once: bool
@@ -130,12 +141,7 @@ def test_a_connection_that_breaks_while_the_disk_is_full_is_made_again(
     """One signature stands for all events of a batch: those before it wait in memory for it. `once`: there is room
     again for those, and was none for what came after.
     """
-    alice, bob = pair(world)
-    bob.down()
-    texts = ["y" * 3_000 + str(n) for n in range(400)]
-    alice.ask("sendMessages", target="general", texts=texts)
-    world.run(20_000)
-    the_relay(world).page = 1
+    bob, texts = _away(world)
     receive = incoming.receive
     full: list[int] = []
 
@@ -159,12 +165,7 @@ def test_a_connection_that_breaks_while_the_disk_is_full_is_made_again(
 def test_a_mailbox_that_is_shut_while_something_of_it_waits_stops_nobody(
     world: Relayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alice, bob = pair(world)
-    bob.down()
-    texts = ["y" * 3_000 + str(n) for n in range(400)]
-    alice.ask("sendMessages", target="general", texts=texts)
-    world.run(20_000)
-    the_relay(world).page = 1
+    bob, texts = _away(world)
     push = Line._push
     with monkeypatch.context() as patch:
         patch.setattr(Line, "_push", lambda line, n: push(line, n, 1))

@@ -4,7 +4,6 @@ from random import Random
 
 import pytest
 
-from quire.events import keyring
 from quire.limits import (
     FAR_EVENTS,
     FEW_LOGS,
@@ -21,6 +20,7 @@ from quire.limits import (
 from quire.net.notices import Status
 from quire.net.streams import Call, HangUp
 from quire.sim.pipes import End
+from tests.node.keyless import keyless
 from tests.node.world import Station, World
 
 #: More than FAR_EVENTS, and than one question asks for.
@@ -346,13 +346,7 @@ def test_what_cannot_be_opened_does_not_come_again_and_again(
     bob = world.guest("bob", alice)
     bob.down()
     down_and_up(alice)
-    device = bob.home.store.memberships.all()[0].device
-    unwrapped = keyring._unwrapped
-    monkeypatch.setattr(
-        keyring,
-        "_unwrapped",
-        lambda member, *box: None if member.device == device else unwrapped(member, *box),
-    )
+    keyless(bob, monkeypatch)
     alice.ask("rekeySpace")
     write(alice, FAR_EVENTS + 1_000)
     (size,) = alice.home.store.db.all("SELECT sum(length(sealed)) FROM blobs")[0]

@@ -184,12 +184,18 @@ def hold(home: Home, member: Membership, graph: Graph, keys: Sequence[HeldKey]) 
             queue += [o for o in older if o.scope or o not in _all_held(home, member, o.name)]
 
 
+def write_under(home: Home, member: Membership, content: bytes) -> None:
+    """Seal what is written from now on under a content key, and the graph under the key that belongs to it."""
+    memberships, name = home.store.memberships, name_of(content)
+    epochs = [memberships.add_key(member, key, name) for key in (content, control_key(content))]
+    memberships.seal_under(member, *epochs)
+
+
 def _keep(home: Home, member: Membership, held: HeldKey) -> None:
     if held in _all_held(home, member, held.name):
         return
-    is_certain = (
-        held.kind == CONTENT
-    )  # whose key one of the graph is, that key alone shows: liars may say otherwise
+    # Of a key of the graph, the content key that it comes from alone shows the name: liars may say another.
+    is_certain = held.kind == CONTENT
     for key in [held.key, control_key(held.key)] if is_certain else [held.key]:
         home.store.memberships.add_key(member, key, held.name, is_certain)
         home.fresh_keys.setdefault((member.account, member.space), []).append(key_id(key))

@@ -436,13 +436,10 @@ def _enter(ctx: Context, device: str, data: bytes) -> None:
     member = ctx.member
     welcome = admit_letter.unpack_welcome(data)
     held = keyring.handed(welcome.key, welcome.first, welcome.first_name)
-    memberships = ctx.home.store.memberships
     with ctx.home.store.transaction():
-        memberships.set_kind(member, INVITED, member.name)
+        ctx.home.store.memberships.set_kind(member, INVITED, member.name)
         keyring.hold(ctx.home, member, ctx.graph, held)
-        fresh = (welcome.key, keyring.control_key(welcome.key))
-        epochs = [memberships.add_key(member, key, held[0].name) for key in fresh]
-        memberships.seal_under(member, *epochs)
+        keyring.write_under(ctx.home, member, welcome.key)
         _note_told(ctx, "")
         ctx.view("joining").write(
             "UPDATE joining SET inviter = ? WHERE account = ? AND space = ?",

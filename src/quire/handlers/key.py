@@ -76,10 +76,7 @@ def box(o: Opened[KeyEvent]) -> KeyBox:
 def first_key(ctx: Context) -> bytes:
     """The key that a space begins with, held by its founder."""
     content = keyring.content_key(ctx.home)
-    store = ctx.home.store.memberships
-    name = keyring.name_of(content)
-    epochs = [store.add_key(ctx.member, one, name) for one in (content, keyring.control_key(content))]
-    store.seal_under(ctx.member, *epochs)
+    keyring.write_under(ctx.home, ctx.member, content)
     return content
 
 

@@ -365,10 +365,8 @@ def space_key(ctx: Context) -> SpaceKey | None:
 def hold(ctx: Context, handed: SpaceKey) -> None:
     """Take a space's key that came by letter: this device reads and writes from now on. Raises BadEvent."""
     held = keyring.handed(handed.key, handed.first, handed.first_name)
-    memberships, member = ctx.home.store.memberships, ctx.member
-    keyring.hold(ctx.home, member, ctx.graph, held)
-    fresh = (handed.key, keyring.control_key(handed.key))
-    memberships.seal_under(member, *(memberships.add_key(member, one, held[0].name) for one in fresh))
+    keyring.hold(ctx.home, ctx.member, ctx.graph, held)
+    keyring.write_under(ctx.home, ctx.member, handed.key)
 
 
 def _proofs(ctx: Context, gone: str) -> Sequence[bytes]:

@@ -297,7 +297,7 @@ def _wrongly_refused(case: Case) -> Iterator[str]:
     """Writes refused for any reason but a device that is down, a writer who is not let in yet, an addressee who is
     not known there yet, a key that is still on its way, or a disk that is known to go bad."""
     bad_disks = {device.name for device in case.everyone if device.bad_disk}
-    #: Who wrote in a space, and where.
+    # Who wrote in a space, and where.
     done: set[tuple[str, str, str]] = set()
     for write in case.truth.writes:
         if write.writer in case.truth.liars:

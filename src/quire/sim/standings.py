@@ -32,8 +32,8 @@ def turn_away_others(truth: Truth, inside: frozenset[str]) -> None:
 
 
 def not_turned_away(case: Case) -> Iterator[str]:
-    """People who came by an invite that lets in nobody more, and do not know it, or hold what members
-    hold; and invites that let in more, or fewer, than they have seats.
+    """People who came by an invite that lets in nobody more, and do not know it, or hold what members hold; and invites
+    that let in more, or fewer, than they have seats.
     """
     truth, homes = case.truth, {device.name: device.home for device in case.everyone}
     for identity, space, device in _places(truth, case.devices):
