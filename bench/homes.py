@@ -28,18 +28,22 @@ def resident_mb() -> float:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1_000
 
 
-def new_home(folder: Path) -> Home:
-    """An empty home, with checkpoints beside the writer and the collector set as in every running node."""
+def new_home(folder: Path, beside: bool = True) -> Home:
+    """An empty home, with checkpoints `beside` the writer and the collector set as in every running node.
+
+    The checkpoints go on until this process ends: whoever closes the home to copy its files wants none.
+    """
     gc.set_threshold(*COLLECT)
     folder.mkdir(parents=True)
     home = Home(folder / "quire.db", REGISTRY, os.urandom, make_vault(folder, UNATTENDED))
-    Checkpoints(home.store.db).__enter__()  # until this process ends
+    if beside:
+        Checkpoints(home.store.db).__enter__()
     return home
 
 
-def founder(folder: Path) -> Context:
+def founder(folder: Path, beside: bool = True) -> Context:
     """A new home with one identity that founded a space."""
-    home = new_home(folder)
+    home = new_home(folder, beside)
     identity.create(Context(home, now()), "alice")
     account = home.store.memberships.accounts()[0]
     space.create(Context(home, now(), account), "bench")

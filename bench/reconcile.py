@@ -29,7 +29,7 @@ _LEAST_BYTES = 8
 
 def differences(folder: Path, common: int, name: str) -> list[Figure]:
     """Two homes that share `common` events, and hold 10, then 500 more each."""
-    author = founder(folder / "left")
+    author = founder(folder / "left", beside=False)
     fill(author, common, payload.texts(5_000))
     author.home.close()
     shutil.copytree(folder / "left", folder / "right")
