@@ -416,6 +416,6 @@ def test_a_letter_that_is_too_long_keeps_no_other_from_its_turn(
     carol = world.guest("carol", alice)
     world.run(5_000)
     assert {type(one.error) for one in alice.mistakes} == {ValueError}
-    assert not alice.running._met
+    assert not alice.running._news
     alice.ask("sendMessage", target="general", text="all the same")
     world.until(lambda: bob.texts() == carol.texts() == ["all the same"])

@@ -9,7 +9,7 @@ import pytest
 from quire.errors import BadEvent, Damaged, HomeError
 from quire.events.home import Home
 from quire.events.settle import Report
-from quire.handlers import incoming
+from quire.handlers import incoming, joining
 from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
 from quire.net.notices import Status
 from quire.node.correspondence import Correspondence
@@ -43,6 +43,10 @@ def _held(station: Station) -> int:
 def _status(station: Station) -> Status:
     (found,) = station.running.sessions(station.home.store.memberships.all()[0]).values()
     return found
+
+
+def _device(station: Station) -> bytes:
+    return station.home.store.memberships.all()[0].device_key.public
 
 
 def _equal(*stations: Station) -> bool:
@@ -259,3 +263,41 @@ def test_who_is_reached_while_the_store_fails_is_told_once_it_does_not(
     monkeypatch.setattr(Correspondence, "greet", lambda *_, again=False: reminded.append(again))
     world.run(2 * TICK_MS)
     assert False in reminded
+
+
+def test_who_hears_while_the_disk_is_full_that_it_was_removed_says_so_once_it_is_not(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    world.walls.add(frozenset({alice.address, bob.address}))
+    alice.ask("removeMember", name="bob")
+    world.run(30_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "_note_told", _fail(HomeError(FULL)))
+        world.walls.clear()
+        world.until(bob.troubles)
+        world.run(3_000)
+        assert bob.joining() == ""
+    world.until(lambda: "this device was removed" in bob.joining(), most=3 * TICK_MS)
+
+
+def test_what_peers_say_of_being_there_is_kept_once_for_each_session_that_there_is(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    carol = world.guest("carol", alice)
+    monkeypatch.setattr(Whereabouts, "found", _fail(apsw.IOError("no disk")))
+    heard = alice.running._news
+    for one in (bob, bob, carol, bob):
+        one.down()
+        world.run(60_000)
+        one.up()
+        world.run(3_000)
+    assert [session_id.peer for session_id, _ in heard] == [_device(carol), _device(bob)]
+    monkeypatch.setattr("quire.node.node.MAX_SESSIONS", 0)
+    carol.down()
+    alice.running._endpoint._close(next(iter(heard))[0])
+    bob.down()
+    bob.up()
+    world.run(3_000)
+    assert [session_id.peer for session_id, _ in alice.running._news] == [_device(bob)]

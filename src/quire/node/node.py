@@ -27,6 +27,7 @@ from quire.limits import (
     ARRIVALS_PAGE,
     BEGIN_MS,
     FEW_LOGS,
+    MAX_SESSIONS,
     REDIAL_MS,
     TICK_MS,
 )
@@ -96,8 +97,8 @@ class Node:
         self._inviting: dict[tuple[int, int], None] = {}
         self._asking: set[tuple[bytes, bytes]] = set()
         self._doors: list[Membership] = []
-        #: Who was reached, and where, and not told yet what there is to tell, since the store cannot be used.
-        self._met: deque[tuple[SessionId, Address | None]] = deque()
+        #: Who was reached, or says that we are out: by whom and which, and not acted on while the store cannot be used.
+        self._news: dict[tuple[SessionId, type[Connected | Refused]], Connected | Refused] = {}
         self._cursor = home.store.blobs.last_cursor()
         self._next_tick = now + BEGIN_MS
         self._next_dial = now
@@ -151,13 +152,13 @@ class Node:
         """When `handle_timer` should be called next (ms)."""
         parts = (self._endpoint, self._streams, self._fetching, self._whereabouts)
         timers = [due for part in parts if (due := part.next_timer()) is not None]
-        timers += [0] if self._met else []
+        timers += [0] if self._news else []
         return max(min([self._next_tick, *timers]), self._guard.rest_until)
 
     def handle_timer(self, now: int) -> None:
         """Do what is due: sessions' timers, and at each tick the handlers' jobs."""
-        if self._met:
-            self._guard.run("greeting", self._tell_met, now)
+        if self._news:
+            self._guard.run("greeting", self._see_to_news, now)
         self._guard.run("a session's timer", self._endpoint.handle_timer, now)
         self._guard.run("a stream's timer", self._streams.handle_timer, now)
         self._guard.run("fetching", self._fetching.handle_timer, now)
@@ -363,15 +364,13 @@ class Node:
         elif isinstance(notice, FarApart):
             self._far_apart(session_id, session, notice.lacks, now)
         elif isinstance(notice, Connected):
-            self._expect(session_id, session)
-            self._met.append((session_id, notice.address))
-            self._tell_met(now)
+            self._hear(session_id, notice, now)
         elif isinstance(notice, Moved):
             self._found_at(member, session_id, session, notice.address, now)
         elif isinstance(notice, Refused) and notice.reason is Refusal.NOT_ADMITTED:
             self._endpoint.send_letter(session_id, WHY)
         elif isinstance(notice, Refused) and member.kind not in (JOINING, *DOORS):
-            joining.hear_removed(self._context(member, now))
+            self._hear(session_id, notice, now)
         elif isinstance(notice, LetterReceived):
             self._answer(member, session_id, session, notice.data, now)
         elif isinstance(notice, AddressesLearned):
@@ -403,17 +402,35 @@ class Node:
         if self._has_streams and (address := session.status().address) is not None:
             session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
 
-    def _tell_met(self, now: int) -> None:
-        while self._met:  # what cannot be done now is done when the store can be used again
-            self._guard.contain("greeting", partial(self._reached, *self._met[0]), now)
-            self._met.popleft()
+    def _hear(self, session_id: SessionId, notice: Connected | Refused, now: int) -> None:
+        """What cannot be done about it now is done when the store can be used again: it is not said twice."""
+        about = session_id, type(notice)
+        self._news.pop(about, None)
+        self._news[about] = notice
+        if len(self._news) > 2 * MAX_SESSIONS:
+            here = dict(self._endpoint.sessions())
+            self._news = {about: one for about, one in self._news.items() if about[0] in here}
+        self._see_to_news(now)
 
-    def _reached(self, session_id: SessionId, address: Address | None, now: int) -> None:
-        """Remember a device that was reached, and tell it what there is to tell."""
+    def _see_to_news(self, now: int) -> None:
+        while self._news:
+            about, notice = next(iter(self._news.items()))
+            self._guard.contain("greeting", partial(self._act_on, about[0], notice), now)
+            del self._news[about]
+
+    def _act_on(self, session_id: SessionId, notice: Connected | Refused, now: int) -> None:
         session = self._endpoint.session(session_id)
-        member = self._members.get(session_id[:2])
-        if session is None or member is None:
-            return
+        member = self._members.get(session_id.door)
+        if member is not None and isinstance(notice, Refused):
+            joining.hear_removed(self._context(member, now))
+        elif member is not None and session is not None and isinstance(notice, Connected):
+            self._reached(member, session_id, session, notice.address, now)
+
+    def _reached(
+        self, member: Membership, session_id: SessionId, session: Session, address: Address | None, now: int
+    ) -> None:
+        """Remember a device that was reached, and tell it what there is to tell."""
+        self._expect(session_id, session)
         self._found_at(member, session_id, session, address, now)
         self.relaying.hurry(now)
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
