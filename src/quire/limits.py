@@ -172,6 +172,8 @@ MAX_REFUSALS_KEPT = 1_024
 #: First contacts tried per second (each costs a key agreement, 60 µs), of members and of unknown devices each.
 STRANGERS_PER_SECOND = 100
 SESSION_IDLE_MS = 120_000
+#: How long a session rests in which something failed.
+SESSION_REST_MS = 1_000
 #: Counters remembered against replay, and how many of them an acknowledgement repeats. It is sent this soon (ms), or
 #: after so many datagrams; after fewer where some of the latest did not come, as acknowledgements may be lost there.
 REPLAY_WINDOW = 1_024

@@ -1,17 +1,20 @@
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
 
 from quire.core.keys import DeviceKey
-from quire.limits import MAX_SESSIONS, SESSION_IDLE_MS, STRANGERS_PER_SECOND
+from quire.limits import MAX_SESSIONS, SESSION_IDLE_MS, SESSION_REST_MS, STRANGERS_PER_SECOND
 from quire.net import places as places_module
 from quire.net import wire
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.link import Door, Link
 from quire.net.notices import Connected
 from quire.net.standing import Standing, StandingOf
-from tests.net.driver import SPACE, SPACE_KEY, Conditions, World
+from quire.sync.index import Summary
+from tests.net.driver import SPACE, SPACE_KEY, Conditions, Node, World
 from tests.sync.memory import MemoryIndex
 
 US = DeviceKey(b"u" * 32)
@@ -162,3 +165,43 @@ def test_the_right_space_is_found_among_many() -> None:
     door = Door(b"\7" * 32, bytes((57,)) * 32)
     endpoint.receive_datagram(hello_from(device(1), door), ("a",), 0)
     assert [session_id.space_id for session_id, _ in endpoint.sessions()] == [b"\7" * 32]
+
+
+class Unreadable(MemoryIndex):
+    """A store in which nothing can be summed up."""
+
+    def whole(self, *_: object) -> Summary:
+        raise OSError("no disk")
+
+
+def test_a_session_that_fails_keeps_no_other_from_its_turn_and_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[int] = []
+
+    def contain(part: Callable[[int], None], now: int) -> bool:
+        try:
+            part(now)
+        except OSError:
+            failed.append(now)
+            return False
+        return True
+
+    bad, good = device(1).public, device(2).public
+    endpoint = Endpoint(Random(1).randbytes, contain=contain)
+    endpoint.add(SPACE, SPACE_KEY, US, lambda peer: Unreadable() if peer == bad else MemoryIndex(), members)
+    world = World(1, Conditions())
+    us = Node("us", endpoint, US, address=("us",))
+    world.nodes[us.address] = us
+    for peer in (device(1), device(2)):
+        other = replace(world.node(str(peer.public[:1])), key=peer)
+        other.endpoint.add(SPACE, SPACE_KEY, peer, lambda _: MemoryIndex(), members)
+        endpoint.dial(SessionId(SPACE, US.public, peer.public), [other.address], world.now)
+    world.run(20_000)
+    assert failed
+    sessions = dict(endpoint.sessions())
+    assert sessions[SessionId(SPACE, US.public, good)].status().in_sync
+    monkeypatch.setattr(sessions[SessionId(SPACE, US.public, bad)], "handle_timer", Unreadable().whole)
+    world.nodes = {us.address: us}
+    world.run(60_000)
+    failed.clear()
+    world.run(10 * SESSION_REST_MS)
+    assert [later - one for one, later in pairwise(failed)] == [SESSION_REST_MS] * 9

@@ -17,6 +17,7 @@ from quire.node.whereabouts import Whereabouts
 from quire.store.logs import StoreLogs
 from quire.store.memberships import Membership
 from tests.node.world import Station, World
+from tests.sync.memory import MemoryIndex
 
 FULL = "The disk is full."
 
@@ -58,6 +59,14 @@ def _fail(error: Exception) -> Any:
         raise error
 
     return failing
+
+
+class _Unreadable(MemoryIndex):
+    """A store of which nothing is known."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.whole = _fail(error)  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -301,3 +310,23 @@ def test_what_peers_say_of_being_there_is_kept_once_for_each_session_that_there_
     bob.up()
     world.run(3_000)
     assert [session_id.peer for session_id, _ in alice.running._news] == [_device(bob)]
+
+
+@pytest.mark.parametrize("error", [apsw.CorruptError("torn"), ArithmeticError("?")])
+def test_a_session_that_fails_keeps_no_other_from_its_turn(
+    world: World, pair: tuple[Station, Station], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Carol does not know where alice is: she has to be greeted."""
+    alice, bob = pair
+    carol = world.guest("carol", alice)
+    alice.bears_mistakes = True
+    (session,) = [one for at, one in alice.running._endpoint.sessions() if at.peer == _device(bob)]
+    carol.down()
+    carol.home.store.db.execute("DELETE FROM addresses")
+    world.walls.add(frozenset({bob.address, carol.address}))
+    world.run(10_000)
+    monkeypatch.setattr(session, "_index", _Unreadable(error))
+    world.until(lambda: alice.troubles() or alice.mistakes)
+    world.until(lambda: alice.connected() == 1)
+    carol.up()
+    world.until(carol.connected)

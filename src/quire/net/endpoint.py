@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from quire.core.keys import DeviceKey
 from quire.core.sealing import NONCE_BYTES
-from quire.limits import SESSION_IDLE_MS, STRANGERS_PER_SECOND
+from quire.limits import SESSION_IDLE_MS, SESSION_REST_MS, STRANGERS_PER_SECOND
 from quire.net.agenda import Agenda
 from quire.net.link import Door, Link
 from quire.net.notices import Address, Notice
@@ -31,6 +31,14 @@ from quire.sync.strategy import Entropy
 
 #: Device key (32 bytes) of a peer → the held events that are compared with it.
 IndexFor = Callable[[bytes], EventIndex]
+#: Does one session's part at a time (ms), and tells what fails in it; whether nothing did.
+Contain = Callable[[Callable[[int], None], int], bool]
+
+
+def raising(part: Callable[[int], None], now: int) -> bool:
+    """Contain nothing."""
+    part(now)
+    return True
 
 
 class SessionId(NamedTuple):
@@ -54,10 +62,20 @@ class _Local(NamedTuple):
 
 
 class Endpoint:
-    """`entropy(n)` gives n random bytes; `strategy` is a name in STRATEGIES; `streams`: there can be streams."""
+    """`entropy(n)` gives n random bytes; `strategy` is a name in STRATEGIES; `streams`: there can be streams.
 
-    def __init__(self, entropy: Entropy, strategy: str = "sketch", streams: bool = False) -> None:
+    A session whose part is contained when it fails rests for SESSION_REST_MS, unless something comes for it.
+    """
+
+    def __init__(
+        self,
+        entropy: Entropy,
+        strategy: str = "sketch",
+        streams: bool = False,
+        contain: Contain = raising,
+    ) -> None:
         self._streams = streams
+        self._contain = contain
         self._entropy = entropy
         self._strategy = strategy
         self._locals: dict[tuple[bytes, bytes], _Local] = {}
@@ -197,10 +215,7 @@ class Endpoint:
         """What may go out now, of all sessions; ask again while `next_timer() <= now`."""
         out, self._out = self._out, []
         for session_id in self._agenda.busy(now):
-            session = self._sessions[session_id]
-            out += session.datagrams_to_send(now)
-            self._agenda.plan(session_id, session.next_timer())
-            self._calm.setdefault(session_id.space_id, {})[session_id] = None
+            self._do(session_id, partial(self._send, session_id, out), now)
         return out
 
     def next_timer(self) -> int | None:
@@ -212,12 +227,8 @@ class Endpoint:
     def handle_timer(self, now: int) -> None:
         """Do what is due, and close sessions of members who came by themselves and fell silent."""
         for session_id in self._agenda.busy(now):
-            session = self._sessions[session_id]
-            if now >= session.next_timer():
-                session.handle_timer(now)
-                self._stir(session_id)
-                if session_id not in self._dialled and now - self._last_heard(session_id) > SESSION_IDLE_MS:
-                    self._close(session_id)
+            if now >= self._sessions[session_id].next_timer():
+                self._do(session_id, partial(self._handle_timer, session_id), now)
 
     def next_event(self) -> tuple[SessionId, Notice] | None:
         """The next notice of any session, or None."""
@@ -228,6 +239,24 @@ class Endpoint:
                 return session_id, notice
             del self._telling[session_id]
         return None
+
+    def _do(self, session_id: SessionId, part: Callable[[int], None], now: int) -> None:
+        """Let what fails in one session keep no other from its turn."""
+        if not self._contain(part, now):
+            self._agenda.plan(session_id, now + SESSION_REST_MS)
+
+    def _send(self, session_id: SessionId, out: list[tuple[bytes, Address]], now: int) -> None:
+        session = self._sessions[session_id]
+        out += session.datagrams_to_send(now)
+        self._agenda.plan(session_id, session.next_timer())
+        self._calm.setdefault(session_id.space_id, {})[session_id] = None
+
+    def _handle_timer(self, session_id: SessionId, now: int) -> None:
+        if session_id not in self._dialled and now - self._last_heard(session_id) > SESSION_IDLE_MS:
+            self._close(session_id)
+            return
+        self._sessions[session_id].handle_timer(now)
+        self._stir(session_id)
 
     def _stir(self, session_id: SessionId) -> None:
         """Ask a session for what it has to send and to tell, unless it is over."""

@@ -89,7 +89,8 @@ class Node:
         self._events: deque[NodeEvent] = deque()
         self._guard = Guard(home.store.db, self._events.append, now)
         self._jobs = Jobs(home, self._guard, self._context)
-        self._endpoint = Endpoint(home.entropy, strategy, streams)
+        contain = partial(self._guard.run, "a session", due=False)
+        self._endpoint = Endpoint(home.entropy, strategy, streams, contain)
         self._letters = Correspondence(home.registry, self._endpoint, self._guard, self._context)
         self._whereabouts = Whereabouts(home, self._endpoint, addresses)
         self._members: dict[tuple[bytes, bytes], Membership] = {}
