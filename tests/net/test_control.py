@@ -50,6 +50,19 @@ def test_the_queue_is_bounded() -> None:
     assert len(control) == MAX_CONTROL
 
 
+def test_refusals_find_room_in_a_full_queue() -> None:
+    control, no, yes = Control(), wire.refused(Refusal.NOT_ADMITTED), wire.refused(None)
+    control.say([SYNC] * MAX_CONTROL)
+    for frame in (yes, no, yes, no, yes, yes):
+        control.refuse(frame)
+    assert len(control) == MAX_CONTROL + 2
+    assert control.fill(2 * len(no), letters=True, now=0) == [no, yes], "who was refused is to hear it"
+    control.refuse(yes)
+    control.refuse(no)
+    control.again([yes, no], restricted=True, told=no)
+    assert control.fill(MAX_DATAGRAM, letters=True, now=0)[:2] == [no, SYNC]
+
+
 def told(control: Control) -> list[tuple[bytes, str]]:
     """The addresses that are said next, all of them."""
     found: list[tuple[bytes, str]] = []

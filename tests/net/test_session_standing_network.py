@@ -2,7 +2,7 @@
 
 import pytest
 
-from quire.limits import REFUSED_GAP_MS, UNREACHABLE_HEARTBEAT_MS
+from quire.limits import MAX_CONTROL, REFUSED_GAP_MS, UNREACHABLE_HEARTBEAT_MS
 from quire.net import standing, wire
 from quire.net.endpoint import SessionId
 from quire.net.link import Door, Link
@@ -182,3 +182,17 @@ def test_a_removed_device_learns_it_though_it_was_away() -> None:
     assert two.notices == [Refused(Refusal.REMOVED)]
     assert one.endpoint.dropped["removed"] >= 1
     assert one.endpoint.sessions() == []
+
+
+@pytest.mark.parametrize("standing", [Standing.UNKNOWN, Standing.MEMBER])
+def test_how_a_peer_stands_is_told_though_the_queue_is_full(standing: Standing) -> None:
+    world = World(3)
+    one, two = world.node("one", others=standing), world.node("two")
+    world.connect(two, one)
+    world.run(3_000)
+    session = one.session_with(two)
+    session._control.say([wire.frame(wire.SYNC, b"?")] * 2 * MAX_CONTROL)
+    one.sees(two, MEMBER if standing is UNKNOWN else UNKNOWN, world.now)
+    world.run(10_000)
+    told = None if standing is UNKNOWN else Refusal.NOT_ADMITTED
+    assert two.session_with(one).refused is told

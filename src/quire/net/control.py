@@ -14,6 +14,7 @@ from quire.net.letters import Letters
 #: Kinds that are said again. A later heartbeat says anew what a lost SYNC said.
 SAID_AGAIN = (wire.ADDRESSES, wire.LETTER, wire.REFUSED, wire.PART)
 _LETTERS = (wire.LETTER, wire.PART)
+_NO_REFUSAL = wire.refused(None)
 
 
 class Control:
@@ -22,15 +23,25 @@ class Control:
     def __init__(self) -> None:
         self.letters = Letters()
         self._waiting: deque[bytes] = deque()
+        # Has a place of its own: said once, it must not be lost to what else waits.
+        self._refusals: list[bytes] = []
         # Addresses that were told here, either way, the latest last.
         self._known: dict[tuple[bytes, str], None] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._refusals)
 
     def say(self, frames: Sequence[bytes]) -> None:
-        """Queue frames that are no letters; what exceeds MAX_CONTROL is dropped."""
+        """Queue frames that are no letters and no refusals; what exceeds MAX_CONTROL is dropped."""
         self._waiting.extend(frames[: max(0, MAX_CONTROL - len(self._waiting))])
+
+    def refuse(self, frame: bytes) -> None:
+        """Say a refusal, or that there is none any more; what waits of earlier ones is not said where it says no more.
+
+        Who is refused no more is told both: what it shared meanwhile was not taken, and it has to share it again.
+        """
+        again = frame == _NO_REFUSAL
+        self._refusals = [one for one in self._refusals if again and one != frame] + [frame]
 
     def share(self, known: Sequence[tuple[bytes, str]]) -> None:
         """Queue addresses (keys of 32 bytes, `host:port`), but what was told here before and what is no address."""
@@ -58,10 +69,11 @@ class Control:
 
         What was taken back since is not said again, and what a restricted peer may not have is not either.
         """
-        outdated = (wire.REFUSED, wire.ADDRESSES) if restricted else (wire.REFUSED,)
-        frames = [frame for frame in frames if frame[0] not in outdated or frame == told]
+        if told in frames:
+            self.refuse(told)
         self.letters.again([frame for frame in frames if frame[0] in _LETTERS])
-        self.say([frame for frame in frames if frame[0] not in _LETTERS])
+        if not restricted:
+            self.say([frame for frame in frames if frame[0] == wire.ADDRESSES])
 
     def begin(self) -> None:
         """Another run of the peer may have forgotten what it was told."""
@@ -76,7 +88,9 @@ class Control:
         """Frames of at most `room` bytes that go next, letters first if they may go."""
         frames = self.letters.next(room, now) if letters else []
         room -= sum(map(len, frames))
-        while self._waiting and len(self._waiting[0]) <= room:
-            frames.append(self._waiting.popleft())
-            room -= len(frames[-1])
+        for queue in (self._refusals, self._waiting):
+            while queue and len(queue[0]) <= room:
+                frames.append(queue[0])
+                room -= len(frames[-1])
+                del queue[0]
         return frames

@@ -415,7 +415,7 @@ class Session:
     def _tell(self) -> None:
         """Let a connected peer know that it is not admitted, or that it is now."""
         if self.connected and self._terms.tell():
-            self._control.say([wire.refused(self._terms.told)])
+            self._control.refuse(wire.refused(self._terms.told))
 
     def _reconcile(self, now: int) -> None:
         if self.connected and self._route.address is not None:
