@@ -164,13 +164,15 @@ UNKNOWN_SYNC_PER_SECOND = 64
 UNKNOWN_BYTES_PER_SECOND = 64 * 1024
 #: Changes of mind about us that a peer is listened to in a minute (each costs the node a round of addresses).
 MIND_CHANGES_PER_MINUTE = 10
-#: Answers to a removed device: at most one in this time (ms), so many per second to all of them together
-#: (each costs a key agreement), and devices remembered for it.
+#: Answers to a removed device: at most one in this time (ms), so many per second to all of them together, and devices
+#: remembered for it.
 REFUSED_GAP_MS = 5_000
 REFUSALS_PER_SECOND = 16
 MAX_REFUSALS_KEPT = 1_024
-#: First contacts tried per second (each costs a key agreement, 60 µs), of members and of unknown devices each.
+#: First contacts tried per second (each costs a key agreement, 60 µs), of members, removed and unknown devices each,
+#: and streams that members open. Links kept of members, and of removed devices (1 KiB each): they need no other one.
 STRANGERS_PER_SECOND = 100
+MAX_LINKS_KEPT = 2_048
 SESSION_IDLE_MS = 120_000
 #: How long a session rests in which something failed.
 SESSION_REST_MS = 1_000

@@ -67,19 +67,27 @@ def test_a_removed_device_has_no_session_and_is_told_now_and_then() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        hello_from(device(1))[:-1] + b"\0",
-        Link(DOOR, device(1), US.public).seal(bytes(24), wire.packet(b"cid cid ", bytes(8), 0, [])),
-        Link(DOOR, device(1), US.public).seal(bytes(24), b"no packet".ljust(60)),
-        Link(DOOR, device(1), US.public).seal(bytes(24), wire.packet(bytes(8), b"echoecho", 0, [bytes(40)])),
+        (hello_from(device(1))[:-1] + b"\0", "unopened"),
+        (
+            Link(DOOR, device(1), US.public).seal(bytes(24), wire.packet(b"cid cid ", bytes(8), 0, [])),
+            "removed",
+        ),
+        (Link(DOOR, device(1), US.public).seal(bytes(24), b"no packet".ljust(60)), "removed"),
+        (
+            Link(DOOR, device(1), US.public).seal(
+                bytes(24), wire.packet(bytes(8), b"echoecho", 0, [bytes(40)])
+            ),
+            "removed",
+        ),
     ],
     ids=["forged", "small", "no packet", "an answer"],
 )
-def test_what_needs_no_answer_gets_none(data: bytes) -> None:
+def test_what_needs_no_answer_gets_none(data: bytes, reason: str) -> None:
     endpoint = listening(graph(REMOVED=[1]))
     endpoint.receive_datagram(data, ("a",), 0)
-    assert endpoint.dropped == {"removed": 1}
+    assert endpoint.dropped == {reason: 1}
     assert endpoint.datagrams_to_send(0) == []
 
 
@@ -241,3 +249,27 @@ def test_a_removed_device_that_was_answered_is_forgotten_with_the_door() -> None
     endpoint.datagrams_to_send(0)
     endpoint.remove(SPACE, US.public)
     assert leftovers(endpoint) == {}
+
+
+def forged(number: int) -> bytes:
+    """What names a device that has not sent it."""
+    data = hello_from(device(number))
+    return data[:-1] + bytes((data[-1] ^ 1,))
+
+
+def test_names_that_are_forged_keep_no_member_from_being_met() -> None:
+    real = 3 * STRANGERS_PER_SECOND
+    endpoint = listening(graph(MEMBER=list(range(real + 1))))
+    for second in range(3):
+        for number in range(2 * STRANGERS_PER_SECOND):
+            endpoint.receive_datagram(forged(number), ("a",), 1_000 * second)
+    endpoint.receive_datagram(hello_from(device(real)), ("a",), 2_000)
+    assert peers(endpoint) == {device(real).public}
+
+
+def test_a_name_that_is_forged_keeps_no_removed_device_from_its_answer() -> None:
+    endpoint = listening(graph(REMOVED=list(range(STRANGERS_PER_SECOND))))
+    for number in range(STRANGERS_PER_SECOND):
+        endpoint.receive_datagram(forged(number), ("a",), 0)
+    endpoint.receive_datagram(hello_from(device(1)), ("b",), 1)
+    assert [address for _, address in endpoint.datagrams_to_send(1)] == [("b",)]

@@ -11,34 +11,28 @@ def who(number: int, local: bytes = b"us") -> tuple[bytes, bytes, bytes]:
 
 def test_one_answer_in_a_while_for_each() -> None:
     refusals = Refusals()
-    told = [now for now in range(0, 3 * REFUSED_GAP_MS, 10) if refusals.due(who(1), 200, now)]
+    told = [now for now in range(0, 3 * REFUSED_GAP_MS, 10) if refusals.due(who(1), now)]
     assert told == [0, REFUSED_GAP_MS, 2 * REFUSED_GAP_MS]
-    assert refusals.due(who(2), 200, 10)
-
-
-def test_no_answer_to_what_is_smaller_than_it() -> None:
-    refusals = Refusals()
-    assert not refusals.due(who(1), REFUSED_DATAGRAM - 1, 0)
-    assert refusals.due(who(1), REFUSED_DATAGRAM, 0)
+    assert refusals.due(who(2), 10)
 
 
 def test_all_together_get_so_many_per_second() -> None:
     refusals = Refusals()
-    assert sum(refusals.due(who(number), 200, 0) for number in range(1_000)) == REFUSALS_PER_SECOND
+    assert sum(refusals.due(who(number), 0) for number in range(1_000)) == REFUSALS_PER_SECOND
     assert len(refusals) == REFUSALS_PER_SECOND
 
 
 def test_so_many_are_remembered() -> None:
     refusals = Refusals()
     for number in range(MAX_REFUSALS_KEPT + 50):
-        assert refusals.due(who(number), 200, number * 1_000)
+        assert refusals.due(who(number), number * 1_000)
     assert len(refusals) == MAX_REFUSALS_KEPT
 
 
 def test_a_local_device_that_left_leaves_nothing() -> None:
     refusals = Refusals()
-    refusals.due(who(1), 200, 0)
-    refusals.due(who(1, b"other"), 200, 0)
+    refusals.due(who(1), 0)
+    refusals.due(who(1, b"other"), 0)
     refusals.forget(b"space", b"us")
     assert len(refusals) == 1
 

@@ -18,10 +18,11 @@ from quire.core.keys import DeviceKey
 from quire.core.sealing import NONCE_BYTES
 from quire.limits import SESSION_IDLE_MS, SESSION_REST_MS, STRANGERS_PER_SECOND
 from quire.net.agenda import Agenda
+from quire.net.contacts import Contacts, Crowded
 from quire.net.link import Door, Link
 from quire.net.notices import Address, Notice
 from quire.net.places import Full, Place, beyond_share, giving_way
-from quire.net.refusals import Refusals, refusal_to
+from quire.net.refusals import REFUSED_DATAGRAM, Refusals, refusal_to
 from quire.net.session import Session
 from quire.net.standing import Standing, StandingOf
 from quire.sync import STRATEGIES
@@ -89,8 +90,8 @@ class Endpoint:
         self._telling: dict[SessionId, None] = {}
         # Per space: whom to tell that what is held has changed. The others were told, and have not come to it yet.
         self._calm: dict[bytes, dict[SessionId, None]] = {}
-        # Apart, so that a flood of unknown devices cannot keep members out.
-        self._first_contacts = {Standing.MEMBER: Allowance(), Standing.UNKNOWN: Allowance()}
+        self._contacts = Contacts()
+        self._calls = Allowance()
         self._refusals = Refusals()
         self._out: list[tuple[bytes, Address]] = []
         #: Datagrams dropped before they reached a session, by reason.
@@ -122,6 +123,7 @@ class Endpoint:
         for known in list(self._sessions):
             if (known.space_id, known.local) == (space_id, device):
                 self._close(known)
+        self._contacts.forget(space_id, device)
         self._refusals.forget(space_id, device)
 
     def standing_changed(self, space_id: bytes, now: int) -> None:
@@ -196,7 +198,7 @@ class Endpoint:
         """Who calls whom by a stream's greeting, unproven; None for whoever gets no stream."""
         session_id = self._addressed(lambda door: door.header(greeting))
         may_call = session_id is not None and self.is_member(session_id)
-        if session_id is not None and may_call and self._allows_contact(Standing.MEMBER, now):
+        if session_id is not None and may_call and self._calls.take(STRANGERS_PER_SECOND, now):
             link = self._link(session_id)
             return None if link is None else (session_id, link)
         self.drop("uncalled")
@@ -273,9 +275,6 @@ class Endpoint:
                 return SessionId(door.space_id, local, header[1])
         return None
 
-    def _allows_contact(self, standing: Standing, now: int) -> bool:
-        return self._first_contacts[standing].take(STRANGERS_PER_SECOND, now)
-
     def _deliver(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
         session = self._sessions.get(session_id)
         if session is None:
@@ -290,30 +289,27 @@ class Endpoint:
 
     def _meet(self, session_id: SessionId, data: bytes, address: Address, now: int) -> None:
         standing = self._locals[session_id.space_id, session_id.local].standing(session_id.peer)
-        if standing is Standing.REMOVED:
+        if standing is Standing.REMOVED and len(data) < REFUSED_DATAGRAM:
             self.drop("removed")
-            if self._refusals.due(session_id, len(data), now):
-                self._refuse(session_id, data, address)
             return
-        if not self._allows_contact(standing, now):
+        try:
+            opened = self._contacts.open(session_id, standing, data, partial(self._link, session_id), now)
+        except Crowded:
             self.drop("strangers")
             return
-        link = self._link(session_id)
-        payload = None if link is None else link.open(data)
-        if link is None or payload is None:
+        if opened is None:
             self.drop("unopened")
-            return
-        session = self._open(session_id, link, standing, now, present=True)
-        if session is None:
+        elif standing is Standing.REMOVED:
+            self.drop("removed")
+            self._refuse(session_id, *opened, address, now)
+        elif (session := self._open(session_id, opened[0], standing, now, present=True)) is None:
             self.drop("sessions")
         else:
-            session.receive(payload, len(data), address, now)
+            session.receive(opened[1], len(data), address, now)
 
-    def _refuse(self, session_id: SessionId, data: bytes, address: Address) -> None:
-        link = self._link(session_id)
-        payload = None if link is None else link.open(data)
-        answer = None if payload is None else refusal_to(payload)
-        if link is not None and answer is not None:
+    def _refuse(self, session_id: SessionId, link: Link, payload: bytes, address: Address, now: int) -> None:
+        answer = refusal_to(payload)
+        if answer is not None and self._refusals.due(session_id, now):
             self._out.append((link.seal(self._entropy(NONCE_BYTES), answer), address))
 
     def _link(self, session_id: SessionId) -> Link | None:

@@ -37,10 +37,10 @@ class Refusals:
     def __len__(self) -> int:
         return len(self._answered)
 
-    def due(self, who: tuple[bytes, bytes, bytes], size: int, now: int) -> bool:
-        """Whether to answer a datagram of `size` bytes; if so, note that it was answered."""
+    def due(self, who: tuple[bytes, bytes, bytes], now: int) -> bool:
+        """Whether to answer a device; if so, note that it was answered."""
         since = now - self._answered.get(who, now - REFUSED_GAP_MS)
-        if size < REFUSED_DATAGRAM or since < REFUSED_GAP_MS or not self._rate.take(REFUSALS_PER_SECOND, now):
+        if since < REFUSED_GAP_MS or not self._rate.take(REFUSALS_PER_SECOND, now):
             return False
         self._answered.pop(who, None)
         self._answered[who] = now
