@@ -1,6 +1,7 @@
 """Streams between whole nodes: what is far apart comes over them, in runs, from several sources, whatever breaks."""
 
 from random import Random
+from typing import cast
 
 import pytest
 
@@ -364,17 +365,39 @@ def test_callers_who_do_not_say_who_they_are_are_hung_up_on(world: World) -> Non
     alice = world.founder()
     down_and_up(alice)
     node = alice.running
-    numbers = [node.stream_called(world.now) for _ in range(MAX_GREETING_STREAMS + 5)]
-    assert numbers[MAX_GREETING_STREAMS:] == [None] * 5
-    said = numbers[0]
+    said, *others = [node.stream_called(world.now) for _ in range(MAX_GREETING_STREAMS)]
     assert said is not None
     node.receive_stream(said, b"GET / HTTP/1.1\r\nHost: quire\r\n\r\n" * 4, world.now)
     assert node.next_event() == HangUp(said), "not one byte is answered"
-    world.run(STREAM_GREETING_MS - 100)
-    assert node.stream_called(world.now) is not None
-    assert node.stream_called(world.now) is None
-    world.run(200)
-    assert node.stream_called(world.now) is not None
+    node.handle_timer(world.now + STREAM_GREETING_MS)
+    ended = [event.number for event in iter(node.next_event, None) if isinstance(event, HangUp)]
+    assert ended == others
+
+
+def test_callers_who_do_not_say_who_they_are_give_way_to_the_next(world: World) -> None:
+    alice = world.founder()
+    down_and_up(alice)
+    node = alice.running
+    lone = node.stream_called(world.now, "lone")
+    many = [node.stream_called(world.now, "many") for _ in range(3 * MAX_GREETING_STREAMS)]
+    ended = [event.number for event in iter(node.next_event, None) if isinstance(event, HangUp)]
+    assert ended == many[: 1 - MAX_GREETING_STREAMS], "whoever calls most, the first ones first"
+    for number in range(2 * MAX_GREETING_STREAMS):
+        node.stream_called(world.now, str(number))
+    assert HangUp(cast(int, lone)) in iter(node.next_event, None)
+
+
+def test_silent_callers_keep_no_member_out(world: World, couple: tuple[Station, Station]) -> None:
+    alice, bob = couple
+    world.pipes.bytes_per_ms = 2_000
+    world.uncallable.add(bob.address)
+    bob.up(streams=True)
+    for _ in range(100):
+        for _ in range(MAX_GREETING_STREAMS):
+            alice.running.stream_called(world.now, "elsewhere")
+        world.run(100)
+    assert held(bob) == held(alice)
+    assert world.streamed.get("alice", 0) > world.streamed.get("bob", 0)
 
 
 @pytest.mark.slow

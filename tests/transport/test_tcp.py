@@ -2,12 +2,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from quire.errors import HomeError
 from quire.transport.sockets import Sockets
-from quire.transport.tcp import _MAX_LEAVING, Events, TcpStreams
+from quire.transport.tcp import _MAX_LEAVING, Events, TcpStreams, _source
 
 
 class Side:
@@ -20,6 +21,7 @@ class Side:
         self.ended: list[int] = []
         self.to_say: dict[int, list[bytes]] = {}
         self.calls = 0
+        self.sources: list[str] = []
 
     @property
     def address(self) -> tuple[str, int]:
@@ -29,7 +31,8 @@ class Side:
     async def start(self) -> None:
         await self.tcp.start(Events(self._called, self._received, self.ended.append, self._to_send))
 
-    def _called(self) -> int | None:
+    def _called(self, source: str) -> int | None:
+        self.sources.append(source)
         self.calls += 1
         return self.calls if self.takes_calls else None
 
@@ -73,8 +76,21 @@ def test_bytes_go_both_ways_and_an_end_is_told() -> None:
         left.tcp.hang_up(9)
         await until(lambda: right.ended == [1])
         assert left.ended == [], "who hangs up is not told of it"
+        assert right.sources == ["127.0.0.1"]
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    ("peer", "source"),
+    [
+        (("192.0.2.1", 5), "192.0.2.1"),
+        (("2001:db8::1:2:3:4%eth0", 5, 0, 0), "2001:db8::/64"),
+        (None, ""),
+    ],
+)
+def test_a_household_counts_as_one_place(peer: Any, source: str) -> None:
+    assert _source(peer) == source
 
 
 def test_what_is_written_later_goes_out_at_the_next_pump() -> None:

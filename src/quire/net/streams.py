@@ -4,7 +4,7 @@ Owns: streams and fetches, each fetch of one identity from all who have more tha
 clocks, what becomes of what comes.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -88,12 +88,19 @@ class _Stream:
     session_id: SessionId | None = None
     bulk: Bulk | None = None
     greeting: bytes = b""
+    #: From which network address it was called.
+    source: str = ""
     #: Records from it that were new, and those of the present answer; whether that lacks some that it should bring.
     fresh: int = 0
     new: int = 0
     unsound: bool = False
     #: Answers in a row that brought nothing new, or not what they should.
     poor: int = 0
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether somebody called who has not proven who it is."""
+        return not self.calls and (self.bulk is None or not self.bulk.ready)
 
 
 class Streams:
@@ -146,12 +153,19 @@ class Streams:
             self._events.append(Call(self._add(stream), address))
         return True
 
-    def accept(self, now: int) -> int | None:
-        """Somebody called: the stream's number, or None when there are too many."""
-        greeting = sum(stream.bulk is None or not stream.bulk.ready for stream in self._streams.values())
-        if len(self._streams) >= MAX_STREAMS or greeting >= MAX_GREETING_STREAMS:
-            return None
-        return self._add(_Stream(False, now))
+    def accept(self, source: str, now: int) -> int | None:
+        """Somebody called from a network address: the stream's number, or None when there are too many.
+
+        Who has not proven who it is gives way to the next: whoever is silent keeps nobody out. Of the address that has
+        most such streams it is the first, so that one that calls again and again is in its own way alone.
+        """
+        strangers = [(number, stream) for number, stream in self._streams.items() if stream.is_unproven]
+        if len(self._streams) >= MAX_STREAMS or len(strangers) >= MAX_GREETING_STREAMS:
+            if not strangers:
+                return None
+            crowds = Counter(stream.source for _, stream in strangers)
+            self._end(max(strangers, key=lambda one: crowds[one[1].source])[0], now)
+        return self._add(_Stream(False, now, source=source))
 
     def receive(self, number: int, data: bytes, now: int) -> None:
         """Take bytes of a stream; `act` sees to what they bring."""

@@ -174,9 +174,9 @@ class Node:
             return self._events.popleft()
         return self._streams.next_event() or self.relaying.next_event()
 
-    def stream_called(self, now: int) -> int | None:
-        """A peer opened a stream to this node: its number; None when it is to be closed."""
-        return self._streams.accept(now) if self._has_streams else None
+    def stream_called(self, now: int, source: str = "") -> int | None:
+        """A peer opened a stream to this node, from a network address: its number; None when it is to be closed."""
+        return self._streams.accept(source, now) if self._has_streams else None
 
     def receive_stream(self, number: int, data: bytes, now: int) -> None:
         """Take any bytes of a stream. What they bring is ingested at the next `datagrams_to_send`: answer first."""

@@ -194,8 +194,9 @@ class _Run:
     def _received(self, data: bytes, address: HostPort) -> None:
         self._node.receive_datagram(data, address, steady_ms())
 
-    def _called(self) -> int | None:
-        return self._node.stream_called(steady_ms())
+    def _called(self, source: str) -> int | None:
+        asyncio.get_running_loop().call_soon(self._came)  # another one may have to be hung up on
+        return self._node.stream_called(steady_ms(), source)
 
     def _stream_received(self, number: int, data: bytes) -> None:
         self._node.receive_stream(number, data, steady_ms())

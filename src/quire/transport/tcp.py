@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from errno import EADDRINUSE
+from ipaddress import IPv6Network
 from typing import NamedTuple
 
 from quire.core.address import HostPort, format_address
@@ -22,9 +23,12 @@ _MAX_LEAVING = 16
 
 
 class Events(NamedTuple):
-    """What the shell is told: a number for a call that came (None: close it), bytes, an end, bytes to write."""
+    """What the shell is told: a number for a call that came (None: close it), bytes, an end, bytes to write.
 
-    called: Callable[[], int | None]
+    Of a call it is told from which network address it came: that of a host, or the network of 64 bits around it.
+    """
+
+    called: Callable[[str], int | None]
     received: Callable[[int, bytes], None]
     closed: Callable[[int], None]
     to_send: Callable[[int], bytes]
@@ -123,7 +127,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_WAITING)
         if self._number is None:
-            self._number = self._streams._events.called()
+            self._number = self._streams._events.called(_source(transport.get_extra_info("peername")))
         if self._number is None:
             transport.abort()
             return
@@ -164,3 +168,9 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._streams._left(self)
             self._transport.abort()
+
+
+def _source(peer: HostPort | None) -> str:
+    """What counts as one place: the /64 of an IPv6 address is one household's."""
+    host = "" if peer is None else peer[0].partition("%")[0]
+    return str(IPv6Network((host, 64), strict=False)) if ":" in host else host
