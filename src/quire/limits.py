@@ -183,6 +183,10 @@ ACK_BITS = 256
 ACK_DELAY_MS = 5
 ACK_EVERY = 32
 ACK_EVERY_OF_HOLES = 8
+#: Greetings to a host that has not answered yet, in so long (ms), and hosts remembered for it.
+HAILS_PER_HOST = 32
+HAILS_PERIOD_MS = 10_000
+MAX_HOSTS = 2_048
 #: Greetings that datagrams of an unknown run may provoke: at most one in this time.
 GREETING_GAP_MS = 50
 #: How far a counter leaps that nobody is to guess (bytes of a random number), and up to where: it has 8 bytes itself,
@@ -435,6 +439,8 @@ BEGIN_MS = 100
 REDIAL_MS = 10_000
 #: How long at least, and half of how long at most, the others are told later where somebody was reached.
 INTRODUCE_MS = 250
+#: Addresses of others that one peer is listened to in a minute: all that it has, and as many again.
+HEARSAY_PER_MINUTE = 512
 #: Addresses remembered in a space by each identity, the latest reached first.
 MAX_ADDRESSES_KEPT = 256
 #: Event ids handed to a session at once.

@@ -5,7 +5,7 @@ import pytest
 
 from quire.core import canonical
 from quire.core.certificate import certify, consent, invite_key, prove
-from quire.core.encoding import to_text
+from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey
 from quire.core.sealing import key_id, seal
 from quire.core.ticket import decode_link
@@ -16,6 +16,9 @@ from quire.handlers.admit import Request
 from quire.limits import (
     ARRIVALS_PAGE,
     BEGIN_MS,
+    HAILS_PER_HOST,
+    HAILS_PERIOD_MS,
+    HEARSAY_PER_MINUTE,
     INTRODUCE_MS,
     MALFORMED_PER_MINUTE,
     MAX_ADDRESSES_KEPT,
@@ -335,13 +338,47 @@ def test_an_address_that_is_none_stops_nobody(world: World) -> None:
     assert bob.troubles() == []
 
 
+def _teller(station: Station) -> SessionId:
+    return station.running._endpoint.sessions()[0][0]
+
+
+def test_hearsay_about_made_up_devices_pushes_out_none_about_members(
+    world: World, pair: tuple[Station, Station]
+) -> None:
+    alice, _ = pair
+    member = alice.home.store.memberships.all()[0]
+    (away,) = _let_in(alice, 1)
+    true = (from_text(away), "10.9.9.9:9")
+    made_up = [(bytes([0, n // 256, n % 256]).ljust(32, b"h"), "10.6.6.6:6") for n in range(400)]
+    alice.running._whereabouts.learn(member, _teller(alice), [true, *made_up], set(), world.now)
+    known = alice.home.store.memberships.addresses(member.account, member.space, 10_000)
+    assert len(known) == MAX_ADDRESSES_KEPT
+    assert (away, "10.9.9.9:9", 0) in known
+
+
+def test_a_peer_that_names_addresses_without_end_has_few_datagrams_sent_to_them(
+    world: World, pair: tuple[Station, Station]
+) -> None:
+    alice, bob = pair
+    victim = "10.6.6.6"
+    away = [from_text(device) for device in _let_in(alice, 100)]
+    session = bob.running._endpoint.sessions()[0][1]
+    before = len(world.log)
+    for second in range(60):
+        session.share([(device, f"{victim}:{1 + (second + n) % 9}") for n, device in enumerate(away)])
+        world.run(1_000)
+    sent = [target for _, source, target, _ in world.log[before:] if target[0] == victim]
+    assert 0 < len(sent) <= HAILS_PER_HOST * (60_000 // HAILS_PERIOD_MS + 1)
+    assert MAX_ADDRESSES_KEPT <= HEARSAY_PER_MINUTE
+
+
 def test_addresses_kept_are_bounded(world: World, pair: tuple[Station, Station]) -> None:
     alice, _ = pair
     member = alice.home.store.memberships.all()[0]
     hearsay = [
         (bytes([n % 256, n // 256]).ljust(32, b"h"), f"10.7.{n // 256}.{n % 256}:1") for n in range(600)
     ]
-    alice.running._whereabouts.learn(member, hearsay)
+    alice.running._whereabouts.learn(member, _teller(alice), hearsay, set(), world.now)
     known = alice.home.store.memberships.addresses(member.account, member.space, 10_000)
     assert len(known) == MAX_ADDRESSES_KEPT
     assert known[0][2] > 0  # where bob was reached is not pushed out by what others say

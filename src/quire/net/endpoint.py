@@ -19,8 +19,9 @@ from quire.core.sealing import NONCE_BYTES
 from quire.limits import SESSION_IDLE_MS, SESSION_REST_MS, STRANGERS_PER_SECOND
 from quire.net.agenda import Agenda
 from quire.net.contacts import Contacts, Crowded
+from quire.net.hails import Hails
 from quire.net.link import Door, Link
-from quire.net.notices import Address, Notice
+from quire.net.notices import Address, Connected, Moved, Notice
 from quire.net.places import Full, Place, beyond_share, giving_way
 from quire.net.refusals import REFUSED_DATAGRAM, Refusals, refusal_to
 from quire.net.session import Session
@@ -93,6 +94,7 @@ class Endpoint:
         self._contacts = Contacts()
         self._calls = Allowance()
         self._refusals = Refusals()
+        self._hails = Hails()
         self._out: list[tuple[bytes, Address]] = []
         #: Datagrams dropped before they reached a session, by reason.
         self.dropped: dict[str, int] = {}
@@ -238,6 +240,8 @@ class Endpoint:
             session_id = next(iter(self._telling))
             notice = self._sessions[session_id].next_event()
             if notice is not None:
+                if isinstance(notice, Connected | Moved) and notice.address is not None:
+                    self._hails.proven(notice.address[:1])
                 return session_id, notice
             del self._telling[session_id]
         return None
@@ -249,7 +253,9 @@ class Endpoint:
 
     def _send(self, session_id: SessionId, out: list[tuple[bytes, Address]], now: int) -> None:
         session = self._sessions[session_id]
-        out += session.datagrams_to_send(now)
+        sent = session.datagrams_to_send(now)
+        # Whoever is not connected is greeted, and no more.
+        out += sent if session.connected else [one for one in sent if self._hails.may_go(one[1][:1], now)]
         self._agenda.plan(session_id, session.next_timer())
         self._calm.setdefault(session_id.space_id, {})[session_id] = None
 
@@ -284,6 +290,7 @@ class Endpoint:
         if payload is None:
             self.drop("unopened")
         else:
+            self._hails.heard(address[:1])
             self._stir(session_id)
             session.receive(payload, len(data), address, now)
 
@@ -305,6 +312,7 @@ class Endpoint:
         elif (session := self._open(session_id, opened[0], standing, now, present=True)) is None:
             self.drop("sessions")
         else:
+            self._hails.heard(address[:1])
             session.receive(opened[1], len(data), address, now)
 
     def _refuse(self, session_id: SessionId, link: Link, payload: bytes, address: Address, now: int) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from quire.net.standing import Refusal
 
-#: Where datagrams come from and go to: an opaque hashable tuple that only a transport understands.
+#: Where datagrams come from and go to: an opaque hashable tuple that only a transport understands, the host first.
 Address = tuple[object, ...]
 
 

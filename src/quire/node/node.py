@@ -375,8 +375,7 @@ class Node:
         elif isinstance(notice, LetterReceived):
             self._answer(member, session_id, session, notice.data, now)
         elif isinstance(notice, AddressesLearned):
-            self._whereabouts.learn(member, notice.known)
-            self._next_dial = 0
+            self._whereabouts.learn(member, session_id, notice.known, self._here(), now)
 
     def _ingest(
         self, member: Membership, session_id: SessionId, session: Session, records: list[bytes], now: int
@@ -474,6 +473,9 @@ class Node:
         """Greet the peers of every space."""
         self._next_dial = now + REDIAL_MS
         self._guard.contain("looking at invites", self._note_invites, now)  # some may have expired
-        here = {(m.space, m.device) for m in self._known}
         for member in (*self._known, *self._doors):
-            self._guard.contain("dialling", partial(self._whereabouts.dial, member, here), now)
+            self._guard.contain("dialling", partial(self._whereabouts.dial, member, self._here()), now)
+
+    def _here(self) -> set[tuple[int, str]]:
+        """The devices of this home, by space."""
+        return {(member.space, member.device) for member in self._known}

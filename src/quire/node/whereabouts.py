@@ -11,11 +11,14 @@ from quire.core.address import HostPort, format_address, parse_address
 from quire.core.encoding import from_text, to_text
 from quire.errors import UserError
 from quire.events.home import Home
-from quire.limits import INTRODUCE_MS, MAX_ADDRESSES, MAX_ADDRESSES_KEPT
+from quire.limits import HEARSAY_PER_MINUTE, INTRODUCE_MS, MAX_ADDRESSES, MAX_ADDRESSES_KEPT, MAX_SESSIONS
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.notices import Address
 from quire.net.session import Session
 from quire.store.memberships import DOORS, JOINING, Membership
+from quire.sync.allowance import Allowance
+
+_MINUTE = 60_000
 
 
 class Whereabouts:
@@ -30,6 +33,7 @@ class Whereabouts:
         #: By space and device: where the others are still to be told that it is.
         self._news: dict[bytes, dict[bytes, str]] = {}
         self._due = 0
+        self._heard: dict[SessionId, Allowance] = {}
 
     def found(
         self,
@@ -90,21 +94,33 @@ class Whereabouts:
         others = [(from_text(name), text) for name, text, reached in known if reached and name != device]
         session.share([*own, *others])
 
-    def learn(self, member: Membership, known: Sequence[tuple[bytes, str]]) -> None:
-        """Note where a peer says that others can be reached: hints to try, never facts."""
+    def learn(
+        self,
+        member: Membership,
+        teller: SessionId,
+        told: Sequence[tuple[bytes, str]],
+        here: set[tuple[int, str]],
+        now: int,
+    ) -> None:
+        """Note where a peer says that others can be reached, and greet those there: hints to try, never facts.
+
+        No more than HEARSAY_PER_MINUTE of one peer: each makes us send something to wherever it says.
+        """
+        if len(self._heard) > MAX_SESSIONS:
+            self._heard.clear()
+        heard = self._heard.setdefault(teller, Allowance(_MINUTE))
+        named = [(to_text(raw), text) for raw, text in told if heard.take(HEARSAY_PER_MINUTE, now)]
+        known = [(device, text) for device, text in named if device != member.device and _usable([text])]
         # Every peer tells where all others are: most of it is known.
         knows = self._home.store.memberships.knows_address
-        news = [
-            (device, text)
-            for device, text in [(to_text(raw), text) for raw, text in known]
-            if device != member.device
-            and not knows(member.account, member.space, device, text)
-            and _usable([text])
-        ]
+        news = [one for one in known if not knows(member.account, member.space, *one)]
         if news:
             with self._home.store.transaction():
                 for device, text in news:
                     self._remember(member, device, text, 0)
+        for device in dict.fromkeys(device for device, _ in known):
+            if (member.space, device) not in here:
+                self._dial_one(member, device, now)
 
     def dial(self, member: Membership, here: set[tuple[int, str]], now: int) -> None:
         """Greet a space's devices at the addresses known for them, the latest reached first, but for those `here`."""

@@ -324,7 +324,8 @@ class Memberships:
         """Note that a device was reached at `address` (`host:port`), or 0 for hearsay (ms).
 
         MAX_ADDRESSES are kept of a device, MAX_ADDRESSES_KEPT of a space: the latest of each device before the others,
-        and hearsay last, so that no device makes the others forgotten by being in many places.
+        and hearsay last, that of devices which are no members' at the very end: so no device makes the others forgotten
+        by being in many places, nor do devices that somebody makes up.
         """
         known = self.knows_address(account, space, device, address)
         self._db.execute(
@@ -337,7 +338,10 @@ class Memberships:
         self._db.execute(
             "DELETE FROM addresses WHERE account = ?1 AND space = ?2 AND (device, address) IN"
             " (SELECT device, address FROM (SELECT *, row_number() OVER"
-            " (ORDER BY place > ?4, reached_ts = 0, place, reached_ts DESC, device) AS rank FROM"
+            " (ORDER BY place > ?4, reached_ts = 0, reached_ts = 0 AND device NOT IN"
+            " (SELECT d.device FROM member_devices AS m JOIN devices AS d ON d.n = m.device"
+            " WHERE m.account = ?1 AND m.space = ?2 AND m.standing),"
+            " place, reached_ts DESC, device) AS rank FROM"
             " (SELECT *, row_number() OVER (PARTITION BY device ORDER BY reached_ts DESC, address) AS place"
             " FROM addresses WHERE account = ?1 AND space = ?2)) WHERE place > ?4 OR rank > ?3)",
             (account, space, MAX_ADDRESSES_KEPT, MAX_ADDRESSES),
