@@ -14,6 +14,19 @@ def test_the_least_of_concurrent_roles_counts() -> None:
     assert space.role("bob") == Role.GUEST
 
 
+def test_of_several_ways_in_the_one_that_gives_most_counts() -> None:
+    """Any member can let anybody in once more, as a guest, by an invite of its own."""
+    space = Space().with_people("bob")
+    before = space.heads()
+    admin = space.do("ann1", invite(Role.ADMIN), after=before)
+    guest = space.do("bob1", invite(Role.GUEST), after=before)
+    space.do("ann1", admit("cat", "cat1", admin), after=[admin])
+    space.do("bob1", admit("cat", "cat1", guest), after=[guest])
+    assert space.role("cat") == Role.ADMIN
+    space.do("ann1", role("cat", Role.GUEST))
+    assert space.role("cat") == Role.GUEST
+
+
 def test_a_later_role_replaces_those_that_it_knows() -> None:
     space = Space().with_people("bob")
     space.do("ann1", role("bob", Role.GUEST))

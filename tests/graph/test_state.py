@@ -63,6 +63,21 @@ def test_a_promotion_that_names_no_device_hides_nothing() -> None:
     assert state.hidden(space.graph, "bob1") == []
 
 
+def test_being_let_in_again_as_a_guest_hides_nothing() -> None:
+    """Neither of who came in as a member, nor of who was made one."""
+    space = Space()
+    made = [space.do("ann1", invite(given), f"by-{given}") for given in (Role.GUEST, Role.MEMBER)]
+    before = space.heads()
+    for member, by in (("gus", made[0]), ("bob", made[1])):
+        came = space.do("ann1", admit(member, f"{member}1", by), after=before)
+        if member == "gus":
+            space.do("ann1", role("gus", Role.MEMBER, gus1=3), after=[came])
+        again = space.do("ann1", admit(member, f"{member}1", made[0], seq=5), after=before)
+        assert space.counts(again)
+    assert state.hidden(space.graph, "bob1") == []
+    assert state.hidden(space.graph, "gus1") == [(1, 3)]
+
+
 def test_of_concurrent_removals_the_least_mark_counts_whatever_their_dates() -> None:
     """A friend cannot let a removed member go on writing by removing it too, with a generous mark."""
     for first, second in ((30, 900), (900, 30)):

@@ -3,8 +3,9 @@
 Owns: the graph's nodes by subject, and the questions asked of them. A question takes a mask: the nodes
 that count. Must not know: which nodes do count (see `rules` and `resolve`).
 
-Laws. Of concurrent changes to one role the least wins. Being let in again counts only when whoever lets in
-knew of the removal. A removal ends all devices and audiences that were there, and what is claimed concurrently.
+Laws. Of concurrent changes to one role the least wins; of ways in, the one that gives most. Being let in again counts
+only when whoever lets in knew of the removal. A removal ends all devices and audiences that were there, and what is
+claimed concurrently.
 """
 
 from collections import defaultdict
@@ -321,9 +322,10 @@ class Ledger:
         return None
 
     def status(self, member: str, mask: Mask) -> Status:
-        """What a member is: the least that the latest changes say, else the least that it was let in as.
+        """What a member is: the least that the latest changes say, else the most that it was let in as.
 
-        Neither says anything unless its author knew of every removal.
+        Neither says anything unless its author knew of every removal. Any member can let anybody in once more, as
+        less, by an invite of its own: that takes nothing.
         """
         counted, ends = self._roles.get(member, 0) & mask, self._ends.get(member, 0) & mask
         since = self._knowing(ends, self._entries.get(member, 0) & mask)
@@ -333,9 +335,9 @@ class Ledger:
             return Status(Role.BANNED if banned else Role.NONE, last)
         if ends:
             counted = sum(1 << node.index for node in self._knowing(ends, counted & ~ends))
-        given = self.dag.latest(counted) or since
-        least = min(self._gives[node.index] for node in given)
-        return Status(least, [node for node in given if self._gives[node.index] == least])
+        given = self.dag.latest(counted)
+        role = (min if given else max)(self._gives[node.index] for node in given or since)
+        return Status(role, [node for node in given or since if self._gives[node.index] == role])
 
     def _knowing(self, ends: Mask, mask: Mask) -> list[Node]:
         """The nodes of a mask that build on all the removals."""

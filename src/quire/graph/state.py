@@ -84,9 +84,14 @@ def _shown(graph: Graph, device: str, member: str) -> list[tuple[int, int]]:
     for node, role in changed:
         if role >= Role.MEMBER and ledger.role(member, node.past & valid) < Role.MEMBER:
             start = max([_mark(node, device), *(mark for end, mark in ends if has(node.past, end))])
-            last = min((mark for end, mark in ends if not has(node.past, end)), default=FOREVER)
-            found.append((start + 1, last))
+            later = [mark for end, mark in ends if not (_lets_in(end) or has(node.past, end))]
+            found.append((start + 1, min(later, default=FOREVER)))
     return sorted(found)
+
+
+def _lets_in(node: Node) -> bool:
+    """Whether somebody comes in by it: nobody's log ends by that, also where it is as a guest."""
+    return isinstance(node.change, changes.Admit)
 
 
 def _mark(node: Node, device: str) -> int:
