@@ -14,8 +14,10 @@ from quire.core.certificate import (
     consent_holds,
     invite_key,
     invite_wrap_key,
+    inviter_holds,
     proof_holds,
     prove,
+    prove_inviter,
     transition,
     transition_holds,
 )
@@ -31,7 +33,7 @@ some_links = st.builds(Certificate, device=texts, wrap=texts, signer=texts, sig=
 ROOT, FOREIGN_ROOT = DeviceKey(b"r" * 32), DeviceKey(b"f" * 32)
 DEVICES = [DeviceKey(bytes([n]) * 32) for n in range(1, MAX_CHAIN + 3)]
 WRAPS = [to_text(WrapKey(device.seed).public) for device in DEVICES]
-STATEMENTS = ("_DEVICE", "_CONSENT", "_TRANSITION", "_INVITE")
+STATEMENTS = ("_DEVICE", "_CONSENT", "_TRANSITION", "_INVITE", "_INVITER")
 #: X25519 keys of small order.
 UNUSABLE = [to_text(bytes(32)), to_text(b"\x01" + bytes(31)), to_text(b"\xec" + b"\xff" * 30 + b"\x7f")]
 
@@ -193,6 +195,10 @@ def test_invite_proof(secret: bytes, space: bytes) -> None:
     assert not proof_holds(public, to_text(derive(space, "other")), device, sig)
     assert not proof_holds(ROOT.text, space_id, device, sig)
     assert not proof_holds(public, space_id, device, prove(derive(secret, "other"), space_id, device))
+    inviter = prove_inviter(secret, space_id, device)
+    assert inviter_holds(public, space_id, device, inviter)
+    assert not inviter_holds(public, space_id, DEVICES[1].text, inviter)
+    assert not inviter_holds(public, space_id, device, sig)
 
 
 def test_the_keys_of_an_invite_are_two() -> None:
@@ -214,6 +220,7 @@ def test_the_keys_of_an_invite_are_two() -> None:
 def test_no_check_raises(one: str, two: str, three: str, sig: str) -> None:
     assert consent_holds(one, two, three, sig) is False
     assert proof_holds(one, two, three, sig) is False
+    assert inviter_holds(one, two, three, sig) is False
     assert transition_holds(one, two, three, sig) is False
 
 
@@ -223,6 +230,7 @@ def test_a_signature_serves_for_one_purpose(made_for: str) -> None:
     sig = certificate._sign(key, tag, one, two)
     assert consent_holds(one, key.text, two, sig) is (made_for == "_CONSENT")
     assert proof_holds(key.text, one, two, sig) is (made_for == "_INVITE")
+    assert inviter_holds(key.text, one, two, sig) is (made_for == "_INVITER")
     by_old, by_new = (certificate._sign(root, tag, key.text, one) for root in (key, ROOT))
     assert transition_holds(key.text, one, by_old, by_new) is (made_for == "_TRANSITION")
     link = Certificate(one, two, key.text, certificate._sign(key, tag, key.text, one, two))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from quire.core import canonical
-from quire.core.certificate import certify, consent, invite_key, prove
+from quire.core.certificate import certify, consent, invite_key, prove, prove_inviter
 from quire.core.encoding import from_text, to_text
 from quire.core.event import event_id
 from quire.core.keys import KEY_BYTES, DeviceKey, as_content
@@ -70,6 +70,11 @@ class Invite(NamedTuple):
     @property
     def public(self) -> str:
         return invite_key(self.secret).text
+
+
+def invite_keys(secret: bytes, space_id: str, device: str) -> dict[str, str]:
+    """What an invite says of its secret, made by a device in a space."""
+    return {"public": invite_key(secret).text, "proof": prove_inviter(secret, space_id, device)}
 
 
 class Space:
@@ -223,7 +228,7 @@ class Author:
         secret = digest(f"secret {self.name} {self.seq}")
         body = {
             "after": [self.space.first_key.event_id],
-            "public": invite_key(secret).text,
+            **invite_keys(secret, self.space.id, self.id),
             "role": role,
             "uses": uses,
             "expires": MAX_INTEGER,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quire.core.certificate import transition
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
-from tests.events.builders import FOUNDED, SECOND, Author, Space, digest
+from tests.events.builders import FOUNDED, SECOND, Author, Space, digest, invite_keys
 
 SPACE = Space()
 #: Everyone who writes, beside the founder; the first two are also the identities that receive.
@@ -39,6 +39,13 @@ _requests = st.sampled_from(PEOPLE).flatmap(
     ).map(lambda odd: writer.request(None, **odd))
 )
 _mark = st.tuples(st.integers(-1, 4), st.sampled_from([NOBODY, "no id"])).map(list)
+_invited = st.sampled_from([None, *DEVICES]).map(
+    lambda device: (
+        {"public": NOBODY, "proof": "no proof"}
+        if device is None
+        else invite_keys(SPACE.invite.secret, SPACE.id, device)
+    )
+)
 _marks = st.dictionaries(st.sampled_from([*DEVICES, "no key"]), _mark, max_size=2)
 _content = st.sampled_from([SPACE.key, digest("second key"), digest("third key")])
 _holders = st.lists(st.sampled_from(PEOPLE), unique_by=lambda one: one.id, max_size=4)
@@ -148,13 +155,12 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "invite": _graph(
         st.fixed_dictionaries(
             {
-                "public": st.sampled_from([SPACE.invite.public, NOBODY, "no key"]),
                 "role": _role,
                 "uses": st.sampled_from([-1, 0, 1, 2, 10_000, 10_001]),
                 "expires": _time | st.just(-1),
                 "approve": st.booleans(),
             }
-        )
+        ).flatmap(lambda limits: _invited.map(lambda keys: {**limits, **keys}))
     ),
     "invite-revoke": _graph(
         st.fixed_dictionaries({"invite": st.sampled_from([SPACE.invite.event.event_id] * 3 + [NOBODY, "x"])})

@@ -8,7 +8,7 @@ from quire.core.ticket import decode_link, encode_link
 from quire.errors import NotFound, Refused, UserError
 from quire.handlers import invite, role
 from quire.limits import MAX_INVITE_DAYS, MAX_INVITE_USES, MAX_TICKET_OTHERS
-from tests.events.builders import Author, Made, give
+from tests.events.builders import Author, Made, digest, give, invite_keys
 from tests.handlers.network import Network, author_in
 
 
@@ -117,7 +117,8 @@ def test_limits_that_are_none_are_of_no_effect(net: Network) -> None:
 
 
 def _invite(author: Author, fields: dict[str, object]) -> Made:
-    sound = {"public": author.identity, "role": "member", "uses": 1, "expires": 2**53 - 1, "approve": False}
+    keys = invite_keys(digest("a secret"), author.space.id, author.id)
+    sound = {**keys, "role": "member", "uses": 1, "expires": 2**53 - 1, "approve": False}
     return author.act("invite", {**sound, **fields}, author.introduce())
 
 

@@ -7,7 +7,7 @@ from quire.events.context import MERGE, Context
 from quire.graph.changes import Merge
 from quire.handlers import role
 from quire.limits import MAX_PARENTS
-from tests.events.builders import NOW, Author, Space, add_holder, give, make_home
+from tests.events.builders import NOW, Author, Space, add_holder, digest, give, invite_keys, make_home
 from tests.threats.attacker import Attacker
 from tests.threats.community import Community
 
@@ -19,7 +19,14 @@ def test_what_builds_on_many_names_no_more_than_the_bound_and_knows_them_all() -
     give(home, alice, *(one.introduce() for one in crowd))
     ctx = Context(home, NOW, alice.account, alice)
     made = ctx.change(
-        "invite", {"public": alice.device, "role": "member", "uses": 1, "expires": NOW, "approve": False}
+        "invite",
+        {
+            **invite_keys(digest("secret"), space.id, alice.device),
+            "role": "member",
+            "uses": 1,
+            "expires": NOW,
+            "approve": False,
+        },
     )
     dag, valid = ctx.graph.ledger.dag, ctx.graph.valid
     assert [node.event_id for node in dag.latest(valid)] == [made.event_id]

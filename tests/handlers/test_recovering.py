@@ -15,6 +15,7 @@ from quire.events.append import append
 from quire.events.context import Context
 from quire.handlers import recovering, siblings
 from quire.limits import MAX_LETTER_BYTES, RECOVERY_PARENTS
+from tests.events.builders import invite_keys
 from tests.handlers.devices import (
     LONG,
     Town,
@@ -238,7 +239,8 @@ def test_letters_fit_however_wide_the_graph_is(town: Town) -> None:
     ]
     limits = {"role": "member", "uses": 1, "expires": bob.now() + LONG, "approve": False, "after": after}
     for number in range(RECOVERY_PARENTS + 4):
-        append(bob.home, mine, "invite", [{"public": key(str(number)).text, **limits}], bob.now())
+        keys = invite_keys(key(str(number)).seed, mine.space_id, mine.device)
+        append(bob.home, mine, "invite", [{**keys, **limits}], bob.now())
     assert len(graph(bob, name).ledger.dag.latest(graph(bob, name).valid)) > RECOVERY_PARENTS
     fresh = town.station("fresh")
     ask(fresh, "recoverIdentity", link=ask(bob, "createInvite")["link"], name="ann", phrase=phrase(town.ann))

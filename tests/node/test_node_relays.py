@@ -361,6 +361,7 @@ def test_an_invite_that_nothing_can_be_sealed_to_keeps_nobody_from_its_relay(wor
     odd = {
         "after": [node.event_id for node in graph.ledger.dag.latest(graph.valid)],
         "public": to_text(b"\2".ljust(32, b"\0")),
+        "proof": to_text(bytes(64)),
         "role": "guest",
         "uses": 1,
         "expires": bob.now() + 86_400_000,

@@ -33,7 +33,7 @@ from quire.handlers import (
     rotation,
 )
 from quire.store.memberships import JOINING
-from tests.events.builders import MINUTE, digest
+from tests.events.builders import MINUTE, digest, invite_keys
 from tests.threats.attacker import Attacker, reads
 from tests.threats.community import DAY, Community, Person, deliver, in_standing
 from tests.threats.test_keys import boxes, control
@@ -315,14 +315,15 @@ class Machine(RuleBasedStateMachine):
         assert person is not None
         secret = digest(f"secret {pick % 7}")
         limits = {"uses": 1 + pick % 3, "expires": self.c.now + DAY, "approve": False, "role": to}
-        made = self.lie(name, pick, "invite", {"public": invite_key(secret).text, **limits})
-        if self.links and pick % 2:
-            link = self.links[pick % len(self.links)]
-            public = invite_key(decode_link(link).secret).text
-            node = invite.find(person.ctx, public)
-            if node is not None:
-                asked = Attacker.made_up(person, f"nobody {pick % 5}").asked(link)
-                self.lie(name, pick, "admit", {"invite": node.event_id, "request": asked})
+        keys = invite_keys(secret, person.member.space_id, person.device)
+        link = self.links[pick % len(self.links)] if self.links else ""
+        public = invite_key(decode_link(link).secret).text if link else keys["public"]
+        if pick % 5 == 0:  # another's
+            keys["public"] = public
+        made = self.lie(name, pick, "invite", {**keys, **limits})
+        if link and pick % 2 and (node := invite.find(person.ctx, public)) is not None:
+            asked = Attacker.made_up(person, f"nobody {pick % 5}").asked(link)
+            self.lie(name, pick, "admit", {"invite": node.event_id, "request": asked})
         elif made:
             self.lie(name, pick, "invite-revoke", {"invite": made})
 

@@ -1,12 +1,11 @@
 """Many ends of the membership graph at once: by honest people who were apart, and by one who makes them up."""
 
-from quire.core.encoding import to_text
 from quire.events import keyring
 from quire.graph import state
 from quire.graph.changes import Admit
 from quire.handlers import device_revoke, key, role
 from quire.limits import MAX_PARENTS
-from tests.events.builders import digest
+from tests.events.builders import digest, invite_keys
 from tests.threats.attacker import Attacker, reads
 from tests.threats.community import Community, Person, agreed
 
@@ -25,7 +24,7 @@ def crowd(c: Community, liar: Person, number: int) -> list[bytes]:
         .change(
             "invite",
             {
-                "public": to_text(digest(f"invite {place}")),
+                **invite_keys(digest(f"invite {place}"), liar.member.space_id, liar.device),
                 "role": "guest",
                 "uses": 1,
                 "expires": 0,

@@ -5,7 +5,7 @@ from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.core.wrapping import WrapKey
 from quire.handlers import device_revoke, key
-from tests.events.builders import Made, digest
+from tests.events.builders import Made, digest, invite_keys
 from tests.threats.attacker import Attacker, opened, reach
 from tests.threats.community import DAY, Community, Person, agreed
 
@@ -88,7 +88,8 @@ def test_revoked_device_links_and_lets_in_nobody() -> None:
         "consent": consent(other, c.bob.id, wrap),
         "name": "x",
     }
-    limits = {"public": other.text, "role": "member", "uses": 9, "expires": c.now + DAY, "approve": False}
+    keys = invite_keys(other.seed, c.bob.member.space_id, laptop.text)
+    limits = {**keys, "role": "member", "uses": 9, "expires": c.now + DAY, "approve": False}
     made = [
         thief.change("device", body, past, under=control(c.bob)),
         thief.change("invite", limits, past, under=control(c.bob)),

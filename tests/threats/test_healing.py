@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from quire.core.encoding import to_text
 from quire.events import keyring
 from quire.handlers import key
 from quire.limits import HEAL_MS, MAX_CLOCK_AHEAD_MS
-from tests.events.builders import MINUTE, digest
+from tests.events.builders import MINUTE, digest, invite_keys
 from tests.threats.attacker import Attacker
 from tests.threats.community import Community, Person
 
@@ -43,8 +42,8 @@ def test_who_goes_on_writing_ahead_of_time_keeps_no_key_from_being_handed_on() -
     assert first is not None
 
     def write(passed: int) -> None:
-        public = to_text(digest(f"invite {passed}"))
-        body = {"public": public, "role": "guest", "uses": 1, "expires": 0, "approve": False}
+        keys = invite_keys(digest(f"invite {passed}"), c.carl.member.space_id, c.carl.device)
+        body = {**keys, "role": "guest", "uses": 1, "expires": 0, "approve": False}
         ts = c.now + MAX_CLOCK_AHEAD_MS - MINUTE
         made = liar.change("invite", body, after=[early], under=first.key, ts=ts)
         for one in (c.ann, c.bob, c.dora):

@@ -14,6 +14,7 @@ from quire.errors import BadEvent, Refused
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS
 from quire.handlers import admit, admit_letter, invite, invite_revoke, joining, request, role
+from tests.events.builders import invite_keys
 from tests.threats.attacker import Attacker, reach, reads
 from tests.threats.community import DAY, Community, Person, agreed, refused
 
@@ -315,12 +316,11 @@ def test_invite_by_a_guest_or_above_ones_role_lets_nobody_in() -> None:
     for person in (c.gus, c.bob):
         with pytest.raises(Refused):
             person.invite(role="admin")
-    public = invite_key(bytes(32)).text
-    limits = {"public": public, "uses": 9, "expires": c.now + DAY, "approve": False}
-    by_guest = Attacker(c.gus).change("invite", {**limits, "role": "member"}, under=control(c.gus))
-    by_member = Attacker(c.bob).change("invite", {**limits, "role": "admin"}, under=control(c.bob))
-    founder = Attacker(c.carl).change("invite", {**limits, "role": "founder"}, under=control(c.carl))
-    made = [by_guest, by_member, founder]
+    made = []
+    for person, to in ((c.gus, "member"), (c.bob, "admin"), (c.carl, "founder")):
+        keys = invite_keys(bytes(32), person.member.space_id, person.device)
+        limits = {**keys, "role": to, "uses": 9, "expires": c.now + DAY, "approve": False}
+        made.append(Attacker(person).change("invite", limits, under=control(person)))
     view = agreed(c, c.ann, c.carl, sealed=[one.sealed for one in made])
     assert {one.event_id for one in made}.isdisjoint(view["valid"])
     assert {one.event_id for one in made} <= set(view["graph"])

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from quire.core.certificate import invite_key
 from quire.core.encoding import to_text
 from quire.core.sealing import key_id
 from quire.core.wrapping import WrapKey, wrap
@@ -23,7 +22,7 @@ from quire.events.keyring import (
 from quire.graph import state
 from quire.handlers import invite, key, message, role
 from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
-from tests.events.builders import Made, digest
+from tests.events.builders import Made, digest, invite_keys
 from tests.threats.attacker import Attacker, opened, reads
 from tests.threats.community import DAY, Community, Person, agreed
 
@@ -184,7 +183,9 @@ def test_a_change_under_a_key_for_few_keeps_nobody_from_what_follows(history: st
     liar, odd = Attacker(c.bob), digest("for few")
     few = new_key(liar, odd, c.ann, c.bob, generation=9)
     limits = {"uses": 1, "expires": c.now + DAY, "approve": False, "role": "member"}
-    made = liar.change("invite", {"public": invite_key(odd).text, **limits}, under=control_key(odd))
+    made = liar.change(
+        "invite", {**invite_keys(odd, c.bob.member.space_id, c.bob.device), **limits}, under=control_key(odd)
+    )
     c.ann.take([few.sealed, made.sealed])
     assert c.ann.counts(made.event_id)
     link = c.ann.invite()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from quire.core import canonical
-from quire.core.certificate import invite_key
 from quire.errors import BadEvent
 from quire.handlers import incoming, role
 from quire.limits import MAX_EVENT_DEPTH, MAX_INTEGER, REDIAL_MS
+from tests.events.builders import invite_keys
 from tests.node.world import World
 from tests.threats.attacker import ABSENT, Attacker, made_up
 from tests.threats.community import DAY, Community, Person, agreed
@@ -61,9 +61,6 @@ def test_member_who_writes_two_histories_is_a_member_still_and_known_for_it() ->
     view = agreed(c, c.ann, c.carl)
     assert sorted(row[4] for row in view["shown"]) == ["to ann", "to carl"]
     assert view["forks"] == [(c.bob.device, liar.seq + 1)]
-
-
-INVITE = {"public": invite_key(bytes(32)).text, "role": "member", "uses": 1, "expires": 0, "approve": False}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +160,9 @@ def test_events_dated_ahead_wait_and_push_no_clock() -> None:
     c = Community("ann", "bob", "carl")
     liar = Attacker(c.bob)
     early = liar.say("from tomorrow", ts=c.now + DAY)
-    invite = liar.change("invite", INVITE, ts=c.now + DAY, under=control(c.bob))
+    keys = invite_keys(bytes(32), c.bob.member.space_id, c.bob.device)
+    limits = {**keys, "role": "member", "uses": 1, "expires": 0, "approve": False}
+    invite = liar.change("invite", limits, ts=c.now + DAY, under=control(c.bob))
     for person in (c.ann, c.carl):
         person.take([early.sealed, invite.sealed])
         assert person.texts() == []

@@ -9,7 +9,7 @@ from quire.core.wrapping import WrapKey
 from quire.graph import state
 from quire.handlers import key, role
 from quire.limits import KEY_WAIT_MS, KEYS_HANDED_ON, KEYS_NAMED, MAX_MARKS
-from tests.events.builders import MINUTE, digest
+from tests.events.builders import MINUTE, digest, invite_keys
 from tests.threats.attacker import Attacker
 from tests.threats.community import Community, Person
 from tests.threats.test_keys import boxes, control
@@ -37,8 +37,8 @@ def rivals(liar: Person, number: int, *others: Person) -> list[bytes]:
     ]
     after = [one.event_id for one in made]
     while len(after) > 1:
-        public = to_text(digest(f"invite {len(made)}"))
-        body = {"public": public, "role": "guest", "uses": 1, "expires": 0, "approve": False}
+        keys = invite_keys(digest(f"invite {len(made)}"), liar.member.space_id, liar.device)
+        body = {**keys, "role": "guest", "uses": 1, "expires": 0, "approve": False}
         made.append(attacker.change("invite", body, after=after[:32], under=control(liar)))
         after = [*after[32:], made[-1].event_id]
     return [one.sealed for one in made]

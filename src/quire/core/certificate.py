@@ -19,6 +19,7 @@ _DEVICE = b"quire device 1\0"
 _CONSENT = b"quire consent 1\0"
 _TRANSITION = b"quire transition 1\0"
 _INVITE = b"quire invite 1\0"
+_INVITER = b"quire inviter 1\0"
 
 
 class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +110,19 @@ def prove(secret: bytes, space_id: str, device: str) -> str:
 def proof_holds(invite_public: str, space_id: str, device: str, sig: str) -> bool:
     """Whether `sig` proves that the device knows the secret of the invite with this public key (never raises)."""
     return _signed(invite_public, sig, _INVITE, space_id, device)
+
+
+def prove_inviter(secret: bytes, space_id: str, device: str) -> str:
+    """The proof, for a device that makes an invite in a space, that the invite's secret is known to it.
+
+    Else anybody could put the public key of another's invite into one of their own.
+    """
+    return _sign(invite_key(secret), _INVITER, space_id, device)
+
+
+def inviter_holds(invite_public: str, space_id: str, device: str, sig: str) -> bool:
+    """Whether `sig` proves that the device that made an invite with this public key knows its secret (never raises)."""
+    return _signed(invite_public, sig, _INVITER, space_id, device)
 
 
 def _from_secret(secret: bytes, purpose: str) -> bytes:

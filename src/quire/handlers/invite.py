@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from quire.core import qr
-from quire.core.certificate import invite_key
-from quire.core.encoding import from_text, is_key
+from quire.core.certificate import invite_key, inviter_holds, prove_inviter
+from quire.core.encoding import from_text, is_key, to_text
 from quire.core.keys import is_usable
 from quire.core.ticket import Ticket, decode_link, encode_link, encode_web_link
 from quire.errors import NotFound, UserError
@@ -33,9 +33,13 @@ _UNITS = {"m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 
 
 class InviteEvent(GraphEvent):
-    """Up to `uses` people may join as `role` until `expires` (ms), proving the secret of `public`."""
+    """Up to `uses` people may join as `role` until `expires` (ms), proving the secret of `public`.
+
+    `proof`: whoever made this knew it.
+    """
 
     public: str
+    proof: str
     role: str
     uses: int
     expires: int
@@ -76,8 +80,8 @@ class Drawing(msgspec.Struct):
     qr: str
 
 
-def change(o: Opened[InviteEvent], _: bytes) -> changes.AnyChange:
-    """An invite, if its key and limits are such."""
+def change(o: Opened[InviteEvent], space_id: bytes) -> changes.AnyChange:
+    """An invite, if its key and limits are such, and the key is its author's own."""
     event = o.event
     role = graph_events.ROLES.get(event.role)
     if (
@@ -85,6 +89,7 @@ def change(o: Opened[InviteEvent], _: bytes) -> changes.AnyChange:
         or not (is_key(event.public) and is_usable(from_text(event.public)))
         or not 1 <= event.uses <= MAX_INVITE_USES
         or event.expires < 0
+        or not inviter_holds(event.public, to_text(space_id), event.author, event.proof)
     ):
         return changes.Void()
     return changes.Invite(event.public, role, event.uses, event.expires, event.approve)
@@ -109,6 +114,7 @@ def create(
             "invite",
             {
                 "public": invite_key(secret).text,
+                "proof": prove_inviter(secret, ctx.member.space_id, ctx.member.device),
                 "role": role,
                 "uses": uses,
                 "expires": until,
@@ -142,19 +148,25 @@ def list_(ctx: Context) -> list[InviteEntry]:
 
 
 def named(ctx: Context, invite_id: str) -> InviteEntry:
-    """The one invite of this link, or whose id begins like this. Raises NotFound."""
+    """The one invite of this link (the first of `called`), or whose id begins like this. Raises NotFound."""
+    return every_named(ctx, invite_id)[0]
+
+
+def every_named(ctx: Context, invite_id: str) -> list[InviteEntry]:
+    """All invites of this link, or the one whose id begins like this. Raises NotFound."""
     if "#" in invite_id:
-        node = find(ctx, invite_key(decode_link(invite_id).secret).text)
-        if node is None:
+        nodes = called(ctx, invite_key(decode_link(invite_id).secret).text)
+        if not nodes:
             raise NotFound("No invite of this space has that link. `quire invite list` shows them all.")
-        invite_id = node.event_id
+        names = peer.names(ctx)
+        return [_entry(ctx, node, names) for node in nodes]
     found = [one for one in list_(ctx) if one.invite_id.startswith(invite_id)] if invite_id else []
     if len(found) != 1:
         raise NotFound(
             f"{'Several invites begin' if found else 'No invite begins'} with {invite_id!r}. "
             "`quire invite list` shows them all."
         )
-    return found[0]
+    return found
 
 
 def _entry(ctx: Context, node: Node, names: Mapping[str, str]) -> InviteEntry:
@@ -213,13 +225,30 @@ _STATES = {
 }
 
 
-def find(ctx: Context, public: str) -> Node | None:
-    """The invite with this public key, if it counts."""
-    ledger = ctx.graph.ledger
-    for node in ledger.dag.each(ledger.invites() & ctx.graph.valid):
-        if isinstance(node.change, changes.Invite) and node.change.public == public:
-            return node
-    return None
+def find(ctx: Context, public: str, member: str = "", now: int = 0) -> Node | None:
+    """The invite with this public key, if one counts: of several the first of `called`."""
+    return next(iter(called(ctx, public, member, now)), None)
+
+
+def called(ctx: Context, public: str, member: str = "", now: int = 0) -> list[Node]:
+    """The invites with this public key that count, the best for `member` at `now` (ms) first, on every device.
+
+    Whoever has the link can make another of its key: so it is by no other that one lets in no more, or as less.
+    """
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+
+    def place(node: Node) -> tuple[bool, int, bool, tuple[int, str]]:
+        made = node.change
+        assert isinstance(made, changes.Invite)
+        refused = may_admit(ledger, node, member, max(ctx.now, now), valid)
+        return bool(refused), -made.role, made.approve, node.key
+
+    nodes = [
+        node
+        for node in ledger.dag.each(ledger.invites() & valid)
+        if isinstance(node.change, changes.Invite) and node.change.public == public
+    ]
+    return sorted(nodes, key=place)
 
 
 HANDLER = Handler(

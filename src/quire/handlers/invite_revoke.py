@@ -1,6 +1,7 @@
 """`invite-revoke`: an invite is taken back: nobody is let in by it any more, also not by who has not heard yet."""
 
 from quire.core.encoding import is_key
+from quire.errors import Refused
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
@@ -22,14 +23,27 @@ def change(o: Opened[InviteRevokeEvent], _: bytes) -> changes.AnyChange:
 def create(ctx: Context, invite_id: str) -> InviteEntry:
     """Take back an invite (its link; its id from `invite list`, or how that begins). Who came in by it stays.
 
+    By its link all of that key are taken back which this member may: others who have it can have made more.
     Where a welcome may have waited for it at a relay, what is written from now on is sealed with a new key.
     """
-    found = invite.named(ctx, invite_id)
+    named = invite.every_named(ctx, invite_id)
+    found = [one for one in named if one.state != "revoked"] or named
     with ctx.home.store.transaction():
-        ctx.change("invite-revoke", {"invite": found.invite_id})
-        if relay.used(ctx) and not ctx.member.from_join and not found.approve:
+        refused = [error for one in found if (error := _take_back(ctx, one)) is not None]
+        if len(refused) == len(found):
+            raise refused[0]
+        if relay.used(ctx) and not ctx.member.from_join and not all(one.approve for one in found):
             key.rekey(ctx)
-    return invite.named(ctx, found.invite_id)
+    return invite.named(ctx, invite_id)
+
+
+def _take_back(ctx: Context, found: InviteEntry) -> Refused | None:
+    """Take back one invite; gives the refusal where it is another's."""
+    try:
+        ctx.change("invite-revoke", {"invite": found.invite_id})
+    except Refused as refused:
+        return refused
+    return None
 
 
 HANDLER = Handler(

@@ -308,7 +308,7 @@ def _answer_request(ctx: Context, device: str, asked: Request) -> bytes:
         and ledger.role(claim.member, valid) >= Role.GUEST
     ):
         return _welcome(ctx, asked)  # the last answer was lost
-    made = invite.find(ctx, asked.invite)
+    made = invite.find(ctx, asked.invite, asked.identity, _latest(ctx))
     if made is None:
         return WAIT  # made on a device that this one has not heard of yet
     assert isinstance(made.change, Invite)
@@ -400,8 +400,7 @@ def rank(ctx: Context, about: bytes) -> int:
 
 def is_inviter(ctx: Context, public: str) -> bool:
     """Whether this device made the invite with this public key."""
-    made = invite.find(ctx, public)
-    return made is not None and made.device == ctx.member.device
+    return any(made.device == ctx.member.device for made in invite.called(ctx, public))
 
 
 def key_name(ctx: Context) -> str:

@@ -87,7 +87,7 @@ def approve(ctx: Context, name: str) -> Waiting:
         keys = ", ".join(asked.identity for asked, _ in found)
         raise NotFound(f"Several people called {name!r} wait. Say which by public key: {keys}")
     asked, ts = found[0]
-    made = invite.find(ctx, asked.invite)
+    made = invite.find(ctx, asked.invite, asked.identity)
     if made is None:
         raise NotFound("The invite that this request names is not known here, or does not count any more.")
     with ctx.home.store.transaction():
