@@ -318,8 +318,7 @@ class Machine(RuleBasedStateMachine):
         keys = invite_keys(secret, person.member.space_id, person.device)
         link = self.links[pick % len(self.links)] if self.links else ""
         public = invite_key(decode_link(link).secret).text if link else keys["public"]
-        if pick % 5 == 0:  # another's
-            keys["public"] = public
+        keys |= {"public": public} if pick % 5 == 0 else {}  # another's
         made = self.lie(name, pick, "invite", {**keys, **limits})
         if link and pick % 2 and (node := invite.find(person.ctx, public)) is not None:
             asked = Attacker.made_up(person, f"nobody {pick % 5}").asked(link)

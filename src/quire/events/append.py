@@ -94,7 +94,8 @@ def _make_run(
         event_id = prev = core_event.event_id(data)
         blob = seal(key, nonces[24 * place : 24 * place + 24], data, context)
         rows.append(BlobRow(number, event_id, space, epoch, device, seq, ts, 1, blob))
-        opened.append(Opened(account, space, member.account_id, number, device, event_id, event))
+        at = account, space, member.space_id, member.account_id
+        opened.append(Opened(*at, number, device, event_id, event))
     return opened, rows
 
 

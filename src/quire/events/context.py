@@ -130,7 +130,8 @@ class Context:
         seq = home.store.log_end(device)[0] + 1
         ts = home.clock(member.account).tick(self.now)
         event = make_event(handler, ts, member.device, seq, None, body)
-        draft = Opened(member.account, member.space, member.account_id, 0, device, _DRAFT, event)
+        at = member.account, member.space, member.space_id, member.account_id
+        draft = Opened(*at, 0, device, _DRAFT, event)
         change = handler.change(draft, member.raw_space_id)
         return self.graph.why_not(Entry(_DRAFT, member.device, seq, ts, body["after"], change))
 

@@ -48,6 +48,7 @@ class Opened(msgspec.Struct, Generic[EventT], gc=False, eq=False):
 
     account: int
     space: int
+    space_id: str
     #: Public key of the identity that holds this copy.
     received_by: str
     number: int

@@ -337,6 +337,7 @@ def _number(
     devices: dict[str, int] = {}
     opened: list[Opened[Any]] = []
     space, account, account_id = member.space, member.account, member.account_id
+    space_id = member.space_id
     for place, candidate in enumerate(candidates):
         event, event_id = candidate.event, candidate.event_id
         is_genuine = place < len(genuine)
@@ -350,7 +351,7 @@ def _number(
             rows.append((*place_of, is_genuine, candidate.blob))
         elif is_genuine:
             proven.add(number)
-        opened.append(Opened(account, space, account_id, number, device, event_id, event))
+        opened.append(Opened(account, space, space_id, account_id, number, device, event_id, event))
     home.store.blobs.insert(rows)
     if numbers:
         again = {numbers[c.event_id]: c for c in candidates if c.event_id in numbers}
@@ -383,9 +384,8 @@ def _project_passing(
         else:
             # Strangers have no log here yet, and get none for asking: 0 is nobody's number.
             device = home.store.names.known_device(member.space, event.author) or 0
-            opened = Opened(
-                member.account, member.space, member.account_id, 0, device, candidate.event_id, event
-            )
+            at = member.account, member.space, member.space_id, member.account_id
+            opened = Opened(*at, 0, device, candidate.event_id, event)
             if all(home.store.waiting.is_met(member.account, member.space, n) for n in handler.needs(opened)):
                 handler.project(home.views[handler.type], [opened])
                 report.valid += 1

@@ -114,4 +114,5 @@ def open_stored(home: Home, member: Membership, row: BlobRow) -> tuple[Event, Ha
 
 def envelope(member: Membership, row: BlobRow, event: Event) -> Opened[Any]:
     """A stored event as this identity received it."""
-    return Opened(member.account, member.space, member.account_id, row.n, row.device, row.event_id, event)
+    space, space_id = member.space, member.space_id
+    return Opened(member.account, space, space_id, member.account_id, row.n, row.device, row.event_id, event)

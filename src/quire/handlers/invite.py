@@ -18,7 +18,8 @@ from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
 from quire.graph.dag import Node
-from quire.graph.rules import may_admit
+from quire.graph.roles import Role
+from quire.graph.rules import may_admit, needed
 from quire.handlers import graph_events, peer, relay
 from quire.limits import (
     MAX_ADDRESSES,
@@ -249,6 +250,22 @@ def called(ctx: Context, public: str, member: str = "", now: int = 0) -> list[No
         if isinstance(node.change, changes.Invite) and node.change.public == public
     ]
     return sorted(nodes, key=place)
+
+
+def given(ctx: Context) -> dict[str, tuple[Role, str]]:
+    """By public key: what an invite that counts makes of people, the most where there are several, and whose it is.
+
+    Those whose maker would not be allowed to make them any more are left out.
+    """
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    found: dict[str, tuple[Role, str]] = {}
+    for node in sorted(ledger.dag.each(ledger.invites() & valid), key=lambda node: node.key):
+        made = node.change
+        assert isinstance(made, changes.Invite)
+        stands = ledger.role(node.author, valid) >= needed(ledger, made, node.author)
+        if stands and made.role > found.get(made.public, (Role.NONE, ""))[0]:
+            found[made.public] = made.role, node.author
+    return found
 
 
 HANDLER = Handler(

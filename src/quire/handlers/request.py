@@ -3,7 +3,9 @@
 So that any member can confirm it, wherever the newcomer knocked first.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,7 +37,10 @@ class Waiting(msgspec.Struct):
 
 
 def project(view: View, batch: Sequence[Opened[RequestEvent]]) -> None:
-    """Keep requests; whether one still waits, and its author may pass any on, is for the graph."""
+    """Keep requests whose proofs hold; whether one still waits, and its author may pass any on, is for the graph.
+
+    The others are kept out here: else any number of them could crowd out those that hold.
+    """
     view.write(
         "INSERT OR IGNORE INTO request_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -52,6 +57,7 @@ def project(view: View, batch: Sequence[Opened[RequestEvent]]) -> None:
                 o.event.ts,
             )
             for o in batch
+            if admit.is_sound(o.event.request, o.space_id)
         ],
     )
 
@@ -62,7 +68,8 @@ def create(ctx: Context, asked: Request) -> None:
     if ledger.role(ctx.member.account_id, valid) < Role.MEMBER:
         return
     waiting = ctx.home.store.db.all(
-        "SELECT r.member, r.device FROM request_rows AS r WHERE r.account = ? AND r.space = ? AND r.invite = ?"
+        "SELECT DISTINCT r.member, r.device FROM request_rows AS r"
+        f" WHERE r.account = ? AND r.space = ? AND r.invite = ? AND {shown('r', device='author')}"
         " AND NOT EXISTS (SELECT 1 FROM members AS o WHERE o.account = r.account AND o.space = r.space"
         " AND o.member = r.member) LIMIT ?",
         (ctx.member.account, ctx.member.space, asked.invite, MAX_REQUESTS),
@@ -72,44 +79,71 @@ def create(ctx: Context, asked: Request) -> None:
 
 
 def list_(ctx: Context) -> list[Waiting]:
-    """Who asked to join and waits for a member to confirm, oldest first."""
-    found = [Waiting(pubkey, asked.name, ts) for pubkey, (asked, ts) in _requests(ctx).items()]
-    return sorted(found, key=lambda one: (one.ts, one.pubkey))
+    """Who asked to join and waits for a member to confirm, oldest first: of each inviter's guests as many."""
+    found = _in_turn(_in_turn(_requests(ctx), lambda one: one.asked.invite), lambda one: one.inviter)
+    waiting = [Waiting(one.asked.identity, one.asked.name, one.ts) for one in found[:MAX_PAGE]]
+    return sorted(waiting, key=lambda one: (one.ts, one.pubkey))
 
 
 def approve(ctx: Context, name: str) -> Waiting:
     """Let in somebody who asked to join (a name from `member requests`, or a public key)."""
-    requests = _requests(ctx)
-    found = [(asked, ts) for asked, ts in requests.values() if name in (asked.identity, asked.name)]
+    found = [one for one in _requests(ctx) if name in (one.asked.identity, one.asked.name)]
     if not found:
         raise NotFound(f"Nobody called {name!r} waits to be let in. `quire member requests` lists who does.")
     if len(found) > 1:
-        keys = ", ".join(asked.identity for asked, _ in found)
+        keys = ", ".join(one.asked.identity for one in found)
         raise NotFound(f"Several people called {name!r} wait. Say which by public key: {keys}")
-    asked, ts = found[0]
+    asked, ts = found[0].asked, found[0].ts
     made = invite.find(ctx, asked.invite, asked.identity)
     if made is None:
-        raise NotFound("The invite that this request names is not known here, or does not count any more.")
+        raise NotFound("The invite that this request names does not count any more.")
     with ctx.home.store.transaction():
         admit.create(ctx, made.event_id, asked)
         key.hand_over(ctx)
     return Waiting(asked.identity, asked.name, ts)
 
 
-def _requests(ctx: Context) -> dict[str, tuple[Request, int]]:
-    """The latest request of everybody who is not in, if its proofs hold."""
+class _Found(NamedTuple):
+    """A request, when it was passed on (ms), and by whose invite it comes."""
+
+    asked: Request
+    ts: int
+    inviter: str
+
+
+def _requests(ctx: Context) -> list[_Found]:
+    """The request of everybody who is not in, oldest first: of several the one that gives most, of these the latest.
+
+    Any member can make one for who asked by another's invite, by an invite of its own.
+    """
     rows = ctx.home.store.db.all(
-        "SELECT r.member, r.request, r.ts FROM request_rows AS r WHERE r.account = ? AND r.space = ?"
-        f" AND {shown('r', device='author')} ORDER BY r.ts, r.event LIMIT ?",
-        (ctx.member.account, ctx.member.space, MAX_PAGE),
+        "SELECT r.member, r.invite, r.request, r.ts FROM request_rows AS r WHERE r.account = ? AND r.space = ?"
+        f" AND {shown('r', device='author')} ORDER BY r.ts, r.request",
+        (ctx.member.account, ctx.member.space),
     )
-    ledger, valid = ctx.graph.ledger, ctx.graph.valid
-    asked = [(msgspec.json.decode(text, type=Request), ts) for _, text, ts in rows]
-    return {
-        each.identity: (each, ts)
-        for each, ts in asked
-        if ledger.role(each.identity, valid) == Role.NONE and admit.is_sound(each, ctx.member.space_id)
-    }
+    ledger, valid, given = ctx.graph.ledger, ctx.graph.valid, invite.given(ctx)
+    best: dict[str, tuple[Role, str, str, int]] = {}
+    for member, public, text, ts in rows:
+        role, inviter = given.get(public, (Role.NONE, ""))
+        if inviter and (member not in best or role >= best[member][0]):
+            best[member] = role, inviter, text, ts
+    return sorted(
+        (
+            _Found(msgspec.json.decode(text, type=Request), ts, inviter)
+            for member, (_, inviter, text, ts) in best.items()
+            if ledger.role(member, valid) == Role.NONE
+        ),
+        key=lambda one: (one.ts, one.asked.identity),
+    )
+
+
+def _in_turn(found: Sequence[_Found], of: Callable[[_Found], str]) -> list[_Found]:
+    """The first of each group, then the second of each, and so on."""
+    turns, seen = list[tuple[int, int]](), Counter[str]()
+    for number, one in enumerate(found):
+        turns.append((seen[of(one)], number))
+        seen[of(one)] += 1
+    return [found[number] for _, number in sorted(turns)]
 
 
 HANDLER = Handler(
