@@ -22,9 +22,10 @@ from quire.core.certificate import (
     transition_holds,
 )
 from quire.core.encoding import to_text
-from quire.core.keys import DeviceKey, agreement_public, derive
+from quire.core.keys import DeviceKey, agreement_public, derive, is_usable, verify
 from quire.core.wrapping import WrapKey, open_from, seal_to
 from quire.limits import MAX_CHAIN
+from tests.core.mixed_order import MixedOrderKey
 
 unhurried = settings(deadline=None, max_examples=50)
 texts = st.one_of(st.text(max_size=50), st.binary(min_size=32, max_size=32).map(to_text))
@@ -164,6 +165,16 @@ def test_consent() -> None:
     assert not consent_holds(ROOT.text, DEVICES[1].text, wrap, sig)
     assert not consent_holds(ROOT.text, device.text, WRAPS[1], sig)
     assert not consent_holds(ROOT.text, device.text, wrap, consent(DEVICES[1], ROOT.text, wrap))
+
+
+def test_a_device_that_nothing_can_be_agreed_with_is_nobodys() -> None:
+    """What it signed holds; but whoever wrote to it could not seal a letter."""
+    odd = MixedOrderKey(b"o" * 32)
+    statement = certificate._statement(certificate._CONSENT, ROOT.text, WRAPS[0])
+    sig = odd.sign(statement)
+    assert verify(odd.public, statement, sig)
+    assert not is_usable(odd.public)
+    assert not consent_holds(ROOT.text, odd.text, WRAPS[0], to_text(sig))
 
 
 def test_transition() -> None:

@@ -6,16 +6,24 @@ from typing import Any, NoReturn
 import apsw
 import pytest
 
+from quire.core.certificate import certify, invite_key, prove
+from quire.core.encoding import from_text, to_text
+from quire.core.keys import DeviceKey
+from quire.core.ticket import Ticket, decode_link
+from quire.core.wrapping import WrapKey
 from quire.errors import HomeError, Refused
 from quire.events.home import Home
 from quire.events.settle import Report
-from quire.handlers import incoming, joining
+from quire.handlers import admit_letter, incoming, joining
+from quire.handlers.admit import Request
 from quire.limits import MAX_RELAY_RETRY_MS
 from quire.net import relay_wire
+from quire.net.left import Letter
 from quire.net.relay_wire import Refusal
 from quire.node.relay_door import RelayDoor
 from quire.store.memberships import JOINING, Membership, Memberships
 from quire.store.relays import Relays
+from tests.core.mixed_order import MixedOrderKey
 from tests.net.memory_relay import Line
 from tests.node.relayed import Relayed, founder, pair, state, the_relay
 from tests.node.world import Station
@@ -224,10 +232,49 @@ def test_a_letter_that_nobody_can_take_is_looked_at_once(
     carol.up()
     world.run(5_000)
     assert len(taken) == 1
-    (door,) = [
-        use
-        for line in carol.running.relaying._lines.values()
-        for use in line.uses.values()
-        if isinstance(use, RelayDoor)
-    ]
+    (door,) = _doors(carol)
     assert door._seen == len(door._left)
+
+
+def _doors(station: Station) -> list[RelayDoor]:
+    lines = station.running.relaying._lines.values()
+    return [use for line in lines for use in line.uses.values() if isinstance(use, RelayDoor)]
+
+
+def test_a_newcomer_to_whom_no_letter_can_be_sealed_keeps_nobody_from_the_relay(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device key is no point of the prime-order group, and what it signs holds all the same."""
+    alice = founder(world)
+    link = alice.ask("createInvite", uses=9)["link"]
+    world.run(5_000)
+    alice.down()
+    mal = world.station("mal")
+    mal.ask("joinSpace", link=link, name="mal")
+    mal.up()
+    world.until(lambda: bool(_doors(mal)))
+    letter = _request_by(MixedOrderKey(b"m" * 32), decode_link(link))
+    monkeypatch.setattr(_doors(mal)[0], "_request", lambda ctx: iter([letter]))
+    world.run(5_000)
+    mal.down()
+    alice.up()
+    world.until(lambda: any(letter in door._left for door in _doors(alice)))
+    world.run(30_000)
+    assert alice.running.trouble == ""
+    world.until(world.newcomer("carol", alice).is_in)
+
+
+def _request_by(odd: MixedOrderKey, ticket: Ticket) -> Letter:
+    root, wrap, space_id = DeviceKey(b"r" * 32), to_text(WrapKey(b"w" * 32).public), to_text(ticket.space_id)
+    asked = Request(
+        identity=root.text,
+        device=odd.text,
+        wrap=wrap,
+        chain=[certify(root, root.text, odd.text, wrap)],
+        consent=to_text(odd.sign(b"quire consent 1\0" + root.public + from_text(wrap))),
+        invite=invite_key(ticket.secret).text,
+        proof=prove(ticket.secret, space_id, odd.text),
+        name="odd",
+        seq=0,
+    )
+    return Letter(odd.public, b"", admit_letter.REQUEST + admit_letter.pack_request(asked))

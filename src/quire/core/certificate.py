@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from quire.core.encoding import from_text, is_key, to_text
-from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, derive, verify
+from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, derive, is_usable, verify
 from quire.core.wrapping import SigningWrapKey, WrapKey, is_wrap_public
 from quire.limits import MAX_CHAIN
 
@@ -68,8 +68,11 @@ def consent(device: DeviceKey, identity: str, wrap: str) -> str:
 
 
 def consent_holds(identity: str, device: str, wrap: str, sig: str) -> bool:
-    """Whether `sig` is the device's consent to belong to the identity with this wrap key (never raises)."""
-    return _signed(device, sig, _CONSENT, identity, wrap)
+    """Whether `sig` is the device's consent to belong to the identity with this wrap key (never raises).
+
+    A device with a key that nothing can be agreed with is nobody's: no letter could be sealed to it.
+    """
+    return _signed(device, sig, _CONSENT, identity, wrap) and is_usable(from_text(device))
 
 
 def transition(old_root: DeviceKey, new_root: DeviceKey) -> tuple[str, str]:
