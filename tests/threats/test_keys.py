@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from quire.core.encoding import to_text
@@ -9,6 +10,7 @@ from quire.core.sealing import key_id
 from quire.core.wrapping import WrapKey, wrap
 from quire.errors import UserError
 from quire.events import keyring
+from quire.events.context import Context
 from quire.events.keyring import (
     CONTENT,
     CONTROL,
@@ -20,9 +22,10 @@ from quire.events.keyring import (
     wrap_context,
 )
 from quire.graph import state
-from quire.handlers import invite, key, message, role
+from quire.handlers import invite, joining, key, message, role
+from quire.handlers.admit_letter import Welcome
 from quire.limits import KEY_WAIT_MS, MAX_VOID_KEYS
-from tests.events.builders import Made, digest, invite_keys
+from tests.events.builders import MINUTE, Made, digest, invite_keys
 from tests.threats.attacker import Attacker, opened, reads
 from tests.threats.community import DAY, Community, Person, agreed
 
@@ -391,3 +394,35 @@ def test_keys_made_in_both_halves_of_a_partition_are_merged() -> None:
         assert reads(removed, c.ann, c.bob, c.carl, c.dora) in ([], [side])
         assert "together" not in reads(removed, c.ann, c.bob, c.carl, c.dora)
     agreed(c, c.ann, c.bob, c.carl, c.dora)
+
+
+@pytest.mark.parametrize("history", ["all", "from-join"])
+def test_a_false_name_of_the_first_key_keeps_nobody_from_later_ones(
+    monkeypatch: pytest.MonkeyPatch, history: str
+) -> None:
+    """bob lets dora in, and calls the key that hands out keys something else; carl hears of the next by dora alone."""
+    c = Community("ann", "bob", "carl", history=history)
+    link = c.ann.invite()
+    c.meet()
+    true = joining._present
+
+    def lying(ctx: Context) -> Welcome | None:
+        welcome = true(ctx)
+        assert welcome is not None
+        return msgspec.structs.replace(welcome, first_name=to_text(digest("odd", 8)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "_present", lying)
+        assert c.person("dora").join(link, c.bob) == ""
+    c.meet(c.ann, c.bob, c.dora)
+    c.later(MINUTE)
+    c.dora.run_jobs()
+    key.rekey(c.ann.ctx)
+    c.ann.say("under the new key")
+    c.dora.hear(c.ann)
+    c.later(MINUTE)
+    c.dora.run_jobs()
+    c.carl.hear(c.dora)
+    assert c.carl.texts() == c.dora.texts() == ["under the new key"]
+    firsts = [keyring.first_control(one.home, one.member, one.ctx.graph) for one in (c.ann, c.dora)]
+    assert firsts[0] == firsts[1]

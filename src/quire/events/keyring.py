@@ -255,12 +255,12 @@ def first_epoch(home: Home, member: Membership, graph: Graph) -> int:
 
 
 def first_control(home: Home, member: Membership, graph: Graph) -> HeldKey | None:
-    """The key of that epoch, for who is let in."""
+    """The key of that epoch, for who is let in: by the name that the graph gives it, whatever who handed it on said."""
     epoch = first_epoch(home, member, graph)
     held = home.store.memberships.get(member.account, member.space).epochs.get(epoch)
     if held is None:
         return None
-    return HeldKey(CONTROL, home.store.memberships.key_name(member, epoch), held[0])
+    return HeldKey(CONTROL, latest_first(graph)[-1].change.name, held[0])  # type: ignore[union-attr]
 
 
 def _key_nodes(graph: Graph, scope: str, name: str) -> list[Node]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from quire.core.sealing import open_blob, seal
 from quire.errors import BadEvent
 from quire.events.home import Home
-from quire.events.keyring import control_key, held_key
+from quire.events.keyring import control_key, first_control, held_key
 from quire.graph.graph import Graph
 from quire.graph.state import latest_first, void_keys
 from quire.store.memberships import Membership
@@ -39,12 +39,18 @@ def reseal_graph(home: Home, member: Membership, graph: Graph) -> int:
 def _odd_epochs(home: Home, member: Membership, graph: Graph) -> set[int]:
     """The epochs whose keys are held, and are neither those of keys that are handed on, nor derived from them."""
     handed_on = {node.change.name for node in (*latest_first(graph), *void_keys(graph))}  # type: ignore[union-attr]
-    return {epoch for epoch in member.epochs if not _is_handed_on(home, member, epoch, handed_on)}
+    first = first_control(home, member, graph)
+    called = {epoch: home.store.memberships.key_name(member, epoch) for epoch in member.epochs}
+    # Who let this one in may have called the first one something else; what hands out keys is to stay under it.
+    called |= {epoch: first.name for epoch, (key, _) in member.epochs.items() if first and key == first.key}
+    return {
+        epoch
+        for epoch, name in called.items()
+        if not (name in handed_on and _belongs(home, member, name, member.epochs[epoch][0]))
+    }
 
 
-def _is_handed_on(home: Home, member: Membership, epoch: int, names: set[str]) -> bool:
-    name = home.store.memberships.key_name(member, epoch)
-    if name not in names:
-        return False
-    content, key = held_key(home, member, "", name), member.epochs[epoch][0]
+def _belongs(home: Home, member: Membership, name: str, key: bytes) -> bool:
+    """Whether a key may be the content key of a name, or the graph's that comes from it."""
+    content = held_key(home, member, "", name)
     return content is None or key in (content, control_key(content))
