@@ -334,6 +334,8 @@ MAX_RELAY_REST_MS = 60 * 60_000
 RELAY_FORGIVEN_MS = 24 * 60 * 60_000
 #: Letters and welcomes of one door at a relay that are kept in mind, the newest ones, and bytes of one.
 MAX_LEFT = 4_096
+#: Invites for which a welcome waits there.
+MAX_WELCOMES = 256
 MAX_LEFT_BYTES = 4_096
 #: How long what a newcomer asks is left to each device that comes before one's own, so that not all let it in at
 #: once (ms), and how many such devices count.

@@ -2,10 +2,12 @@
 
 import pytest
 
+from quire.core.certificate import invite_key
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey, derive
 from quire.core.ticket import decode_link
-from quire.limits import FORWARD_MS
+from quire.handlers import joining
+from quire.limits import FORWARD_MS, MAX_WELCOMES
 from quire.net import left
 from quire.net.left import Ahead, Letter
 from quire.net.mailbox import Access
@@ -13,6 +15,7 @@ from quire.net.relay_wire import Add, Hello, Record
 from quire.store.memberships import JOINING
 from tests.net.memory_relay import MemoryRelay
 from tests.node.world import Station, World
+from tests.threats.community import Community
 
 
 def _relay(world: World) -> MemoryRelay:
@@ -196,3 +199,44 @@ def test_a_revoked_link_reads_nothing_that_is_written_since(world: World) -> Non
     mallory.up()
     world.run(10_000)
     assert "not for everybody" not in mallory.texts()
+
+
+@pytest.mark.parametrize("link", ["made", "came-by"])
+def test_who_was_removed_reads_nothing_by_links_that_are_open_still(world: World, link: str) -> None:
+    """By one that bob made, and by one for many that he came by: no welcome waits for it with a key made since."""
+    alice = _founder(world)
+    came_by = alice.ask("createInvite", uses=9)["link"]
+    bob = world.station("bob")
+    bob.ask("joinSpace", link=came_by, name="bob")
+    bob.up()
+    world.until(bob.is_in)
+    made = bob.ask("createInvite", uses=9)["link"]
+    world.run(2 * FORWARD_MS)
+    door = _door(world, came_by, bytes(32))
+    assert len({one.invite for one in _lies_there(world, door) if isinstance(one, Ahead)}) == 2
+    bob.down()
+    alice.ask("removeMember", name="bob")
+    alice.ask("sendMessage", target="general", text="not for bob")
+    other = alice.ask("createInvite")["link"]
+    world.run(2 * FORWARD_MS)
+    alice.down()
+    mallory, carol = world.station("mallory"), world.station("carol")
+    mallory.ask("joinSpace", link=made if link == "made" else came_by, name="mallory")
+    mallory.up()
+    world.run(10_000)
+    assert "not for bob" not in mallory.texts()
+    carol.ask("joinSpace", link=other, name="carol")
+    carol.up()
+    world.until(lambda: "not for bob" in carol.texts())
+
+
+def test_so_many_welcomes_wait_at_a_relay_and_of_each_inviter_as_many() -> None:
+    c = Community("ann", "bob")
+    mine = c.ann.invite()
+    c.meet()
+    for _ in range(MAX_WELCOMES + 5):
+        c.bob.invite()
+    c.ann.hear(c.bob)
+    found = [made.public for made in joining.welcomes_ahead(c.ann.ctx)]
+    assert len(found) == MAX_WELCOMES
+    assert invite_key(decode_link(mine).secret).text in found[:2]

@@ -4,7 +4,9 @@ The log holds the invite's public key, its limits and who made it; the secret is
 who made it keeps the secret in a local table, so that the link can be shown again.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,7 +21,7 @@ from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
 from quire.graph.dag import Node
 from quire.graph.roles import Role
-from quire.graph.rules import may_admit, needed
+from quire.graph.rules import may_admit, may_hold, needed
 from quire.handlers import graph_events, peer, relay
 from quire.limits import (
     MAX_ADDRESSES,
@@ -27,8 +29,10 @@ from quire.limits import (
     MAX_INVITE_DAYS,
     MAX_INVITE_USES,
     MAX_TICKET_OTHERS,
+    MAX_WELCOMES,
 )
 
+_Entry = TypeVar("_Entry")
 _DAY_MS = 86_400_000
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 
@@ -266,6 +270,41 @@ def given(ctx: Context) -> dict[str, tuple[Role, str]]:
         if stands and made.role > found.get(made.public, (Role.NONE, ""))[0]:
             found[made.public] = made.role, node.author
     return found
+
+
+def unattended(ctx: Context) -> list[changes.Invite]:
+    """The invites whose welcome can wait for whoever has the link, since nobody who was put out has it.
+
+    Those who made it, or another of its key, or came by it, on each device: by a welcome they would read what is
+    written after their time. Of each inviter as many, the newest first, MAX_WELCOMES in all.
+    """
+    ledger, valid = ctx.graph.ledger, ctx.graph.valid
+    knowing: dict[str, set[str]] = {}
+    for node in ledger.dag.each(ledger.invites()):
+        came = {admit.change.device for admit in ledger.dag.each(ledger.let_in(node.event_id))}  # type: ignore[union-attr]
+        knowing.setdefault(_made(node).public, {node.device}).update(came, {node.device})
+    found = [
+        node
+        for node in sorted(ledger.dag.each(ledger.invites() & valid), key=lambda node: node.key, reverse=True)
+        if not _made(node).approve
+        and not may_admit(ledger, node, "", ctx.now, valid)
+        and all(may_hold(ledger, "", device, valid) for device in knowing[_made(node).public])
+    ]
+    return [_made(node) for node in in_turn(found, lambda node: node.author)[:MAX_WELCOMES]]
+
+
+def _made(node: Node) -> changes.Invite:
+    assert isinstance(node.change, changes.Invite)
+    return node.change
+
+
+def in_turn(found: Sequence[_Entry], of: Callable[[_Entry], str]) -> list[_Entry]:
+    """The first of each group, then the second of each, and so on."""
+    turns, seen = list[tuple[int, int]](), Counter[str]()
+    for number, one in enumerate(found):
+        turns.append((seen[of(one)], number))
+        seen[of(one)] += 1
+    return [found[number] for _, number in sorted(turns)]
 
 
 HANDLER = Handler(

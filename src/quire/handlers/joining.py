@@ -24,7 +24,7 @@ from quire.events.history import closed_to
 from quire.graph.changes import Admit, Invite
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS, may_admit
-from quire.graph.state import current_key, holders, lost_seat, open_invites
+from quire.graph.state import current_key, holders, lost_seat
 from quire.handlers import admit, admit_letter, identity, incoming, invite, key, peer, request
 from quire.handlers.admit import Request
 from quire.handlers.admit_letter import BECAUSE, REFUSAL, REQUEST, WAIT, WELCOME, WHY, Welcome
@@ -379,8 +379,7 @@ def welcomes_ahead(ctx: Context) -> list[Invite]:
     """
     if ctx.member.from_join or ctx.graph.ledger.role(ctx.member.account_id, ctx.graph.valid) < Role.MEMBER:
         return []
-    found = [one.node.change for one in open_invites(ctx.graph, ctx.now) if one.is_open]
-    return [made for made in found if isinstance(made, Invite) and not made.approve]
+    return invite.unattended(ctx)
 
 
 def rank(ctx: Context, about: bytes) -> int:

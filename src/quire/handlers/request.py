@@ -3,8 +3,7 @@
 So that any member can confirm it, wherever the newcomer knocked first.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -80,7 +79,9 @@ def create(ctx: Context, asked: Request) -> None:
 
 def list_(ctx: Context) -> list[Waiting]:
     """Who asked to join and waits for a member to confirm, oldest first: of each inviter's guests as many."""
-    found = _in_turn(_in_turn(_requests(ctx), lambda one: one.asked.invite), lambda one: one.inviter)
+    found = invite.in_turn(
+        invite.in_turn(_requests(ctx), lambda one: one.asked.invite), lambda one: one.inviter
+    )
     waiting = [Waiting(one.asked.identity, one.asked.name, one.ts) for one in found[:MAX_PAGE]]
     return sorted(waiting, key=lambda one: (one.ts, one.pubkey))
 
@@ -135,15 +136,6 @@ def _requests(ctx: Context) -> list[_Found]:
         ),
         key=lambda one: (one.ts, one.asked.identity),
     )
-
-
-def _in_turn(found: Sequence[_Found], of: Callable[[_Found], str]) -> list[_Found]:
-    """The first of each group, then the second of each, and so on."""
-    turns, seen = list[tuple[int, int]](), Counter[str]()
-    for number, one in enumerate(found):
-        turns.append((seen[of(one)], number))
-        seen[of(one)] += 1
-    return [found[number] for _, number in sorted(turns)]
 
 
 HANDLER = Handler(
