@@ -42,6 +42,7 @@ UNUSABLE = [to_text(bytes(32)), to_text(b"\x01" + bytes(31)), to_text(b"\xec" + 
 ROOT_SIG = "4XRp37r9O94kQC4L_YBu9CosKqzqBHlWON3XKfqK9P61Ziafkd2SteeDlvseqHrX85Qzw75774STIBCHJtM3Aw"
 CONSENT_SIG = "28SPn6_56_aE5N22KGoEe3ZmmfTQ52Nz51LR7blwZXEJheg9ZhOPjW2LTYkPMCnTtkvUqfPxqnHdqLHD6_3WAw"
 PROOF_SIG = "-zSuDTYmhqWVFQAOf3rCeSuZiFFIl3ZDIoz5VbaW2ngy0xkVBsPc3C79GVdMlTcM9f2nJfB0I5lavE4Dt5nMBw"
+INVITER_SIG = "vom1xyb_3IQeBWmyN8QkHbmkwy0yimWqSfyNTk9grt57i0jJvBDaRuw_qTPAbvmDJdkTpJoN6YEfgY-TSKw0CQ"
 OLD_SIG = "hlxsvjnfkOAc-YTYglJhQmGNK3-G_-2fx5Ve9vhuzOVXzsUHuHMXDf-WwDozJWl_ieRI6q6mEBgTzU2mU50-Dw"
 NEW_SIG = "BkdP8ODL98jRTCozBZ4yR8MC58otBLdZABdOYFY26bUQ1-Ad8b0CuPZHKvzT3rS0t0V0086UNCCSW3Ir5szdDg"
 
@@ -70,6 +71,7 @@ def test_golden_signatures() -> None:
     assert chain_of(1)[0] == Certificate(DEVICES[0].text, WRAPS[0], ROOT.text, ROOT_SIG)
     assert consent(DEVICES[0], ROOT.text, WRAPS[0]) == CONSENT_SIG
     assert prove(b"i" * 32, to_text(b"s" * 32), DEVICES[0].text) == PROOF_SIG
+    assert prove_inviter(b"i" * 32, to_text(b"s" * 32), DEVICES[0].text) == INVITER_SIG
     assert transition(ROOT, FOREIGN_ROOT) == (OLD_SIG, NEW_SIG)
 
 
