@@ -31,7 +31,7 @@ MAX_CLOCK_AHEAD_MS = 5 * 60_000
 MAX_AT_ONE_TIME = 2_000
 #: How far the wall clock may be set back before our own timestamps follow it, out of order (ms).
 MAX_CLOCK_SET_BACK_MS = 60 * 60_000
-#: Events one identity keeps waiting (per space) beyond which unsigned ones are dropped: they come again by sync.
+#: Unsigned events one identity keeps waiting (per space), and genuine ones: the rest comes again by sync.
 MAX_BLOCKED = 100_000
 #: Blobs one identity keeps (per space) that are sealed under a key it does not hold yet.
 MAX_LOCKED = 20_000
@@ -327,6 +327,8 @@ MAX_RELAY_RETRY_MS = 5 * 60_000
 #: looks at how things stand, something else was reached, the machine slept (the clock went on for so long without it).
 RELAY_EAGER_MS = 10_000
 RELAY_SLEPT_MS = 30_000
+#: How long until what a relay gave is read again that found no room among what waits (ms).
+RELAY_REREAD_MS = 10 * 60_000
 #: How long a relay is left alone that broke its word a second time: four times as long each time after, up to the
 #: second figure; and after how long without a fault the first one is forgotten.
 RELAY_REST_MS = 60_000

@@ -95,15 +95,18 @@ def test_a_difference_is_answered_with_everything_and_equality_with_nothing(pair
 def test_blocked_and_unsupported_events_are_synced_on(pair: Network) -> None:
     pair.settle()
     carol = author_in(pair, "alice", "carol")
+    dave = author_in(pair, "alice", "dave")
     made = [
         carol.say("of a stranger"),
-        carol.write("poll", {"question": "?"}),
         carol.say("unsigned", sign=False),
+        dave.introduce(),
+        dave.write("poll", {"question": "?"}),
     ]
     give(pair.home, pair.member("alice"), *made, now=pair.now)
     pair.settle()
     assert pair.holdings("bob") == pair.holdings("alice")
-    assert sorted(pair.holdings("bob")[one.event_id] for one in made) == ["blocked", "blocked", "unsupported"]
+    states = [pair.holdings("bob")[one.event_id] for one in made]
+    assert states == ["blocked", "blocked", "valid", "unsupported"]
 
 
 def test_idle_ticks_send_requests_alone_and_nothing_grows(pair: Network) -> None:

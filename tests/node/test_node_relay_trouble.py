@@ -12,11 +12,13 @@ from quire.core.keys import DeviceKey
 from quire.core.ticket import Ticket, decode_link
 from quire.core.wrapping import WrapKey
 from quire.errors import HomeError, Refused
+from quire.events import ingest as ingest_module
+from quire.events import settle as settle_module
 from quire.events.home import Home
 from quire.events.settle import Report
 from quire.handlers import admit_letter, incoming, joining
 from quire.handlers.admit import Request
-from quire.limits import MAX_RELAY_RETRY_MS
+from quire.limits import MAX_CLOCK_SET_BACK_MS, MAX_RELAY_RETRY_MS, RELAY_REREAD_MS
 from quire.net import relay_wire
 from quire.net.left import Letter
 from quire.net.relay_wire import Refusal
@@ -85,6 +87,35 @@ def test_a_real_full_disk_loses_nothing_of_what_a_relay_gives(world: Relayed) ->
     _again(world, bob)
     assert bob.texts() == alice.texts()
     assert bob.ask("verify")["damage"] == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_found_no_room_to_wait_is_read_again(
+    world: Relayed, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    alice, bob = pair(world)
+    alice.ask("sendMessage", target="general", text="before")
+    world.until(lambda: bob.texts() == ["before"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_module, "MAX_BLOCKED", 0)
+        patch.setattr(settle_module, "MAX_CLOCK_AHEAD_MS", -MAX_CLOCK_SET_BACK_MS)
+        alice.ask("sendMessage", target="general", text="too early")
+        world.run(30_000)
+        assert state(bob) == "in-sync"
+    alice.ask("sendMessage", target="general", text="after")
+    world.until(lambda: "after" in bob.texts())
+    alice.down()
+    assert bob.texts() == ["before", "after"]
+    if restarted:
+        bob.down()
+        bob.up()
+        world.run(5_000)
+    else:
+        world.run(RELAY_REREAD_MS)
+    assert bob.texts() == ["before", "too early", "after"]
+    calls = bob.running.relaying._last_number
+    world.run(2 * RELAY_REREAD_MS)
+    assert bob.running.relaying._last_number == calls, "once all has found room, no more is read again"
 
 
 def test_a_full_disk_does_not_make_a_node_call_a_relay_all_the_time(

@@ -18,10 +18,23 @@ from quire.core.encoding import is_key
 from quire.core.event import Event
 from quire.core.sealing import KEY_ID_BYTES, open_blobs
 from quire.errors import BadEvent
+from quire.events.audiences import provides
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
+from quire.events.keyring import read_refused
 from quire.events.opening import decode_all, open_stored
-from quire.events.settle import VOUCH, Report, clear_doubts, project, reconsider, reopen, write
+from quire.events.settle import (
+    UNSIGNED,
+    VOUCH,
+    Report,
+    clear_doubts,
+    project,
+    reconsider,
+    reopen,
+    unmet,
+    write,
+)
+from quire.events.standing import graph_of
 from quire.limits import BLOB_OVERHEAD, INGEST_BATCH, MAX_BLOB_BYTES, MAX_BLOCKED, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import NewBlob
 from quire.store.memberships import Membership
@@ -89,10 +102,11 @@ def unlock(home: Home, member: Membership, now: int, report: Report) -> None:
 
 
 def release_held(home: Home, member: Membership, now: int) -> Report:
-    """Let in the events that were held because their timestamp was too far ahead (ms), and what they open."""
+    """Let in events that were held because their timestamp was too far ahead (ms), and what they open: a batch."""
     report = Report()
     with home.store.transaction():
-        numbers = home.store.waiting.release_until(member.account, member.space, now + MAX_CLOCK_AHEAD_MS)
+        latest = now + MAX_CLOCK_AHEAD_MS
+        numbers = home.store.waiting.release_until(member.account, member.space, latest, INGEST_BATCH)
         project(home, member, reconsider(home, member, numbers, now), now, report)
         unlock(home, member, now, report)
     return report
@@ -310,10 +324,87 @@ def _admit(
     now: int,
     report: Report,
 ) -> None:
-    room = max(0, MAX_BLOCKED - home.store.waiting.count(member.account, member.space))
+    """Keep what is ready, and of what would wait as much as there is room for: the rest comes again by sync.
+
+    There is a room for what nobody vouched for, and another for what is genuine: whoever fills that one with events of
+    devices that nobody knows takes no room from honest runs that come in parts.
+    """
+    waiting, at = home.store.waiting, (member.account, member.space)
+    room = max(0, MAX_BLOCKED - waiting.count(*at, UNSIGNED))
     if len(unvouched) > room:
         report.reject("waiting-list-full", len(unvouched) - room)
         unvouched = unvouched[:room]
+    if len(genuine) > _room(home, member):
+        # What is of the graph first: it may bring in the devices of the others.
+        of_graph = [c for c in genuine if c.handler is not None and c.handler.change is not None]
+        others = [c for c in genuine if c.handler is None or c.handler.change is None]
+        lost = _refused(home, member, of_graph, genuine, set(), now)
+        kept = [c for c in of_graph if c.event_id not in lost]
+        _keep(home, member, kept, unvouched, numbers, now, report)
+        lost = _refused(home, member, others, genuine, lost, now)
+        genuine, unvouched = [c for c in others if c.event_id not in lost], []
+        if lost:
+            report.reject("waiting-list-full", len(lost))
+    _keep(home, member, genuine, unvouched, numbers, now, report)
+
+
+def _room(home: Home, member: Membership) -> int:
+    """How many genuine events more may wait."""
+    waiting, at = home.store.waiting, (member.account, member.space)
+    return max(0, MAX_BLOCKED - waiting.count(*at) + waiting.count(*at, UNSIGNED))
+
+
+def _refused(
+    home: Home,
+    member: Membership,
+    candidates: Sequence[Candidate],
+    genuine: Sequence[Candidate],
+    lost: set[str],
+    now: int,
+) -> set[str]:
+    """Those of the candidates that would wait and find no room, and whom they alone vouch for, beside what is `lost`.
+
+    Keys are taken out of them all the same: what they wait for may be sealed under just those.
+    """
+    met: set[str] = set()
+    waits: list[str] = []
+    opened = {
+        c.event_id: Opened(member.account, member.space, member.account_id, 0, 0, c.event_id, c.event)
+        for c in candidates
+    }
+    for one in candidates:
+        if unmet(home, member, opened[one.event_id], one.handler, now, met) is not None:
+            waits.append(one.event_id)
+        elif one.handler is not None:
+            met.update(provides(one.handler, opened[one.event_id]))
+    lost = lost.union(
+        waits[: max(0, len(waits) - _room(home, member))]
+    )  # the last of a run vouches for the others
+    vouching: dict[tuple[str | None, str, int], list[str]] = {}
+    for one in genuine:
+        vouching.setdefault((one.event.prev, one.event.author, one.event.seq - 1), []).append(one.event_id)
+    for one in sorted(candidates, key=lambda one: one.event.seq, reverse=True):
+        by = vouching.get((one.event_id, one.event.author, one.event.seq), ())
+        if one.event.sig is msgspec.UNSET and by and lost.issuperset(by):
+            lost.add(one.event_id)
+    boxes = [
+        one.handler.box(opened[one.event_id])
+        for one in candidates
+        if one.event_id in lost and one.handler is not None and one.handler.box is not None
+    ]
+    read_refused(home, member, graph_of(home, member), boxes)
+    return lost
+
+
+def _keep(
+    home: Home,
+    member: Membership,
+    genuine: list[Candidate],
+    unvouched: list[Candidate],
+    numbers: dict[str, int],
+    now: int,
+    report: Report,
+) -> None:
     opened = _number(home, member, genuine, unvouched, numbers)
     trusted, waiting = opened[: len(genuine)], opened[len(genuine) :]
     for item, candidate in zip(waiting, unvouched, strict=True):

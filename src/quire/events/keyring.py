@@ -146,6 +146,17 @@ def read_early(home: Home, member: Membership, graph: Graph, boxes: Iterable[Key
         hold(home, member, graph, found)
 
 
+def read_refused(home: Home, member: Membership, graph: Graph, boxes: Iterable[KeyBox]) -> None:
+    """The same for events that are not kept: what of them opens nothing now does so when they come again."""
+    found: list[HeldKey] = []
+    for box in boxes:
+        key = None if box.scope else _unwrapped(member, box, "")
+        if key is not None:
+            found += [key, *_older(member, box, key)]
+    if found:
+        hold(home, member, graph, found)
+
+
 def _waiting_boxes(home: Home, member: Membership) -> dict[str, list[KeyBox]]:
     """What events hand on of the past that the graph has not taken in, by the name of the key they bring."""
     at = (member.account, member.space)

@@ -19,10 +19,11 @@ from quire.events.standing import author_known, graph_of, note_forks, take_in
 from quire.limits import INGEST_BATCH, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held, as_run
 from quire.store.memberships import Membership
-from quire.store.waiting import TIME
+from quire.store.waiting import time_need
 
-#: Prefix of the need of an unsigned event that waits for a genuine successor.
-VOUCH = "vouch "
+#: The kind of need of an unsigned event that waits for a genuine successor, and the prefix of such a need.
+UNSIGNED = "vouch"
+VOUCH = UNSIGNED + " "
 #: The need of an event whose stored bytes were found damaged when its turn came.
 DAMAGED = "damaged"
 #: Places of a log looked at first when walking back: mostly the next one is held already, or missing.
@@ -147,8 +148,6 @@ def _decide(
     now: int,
 ) -> tuple[list[tuple[Opened[Any], Handler | None]], list[tuple[str, Opened[Any]]]]:
     """Those whose needs are met (by what is held, or by one earlier in the batch), and the others' first need."""
-    waiting = home.store.waiting
-    latest = now + MAX_CLOCK_AHEAD_MS
     # Asked once for each need of the batch, and once for each author where that is all, not for each event.
     met: set[str] = set()
     known: set[str] = set()
@@ -156,26 +155,32 @@ def _decide(
     waits: list[tuple[str, Opened[Any]]] = []
     for item, handler in zip(opened, handlers, strict=True):
         author = item.event.author
-        if item.event.ts > latest and author != member.device:
-            waits.append((TIME, item))
-            continue
-        if handler is not None and not (handler.needs is author_known and author in known):
-            unmet = None
-            for need in needs(handler, item):
-                if need not in met:
-                    if not waiting.is_met(member.account, member.space, need):
-                        unmet = need
-                        break
-                    met.add(need)
-            if unmet is not None:
-                waits.append((unmet, item))
+        due = item.event.ts <= now
+        if not (due and author in known and handler is not None and handler.needs is author_known):
+            need = unmet(home, member, item, handler, now, met)
+            if need is not None:
+                waits.append((need, item))
                 continue
-            if handler.needs is author_known:
+            if handler is None or handler.needs is author_known:
                 known.add(author)
         if handler is not None and handler.provides is not nothing:
-            waiting.provide(member.account, member.space, provides(handler, item))
+            home.store.waiting.provide(member.account, member.space, provides(handler, item))
         ready.append((item, handler))
     return ready, waits
+
+
+def unmet(
+    home: Home, member: Membership, opened: Opened[Any], handler: Handler | None, now: int, met: set[str]
+) -> str | None:
+    """The first thing that an event waits for, besides what is `met` anyhow, to which what was found to be is added."""
+    if opened.event.ts > now + MAX_CLOCK_AHEAD_MS and opened.event.author != member.device:
+        return time_need(opened.event.ts)
+    for need in needs(handler, opened) if handler is not None else author_known(opened):
+        if need not in met:
+            if not home.store.waiting.is_met(member.account, member.space, need):
+                return need
+            met.add(need)
+    return None
 
 
 def project(

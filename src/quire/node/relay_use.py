@@ -17,6 +17,7 @@ from quire.errors import BadEvent
 from quire.events.home import Home
 from quire.events.ingest import Tail
 from quire.events.keyring import first_epoch
+from quire.events.settle import Report
 from quire.events.standing import graph_of
 from quire.handlers import incoming
 from quire.limits import (
@@ -27,6 +28,7 @@ from quire.limits import (
     MAX_INTEGER,
     POST_BYTES,
     POST_EVENTS,
+    RELAY_REREAD_MS,
     RELAY_RETRY_MS,
 )
 from quire.net.mailbox import Access, bundles
@@ -99,6 +101,10 @@ class RelayUse:
         self._tail = Tail()
         #: By mailbox: how far it is read beyond what is kept.
         self._marks: dict[bytes, Mark] = {}
+        #: By mailbox: the place and the chain up to which it is noted as read, and no further: something after that
+        #: found no room among what waits. Another connection reads on from there.
+        self._behind: dict[bytes, tuple[int, bytes]] = {}
+        self._again_at = MAX_INTEGER
         self._own, self._others = self._kept.posted(self.use)
         self._batch: _Batch | None = None
         #: Until then nothing is handed over: the relay refused.
@@ -132,6 +138,11 @@ class RelayUse:
     def rest_until(self) -> int:
         """When what the relay refused is tried again."""
         return max(self._rests_until, self._turns.rests_until)
+
+    @property
+    def again_at(self) -> int:
+        """When all is read that there was, and what found no room is to be read again, by another connection."""
+        return MAX_INTEGER if self._unread else self._again_at
 
     @property
     def wanted(self) -> int:
@@ -171,17 +182,20 @@ class RelayUse:
         member, box = self.member, self._boxes[came.n]
         records = self._opened(box.access, came.data, now)
         unread = self._unread - {came.n} if came.reached else self._unread
-        tail, marks = list(self._tail), {**self._marks, box.access.id: came.mark}
+        tail, marks, behind = list(self._tail), {**self._marks, box.access.id: came.mark}, self._behind
         with self._home.store.transaction():
             self._kept.note(self.use, [_nonce(record[KEY_ID_BYTES:]) for record in records])
             if came.removed:
                 self._kept.miss(self.use, came.removed)
             if records or tail:
                 more = bool(unread)
-                incoming.receive(self._home, member, records, self._source, now.wall, tail, more)
+                report = incoming.receive(self._home, member, records, self._source, now.wall, tail, more)
+                behind = self._left_behind(marks, report)
             if not tail:  # what is in it is in no store yet: read it again after a crash
-                self._keep(marks)
+                self._keep(marks, behind)
         self._unread, self._tail, self._marks = unread, tail, marks if tail else {}
+        if behind is not self._behind:
+            self._behind, self._again_at = behind, now.steady + RELAY_REREAD_MS
         self._client.kept(came.n, came.mark.cursor)
         if records:
             self._turns.used(box.epoch, now.steady)
@@ -226,8 +240,8 @@ class RelayUse:
         Raises HomeError when it cannot be kept: it is read again.
         """
         if self._tail:
-            incoming.receive(self._home, self.member, [], self._source, now.wall, self._tail)
-            self._keep(self._marks)
+            report = incoming.receive(self._home, self.member, [], self._source, now.wall, self._tail)
+            self._keep(self._marks, self._left_behind(self._marks, report))
 
     def post(self, now: Now) -> None:
         """Hand over what the relay lacks, as far as it may be now: after all that it had was read."""
@@ -298,9 +312,19 @@ class RelayUse:
         kept = self._kept.mailbox(self.use, mailbox)
         return Mark() if kept is None else Mark(*kept[:3], Head(*kept[3:]))
 
-    def _keep(self, marks: Mapping[bytes, Mark]) -> None:
+    def _left_behind(self, marks: Mapping[bytes, Mark], report: Report) -> dict[bytes, tuple[int, bytes]]:
+        """How far those mailboxes are to count as read from which something was refused for want of room."""
+        if "waiting-list-full" not in report.rejected:
+            return self._behind
+        kept = {mailbox: self._kept.mailbox(self.use, mailbox) for mailbox in marks}
+        return {
+            mailbox: Mark()[:2] if row is None else row[:2] for mailbox, row in kept.items()
+        } | self._behind
+
+    def _keep(self, marks: Mapping[bytes, Mark], behind: Mapping[bytes, tuple[int, bytes]]) -> None:
         for mailbox, mark in marks.items():
-            self._kept.keep_mailbox(self.use, mailbox, MailboxRow(*mark[:3], *mark.head))
+            cursor, chain = behind.get(mailbox, mark[:2])
+            self._kept.keep_mailbox(self.use, mailbox, MailboxRow(cursor, chain, mark.local, *mark.head))
 
     def _next_batch(self, now: Now, own: bool, most: int = POST_BYTES) -> _Batch | None:
         """What comes next of own events, or of others' that had their time, about `most` bytes of it; None when there
@@ -369,7 +393,7 @@ class RelayUse:
             self._kept.keep_posted(self.use, self._own, self._others)
             self._kept.forget_noted(self.use, batch.had)
             if not self._tail:
-                self._keep(self._marks)
+                self._keep(self._marks, self._behind)
         if not self._tail:
             self._marks = {}
 

@@ -155,7 +155,7 @@ class Relaying:
                 del self._lines[key]
         for key, (address, users) in wanted.items():
             line = self._lines.setdefault(key, _Line(address))
-            if line.address != address:
+            if line.address != address or _reads_again(line, now):
                 self._move(line, address, now)
             if line.client is None and now >= line.retry_at:
                 self._call(line)
@@ -262,7 +262,7 @@ class Relaying:
         self._events.append(RelayCall(line.number, line.address.url))
 
     def _move(self, line: _Line, address: RelayAddress, now: int) -> None:
-        """A relay is found elsewhere from now on: whether it is, shows at once."""
+        """A relay is found elsewhere from now on, or read once more: whether it is there, shows at once."""
         if line.client is not None:
             self._end(line, now)
             self._events.append(RelayHangUp(line.number))
@@ -393,6 +393,10 @@ def _keys(member: Membership) -> list[_Key]:
     """What hangs on a connection for a member: no events for who is none yet, nor at a siblings' door."""
     at = (member.account, member.space)
     return [(*at, True)] if member.kind in (JOINING, SIBLINGS) else [(*at, False), (*at, True)]
+
+
+def _reads_again(line: _Line, now: int) -> bool:
+    return any(isinstance(use, RelayUse) and use.again_at <= now for use in line.uses.values())
 
 
 def _troubles(line: _Line) -> str:

@@ -235,6 +235,12 @@ HEIGHTS = """
 DELETE FROM frontiers;
 """
 
+TIMES = """
+-- What waits for its time is found in the order of time: see `time_need`.
+UPDATE blocked SET need = 'time ' || printf('%016d', coalesce((SELECT ts FROM blobs WHERE n = event), 0))
+WHERE need = 'time';
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("members", FIRST),
@@ -244,4 +250,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("ids", IDS),
     ("power", POWER),
     ("heights", HEIGHTS),
+    ("times", TIMES),
 )

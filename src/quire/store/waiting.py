@@ -4,14 +4,29 @@ Owns: `blocked` and `provided`. A need is a text such as `peer <public key>`; wh
 caller's business. Must not know: handlers.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import orjson
 
+from quire.limits import MAX_INTEGER
 from quire.store.database import Database
 
-#: The need of an event whose timestamp is still too far ahead of our clock.
-TIME = "time"
+#: Digits of a timestamp in a need: those of MAX_INTEGER, so that text is in the order of time.
+_DIGITS = len(str(MAX_INTEGER))
+
+
+def time_need(ts: int) -> str:
+    """The need of an event whose timestamp (ms) is still too far ahead of our clock."""
+    return f"time {ts:0{_DIGITS}}"
+
+
+#: SQL: the first word of a need, as `_kind` gives it.
+_KIND = "substr(need, 1, instr(need || ' ', ' ') - 1)"
+
+
+def _kind(need: str) -> str:
+    return need.partition(" ")[0]
 
 
 class Waiting:
@@ -19,7 +34,7 @@ class Waiting:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._counts: dict[tuple[int, int], int] = {}
+        self._counts: dict[tuple[int, int], Counter[str]] = {}
         self._met: set[tuple[int, int, str]] = set()
         db.on_rollback(self._forget)
 
@@ -27,20 +42,25 @@ class Waiting:
         self._counts.clear()
         self._met.clear()
 
-    def count(self, account: int, space: int) -> int:
-        """How many waits an identity has in a space."""
-        count = self._counts.get((account, space))
-        if count is None:
-            row = self._db.one(
-                "SELECT count(*) FROM blocked WHERE account = ? AND space = ?", (account, space)
+    def count(self, account: int, space: int, kind: str | None = None) -> int:
+        """How many waits an identity has in a space, or those for one kind of need: the first word of it."""
+        counts = self._counted(account, space)
+        return counts[kind] if kind is not None else sum(counts.values())
+
+    def _counted(self, account: int, space: int) -> Counter[str]:
+        counts = self._counts.get((account, space))
+        if counts is None:
+            rows = self._db.all(
+                f"SELECT {_KIND} AS kind, count(*) FROM blocked WHERE account = ? AND space = ? GROUP BY kind",
+                (account, space),
             )
-            count = self._counts[account, space] = int(row[0]) if row else 0
-        return count
+            counts = self._counts[account, space] = Counter(dict(rows))
+        return counts
 
     def block(self, account: int, space: int, waits: Sequence[tuple[str, int]]) -> None:
         """Let events wait, given as (need, event)."""
         if waits:
-            self._counts[account, space] = self.count(account, space) + len(waits)
+            self._counted(account, space).update(_kind(need) for need, _ in waits)
             self._db.executemany(
                 "INSERT INTO blocked VALUES (?, ?, ?, ?)",
                 [(account, space, need, event) for need, event in waits],
@@ -85,14 +105,14 @@ class Waiting:
         )
         return self.remove(account, space, [(need, event) for need, event in rows])
 
-    def release_until(self, account: int, space: int, ts: int) -> list[int]:
-        """Take out the events that waited for their own timestamp, up to `ts` (ms)."""
-        if not self.count(account, space):
+    def release_until(self, account: int, space: int, ts: int, limit: int) -> list[int]:
+        """Take out events that waited for their own timestamp, up to `ts` (ms): at most so many, the earliest first."""
+        if not self.count(account, space, "time"):
             return []
         rows = self._db.all(
-            "SELECT w.need, w.event FROM blocked AS w CROSS JOIN blobs AS b ON b.n = w.event"
-            " WHERE w.account = ? AND w.space = ? AND w.need = ? AND b.ts <= ?",
-            (account, space, TIME, ts),
+            "SELECT need, event FROM blocked WHERE account = ? AND space = ? AND need BETWEEN ? AND ?"
+            " ORDER BY need, event LIMIT ?",
+            (account, space, time_need(0), time_need(ts), limit),
         )
         return self.remove(account, space, [(need, event) for need, event in rows])
 
@@ -100,14 +120,14 @@ class Waiting:
         """Take out those of the waits given as (need, event) that there are; the events' numbers, ascending."""
         if not waits:
             return []
-        before = self.count(account, space)
+        counts = self._counted(account, space)
         removed = self._db.all(
             "DELETE FROM blocked WHERE account = ?1 AND space = ?2 AND (need, event) IN"
-            " (SELECT value ->> 0, value ->> 1 FROM json_each(?3)) RETURNING event",
+            " (SELECT value ->> 0, value ->> 1 FROM json_each(?3)) RETURNING need, event",
             (account, space, orjson.dumps(waits).decode()),
         )
-        self._counts[account, space] = before - len(removed)
-        return sorted(number for (number,) in removed)
+        counts.subtract(_kind(need) for need, _ in removed)
+        return sorted(number for _, number in removed)
 
     def events(self, account: int, space: int) -> list[int]:
         """The numbers of all that waits."""
@@ -134,7 +154,7 @@ class Waiting:
         return [
             (space, kind, count)
             for space, kind, count in self._db.all(
-                "SELECT space, substr(need, 1, instr(need || ' ', ' ') - 1) AS kind, count(*)"
+                f"SELECT space, {_KIND} AS kind, count(*)"
                 " FROM blocked WHERE account = ? GROUP BY space, kind ORDER BY space, kind",
                 (account,),
             )
