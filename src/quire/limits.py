@@ -59,6 +59,8 @@ MAX_DAMAGE_LISTED = 1_000
 
 # Membership: verdicts kept for when removals make look at nodes again (each of as many bits as the graph has nodes).
 MAX_VERDICTS_REMEMBERED = 20_000
+#: Events of rewritten logs that are kept in mind as leading to an end that a removal named (16 bytes each).
+MAX_PATH_EVENTS = 1_000_000
 #: How often removals are weighed anew because somebody found no seat; after that seats go by date alone.
 MAX_SEAT_ROUNDS = 4
 

@@ -21,6 +21,7 @@ from quire.store.store import Store
 from quire.store.views import View
 
 if TYPE_CHECKING:
+    from quire.events.forks import Histories
     from quire.events.keyring import KeyBox
 
 Entropy = Callable[[int], bytes]
@@ -68,6 +69,8 @@ class Home:
         self.boxes: dict[tuple[int, int], dict[str, list[KeyBox]]] = {}
         #: By (account, space) and device: see `events.history`.
         self.closed: dict[tuple[int, int], dict[str, tuple[int, frozenset[int], frozenset[int]]]] = {}
+        #: By account and number of a device: see `events.forks`.
+        self.histories: dict[tuple[int, int], Histories] = {}
         #: What jobs and greetings last acted on, by their own names, so that they rest until it changes.
         self.noted: dict[tuple[object, ...], object] = {}
         #: Spaces whose membership changed, for the node to look at after the commit.
@@ -77,7 +80,7 @@ class Home:
         self._senders: dict[tuple[int, int, int], str] = {}
         self._clocks: dict[int, HybridClock] = {}
         self.store.db.on_rollback(self._clocks.clear)
-        for memory in (self.doubtful, self.graphs, self.stale, self._senders):
+        for memory in (self.doubtful, self.graphs, self.histories, self.stale, self._senders):
             self.store.db.on_rollback(memory.clear)
         self.store.db.on_rollback(self._look_for_fresh_keys)
         self.store.db.on_rollback(self.boxes.clear)
@@ -129,6 +132,7 @@ class Home:
         self.stale.clear()
         self.boxes.clear()
         self.closed.clear()
+        self.histories.clear()
         self.may_write.clear()
         self.forget_senders()
 

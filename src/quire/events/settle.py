@@ -11,11 +11,12 @@ from typing import Any
 
 from quire.core.event import SealedEvent
 from quire.events.audiences import needs, open_bodies, provides
+from quire.events.forks import note_forks
 from quire.events.handler import Handler, Opened, nothing
 from quire.events.home import Home
 from quire.events.keyring import read_early
 from quire.events.opening import envelope, open_stored
-from quire.events.standing import author_known, graph_of, note_forks, take_in
+from quire.events.standing import author_known, graph_of, take_in
 from quire.limits import INGEST_BATCH, MAX_CLOCK_AHEAD_MS
 from quire.store.blobs import BLOCKED, UNSUPPORTED, VALID, BlobRow, Held, as_run
 from quire.store.memberships import Membership
@@ -91,12 +92,17 @@ def _write(
     _hold(home, member, pairs, waits, unvouched, now)
     home.store.waiting.block(account, space, [(need, opened.number) for need, opened in waits])
     report.blocked += len(waits)
-    note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
+    came: dict[str, list[int]] = defaultdict(list)
+    for opened in trusted:
+        came[opened.event.author].append(opened.event.seq)
+    note_forks(home, member, graph_of(home, member), came)
     project(home, member, ready, now, report, counted=False)
     if home.store.waiting.count(account, space):
         # Blocked ones vouch too: what comes before them may be the very thing that they wait for.
-        project(home, member, reconsider(home, member, vouch(home, member, trusted), now), now, report)
-        note_forks(home, member, dict.fromkeys(opened.event.author for opened in trusted))
+        vouched = vouch(home, member, trusted)
+        project(home, member, reconsider(home, member, vouched, now), now, report)
+        if vouched:
+            note_forks(home, member, graph_of(home, member), dict.fromkeys(came))
 
 
 def _hold(

@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 
+from quire.events.forks import note_forks
 from quire.events.handler import Handler, Opened
 from quire.events.home import Home
 from quire.events.keyring import choose, take_keys
-from quire.events.opening import open_stored
 from quire.graph import changes
 from quire.graph.changes import AnyChange
 from quire.graph.dag import Node
 from quire.graph.graph import Graph
 from quire.graph.ledger import Entry
-from quire.graph.state import ahead, audience_spans, ends, hidden, space_name
+from quire.graph.state import ahead, audience_spans, hidden, space_name
 from quire.store.graph_rows import DeviceRow, GraphRow
 from quire.store.memberships import Membership
 
@@ -142,7 +142,7 @@ def _note_members(home: Home, member: Membership, graph: Graph, nodes: Iterable[
         devices = [_device_row(graph, name, device) for device in ledger.devices_ever(name)]
         found = [row for row in devices if row is not None]
         home.store.graph.set_member(member.account, member.space, name, role, since, found)
-        note_forks(home, member, ledger.devices_ever(name))
+        note_forks(home, member, graph, dict.fromkeys(ledger.devices_ever(name), ()))
     if people:
         home.forget_senders()
 
@@ -157,43 +157,6 @@ def _device_row(graph: Graph, name: str, device: str) -> DeviceRow | None:
     return DeviceRow(
         device, claims[0].wrap, ledger.standing(device, valid) is not None, hidden(graph, device)
     )
-
-
-def note_forks(home: Home, member: Membership, devices: Iterable[str]) -> None:
-    """Write down which events of rewritten logs are not of the history that a removal named the end of.
-
-    Whoever was removed, or has a stolen device, could otherwise put other events in the places before that end.
-    """
-    for device in devices:
-        number = home.store.names.known_device(member.space, device)
-        forked = home.store.blobs.forked(number) if number is not None else set()
-        if number is None or not forked:
-            continue
-        disowned: set[int] = set()
-        for seq, last in ends(graph_of(home, member), device):
-            places = {place for place in forked if place <= seq}
-            if places:
-                disowned |= _off_history(home, member, number, (seq, last), places)
-        home.store.graph.set_disowned(member.account, number, sorted(disowned))
-
-
-def _off_history(
-    home: Home, member: Membership, device: int, end: tuple[int, str], places: set[int]
-) -> set[int]:
-    """The events at some places of a log that do not lead to its end."""
-    blobs = home.store.blobs
-    path: set[int] = set()
-    expected: str | None = end[1]
-    while expected is not None:  # from event to event, not from place to place: there may be gaps of any size
-        number, state = blobs.known(member.account, member.space, [expected]).get(expected, (0, None))
-        row = blobs.read([number])[0] if state is not None else None
-        if row is None or not row.genuine or row.device != device or row.seq < min(places):
-            break
-        path.add(row.n)
-        opened = open_stored(home, member, row)
-        expected = opened[0].prev if opened is not None else None
-    rows = [row for place in sorted(places) for row in blobs.at(member.account, device, place)]
-    return {row.n for row in rows if row.n not in path}
 
 
 def _note_audiences(home: Home, member: Membership, graph: Graph, nodes: Iterable[Node]) -> None:

@@ -226,13 +226,15 @@ class Blobs:
 
     def _note_forks(self, places: Sequence[tuple[int, int]]) -> None:
         if places:
-            self._forked = None
-            self._db.execute(
+            found = self._db.all(
                 "INSERT OR IGNORE INTO forks SELECT b.device, b.seq FROM json_each(?) AS j CROSS JOIN blobs AS b"
                 " ON b.device = j.value ->> 0 AND b.seq = j.value ->> 1 AND b.genuine"
-                " GROUP BY b.device, b.seq HAVING count(*) > 1",
+                " GROUP BY b.device, b.seq HAVING count(*) > 1 RETURNING device, seq",
                 (orjson.dumps(places).decode(),),
             )
+            if self._forked is not None:
+                for device, seq in found:
+                    self._forked.setdefault(device, set()).add(seq)
 
     def forked(self, device: int) -> set[int]:
         """The places of a log at which there is more than one genuine event."""
@@ -242,6 +244,17 @@ class Blobs:
                 forked.setdefault(each, set()).add(seq)
             self._forked = forked
         return self._forked.get(device, set())
+
+    def rivals(self, account: int, device: int) -> list[tuple[int, int]]:
+        """(number, place) of the genuine events that an identity holds at the places of a log where there are forks."""
+        rows = self._db.all(
+            "SELECT b.n, b.seq FROM forks AS f"
+            " CROSS JOIN blobs AS b ON b.device = f.device AND b.seq = f.seq AND b.genuine"
+            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
+            " WHERE f.device = ?",
+            (account, device),
+        )
+        return [(number, seq) for number, seq in rows]
 
     def at(self, account: int, device: int, seq: int) -> list[BlobRow]:
         """The events at one place of a log that an identity holds, if genuine (more than one: a fork)."""
