@@ -1,8 +1,11 @@
+from functools import partial
+from typing import Any
+
 import pytest
 
 from quire.store import locked as locked_module
 from quire.store.store import Store
-from tests.events.builders import VAULT, digest
+from tests.events.builders import VAULT, digest, undone
 
 KEY, OTHER = digest("key", 8), digest("other", 8)
 
@@ -45,3 +48,31 @@ def test_no_more_than_its_bound_waits(store: Store, monkeypatch: pytest.MonkeyPa
     assert store.locked.count(1, 1) == 3
     store.locked.take(1, 1, [KEY])
     assert store.locked.add(1, 1, blobs(OTHER, 1) * 2, "ann") == (1, 0)
+
+
+def test_many_are_looked_for_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+    for name in ("one", "all"):
+        real = getattr(store.db, name)
+        noting = partial(_noting, asked, real)
+        monkeypatch.setattr(store.db, name, noting)
+    for count, known in ((1, 0), (500, 1), (600, 500)):
+        asked.clear()
+        assert store.locked.add(1, 1, blobs(KEY, count), "ann") == (count - known, 0)
+        assert len(asked) <= 2
+    ((sql, values),) = asked
+    plan = [row[3] for row in store.db.all("EXPLAIN QUERY PLAN " + sql, values)]
+    assert "(account=? AND space=? AND key_id=? AND digest=?)" in plan[-1]
+
+
+def _noting(asked: list[tuple[str, Any]], real: Any, sql: str, values: Any = ()) -> Any:
+    asked.append((sql, values))
+    return real(sql, values)
+
+
+def test_a_rollback_forgets_how_many_there_are(store: Store) -> None:
+    store.locked.add(1, 1, blobs(KEY, 2), "ann")
+    with undone(store.db):
+        store.locked.add(1, 1, blobs(OTHER, 3), "ann")
+        assert store.locked.count(1, 1) == 5
+    assert store.locked.count(1, 1) == 2
