@@ -1,4 +1,8 @@
+from functools import partial
 from random import Random
+from typing import Any
+
+import pytest
 
 from quire.limits import (
     FRESH_MS,
@@ -8,8 +12,9 @@ from quire.limits import (
     SYNC_PAGES_PER_SECOND,
     SYNC_PAGES_PER_STEP,
 )
+from quire.sync import pushes as pushes_module
 from quire.sync.filter import Bloom
-from quire.sync.index import END, START
+from quire.sync.index import END, START, Position
 from quire.sync.pushes import Pushes
 from tests.sync.conformance import ids, index_of
 from tests.sync.memory import MemoryIndex
@@ -122,3 +127,72 @@ def test_clear_forgets_ready_ids_too() -> None:
     assert pushes.next(index_of(ids(Random(3), 9)), 1, 0)
     pushes.clear()
     assert not pushes.active
+
+
+class Plain:
+    """The same, each time looking at all there is: (low, high, is a filter, since), in the order of their turns."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Position, Position, bool, int]] = []
+
+    def add(self, low: Position, high: Position, held: bool, now: int) -> bool:
+        if any(a < high and low < b and now - since < FRESH_MS for a, b, _, since in self.jobs):
+            return False
+        self.settle(low, high)
+        if len(self.jobs) >= MAX_PUSH_JOBS:
+            return False
+        at = (
+            next((n for n, job in enumerate(self.jobs) if not job[2]), len(self.jobs))
+            if held
+            else len(self.jobs)
+        )
+        self.jobs.insert(at, (low, high, held, now))
+        return True
+
+    def settle(self, low: Position, high: Position) -> None:
+        left = []
+        for a, b, held, since in self.jobs:
+            parts = [(a, b)] if b <= low or high <= a else [(a, low), (high, b)]
+            left += [(x, y, held, since) for x, y in parts if x < y]
+        self.jobs = left[:MAX_PUSH_JOBS]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ranges_are_queued_and_cut_as_when_all_are_looked_at(seed: int) -> None:
+    random, pushes, plain = Random(seed), Pushes(), Plain()
+    answers: set[bool] = set()
+    most = 0
+    for now in range(0, 1_500 * FRESH_MS // 300, FRESH_MS // 300):
+        low = random.randrange(4_000)
+        high = low + random.choice((1, 3, 10, 2_000 if random.random() < 0.02 else 5))
+        bounds, is_filter = ((low, b""), (high, b"")), random.random() < 0.3
+        if random.random() < 0.3:
+            pushes.settle(*bounds)
+            plain.settle(*bounds)
+        else:
+            answer = pushes.add(*bounds, EVERYTHING if is_filter else None, now)
+            assert answer == plain.add(*bounds, is_filter, now)
+            answers.add(answer)
+        found = [(job.low, job.high, job.held is not None, job.since) for job in pushes._turns]
+        assert found == plain.jobs
+        most = max(most, len(found))
+        assert sorted(found) == [(job.low, job.high, job.held is not None, job.since) for job in pushes._jobs]
+    assert answers == {True, False}
+    assert most == MAX_PUSH_JOBS
+
+
+def test_a_range_costs_what_it_touches(monkeypatch: pytest.MonkeyPatch) -> None:
+    pushes, looked = Pushes(), [0]
+    for at in range(0, 2 * MAX_PUSH_JOBS, 2):
+        assert pushes.add((at, b""), (at + 1, b""), None, 0)
+    for name in ("_low", "_high"):
+        real = getattr(pushes_module, name)
+        monkeypatch.setattr(pushes_module, name, partial(_counted, looked, real))
+    for at in range(1, 201, 2):
+        pushes.settle((at, b""), (at + 1, b""))
+    assert looked[0] < 100 * 30
+
+
+def _counted(looked: list[int], real: Any, job: Any) -> Any:
+    looked[0] += 1
+    return real(job)

@@ -6,9 +6,10 @@ A queue of ranges, never of ids: an empty peer costs one entry, whatever the sto
 What a peer says describes its store as it was, and our own pushes change that store. So a range that
 overlaps a fresh one is refused, and one that overlaps an old one replaces that part of it. Filters, which
 tell precisely, go before ranges that the peer holds nothing of; one that still waited too long for its
-turn is dropped: the peer asks again.
+turn is dropped: the peer asks again. A peer says many ranges a second, so each costs what it touches alone.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
 
@@ -31,22 +32,38 @@ class _Job:
     high: Position
     held: Bloom | None
     since: int
+    #: How many were queued before; what is left of a job keeps its turn.
+    nth: int
     begun: bool = False
 
-    def overlaps(self, low: Position, high: Position) -> bool:
-        return self.low < high and low < self.high
+    def turn(self) -> tuple[bool, int, Position]:
+        """Filters first; in the order in which they came."""
+        return self.held is None, self.nth, self.low
 
     def without(self, low: Position, high: Position) -> "list[_Job]":
         """What is left of the job outside `[low, high)`."""
         parts = (self.low, min(self.high, low)), (max(self.low, high), self.high)
-        return [_Job(*part, self.held, self.since, self.begun) for part in parts if part[0] < part[1]]
+        return [
+            _Job(*part, self.held, self.since, self.nth, self.begun) for part in parts if part[0] < part[1]
+        ]
+
+
+def _low(job: _Job) -> Position:
+    return job.low
+
+
+def _high(job: _Job) -> Position:
+    return job.high
 
 
 class Pushes:
     """What is still to be looked at for one peer; times in ms."""
 
     def __init__(self) -> None:
-        self._jobs: deque[_Job] = deque()
+        #: The same, by place, of which none overlap, and by turn.
+        self._jobs: list[_Job] = []
+        self._turns: list[_Job] = []
+        self._added = 0
         self._ready: deque[bytes] = deque()
         # Filters that contain everything would otherwise have us test all ids as fast as we can.
         self._walking = Allowance()
@@ -58,25 +75,44 @@ class Pushes:
 
     def add(self, low: Position, high: Position, held: Bloom | None, now: int) -> bool:
         """Queue `[low, high)` less what `held` contains; False when full, or too early to say it again."""
-        if any(job.overlaps(low, high) and now - job.since < FRESH_MS for job in self._jobs):
+        if any(now - job.since < FRESH_MS for job in self._jobs[self._overlapping(low, high)]):
             return False
         self.settle(low, high)
         if len(self._jobs) >= MAX_PUSH_JOBS:
             return False
-        empties = (place for place, job in enumerate(self._jobs) if job.held is None)
-        place = len(self._jobs) if held is None else next(empties, len(self._jobs))
-        self._jobs.insert(place, _Job(low, high, held, now))
+        if low < high:
+            self._added += 1
+            self._insert(_Job(low, high, held, now, self._added))
         return True
 
     def settle(self, low: Position, high: Position) -> None:
         """The peer holds all of `[low, high)`, or said something newer about it."""
-        if any(job.overlaps(low, high) for job in self._jobs):
-            left = [part for job in self._jobs for part in job.without(low, high)]
-            self._jobs = deque(left[:MAX_PUSH_JOBS])
+        for job in self._jobs[self._overlapping(low, high)]:
+            self._remove(job)
+            for part in job.without(low, high):
+                self._insert(part)
+        while len(self._turns) > MAX_PUSH_JOBS:
+            self._remove(self._turns[-1])
+
+    def _overlapping(self, low: Position, high: Position) -> slice:
+        first = bisect_right(self._jobs, low, key=_high)
+        return slice(first, bisect_left(self._jobs, high, lo=first, key=_low))
+
+    def _insert(self, job: _Job) -> None:
+        insort(self._jobs, job, key=_low)
+        insort(self._turns, job, key=_Job.turn)
+
+    def _remove(self, job: _Job) -> None:
+        place = bisect_left(self._jobs, job.low, key=_low)
+        while self._jobs[place] is not job:  # one that was just walked to its end may have the same low
+            place += 1
+        del self._jobs[place]
+        del self._turns[bisect_left(self._turns, job.turn(), key=_Job.turn)]
 
     def clear(self) -> None:
         """Forget everything: the peer lacks nothing."""
         self._jobs.clear()
+        self._turns.clear()
         self._ready.clear()
 
     def next(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
@@ -89,14 +125,14 @@ class Pushes:
         return [ready.popleft() for _ in range(min(limit, len(ready)))]
 
     def _walk(self, index: EventIndex, now: int) -> None:
-        job = self._jobs[0]
+        job = self._turns[0]
         if job.held is not None and not job.begun and now - job.since >= STALE_MS:
-            self._jobs.popleft()
+            self._remove(job)
             return
         job.begun = True
         page = index.page(job.low, job.high, SYNC_PAGE)
         self._ready.extend([event_id for _, event_id in page] if job.held is None else job.held.missing(page))
         if len(page) < SYNC_PAGE:
-            self._jobs.popleft()
+            self._remove(job)
         else:
             job.low = after(page[-1])
