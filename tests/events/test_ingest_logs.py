@@ -14,6 +14,7 @@ from quire.events.ingest import release_held
 from quire.events.opening import open_stored
 from quire.events.rebuild import rebuild
 from quire.limits import MAX_CLOCK_AHEAD_MS, MAX_INTEGER
+from quire.store import blobs as blobs_module
 from quire.store.memberships import Membership
 from tests.events.builders import (
     NOW,
@@ -86,6 +87,43 @@ def test_forks_are_opened_once_for_all_that_stand_below_them(
     report = give(home, alice, *below)
     assert (report.valid, report.blocked) == (5, 7)
     assert len(opened) == len(above)
+
+
+def test_claims_to_the_places_of_a_log_are_not_read_for_each_event_of_it(
+    home: Home, alice: Membership, carol: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may make up as many as there is room for."""
+    give(home, alice, *carol.says(str(n) for n in range(10)))
+    run = carol.says(f"later {n}" for n in range(6))
+    for seq in range(carol.seq - 8, carol.seq + 1):
+        draft = carol.draft("message", {"channel": "general"}, seq=seq, prev=run[0].event_id)
+        claims = [SPACE.made(canonical.encode({**draft, "body": f"claim {n}"})) for n in range(20)]
+        assert give(home, alice, *claims).valid == 0
+    read: list[int] = []
+    real = blobs_module.BlobRow
+    monkeypatch.setattr(blobs_module, "BlobRow", lambda *row: read.append(row[0]) or real(*row))
+    for one in (run[3], run[4], run[0], run[2], run[1]):
+        assert give(home, alice, one).blocked == 1
+    assert give(home, alice, run[-1]).valid == 6
+    assert len(read) < 60
+    assert bodies(home, alice)[-6:] == [f"later {n}" for n in range(6)]
+
+
+def test_what_is_genuine_at_a_place_is_found_without_reading_all_that_is_claimed_there(
+    home: Home, alice: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[str] = []
+    db = home.store.db
+    real = db.execute
+
+    def explained(sql: str, values: Any = ()) -> Any:
+        plans.extend(str(row[3]) for row in real("EXPLAIN QUERY PLAN " + sql, values))
+        return real(sql, values)
+
+    monkeypatch.setattr(db, "execute", explained)
+    home.store.blobs.at(alice.account, 1, 5)
+    home.store.blobs.genuine_at(1, [5])
+    assert sum("blobs_by_log (device=? AND seq=? AND genuine=?)" in plan for plan in plans) == 2
 
 
 @pytest.mark.parametrize("kept_open", [0, 3, 1_000])

@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from quire.core.encoding import to_text
 from quire.limits import (
     FAR_EVENTS,
     FEW_LOGS,
@@ -21,6 +22,7 @@ from quire.limits import (
 from quire.net.notices import Status
 from quire.net.streams import Call, HangUp
 from quire.sim.pipes import End
+from tests.events.builders import digest
 from tests.node.keyless import keyless
 from tests.node.world import Station, World
 
@@ -212,6 +214,21 @@ def test_where_there_are_many_logs_sketches_come_first(world: World, monkeypatch
     bob.up(streams=True)
     world.until(lambda: held(bob) == held(alice), 20_000)
     assert world.streamed == {}
+
+
+def test_made_up_devices_are_no_logs_to_tell_of(world: World) -> None:
+    alice = world.founder()
+    bob = world.guest("bob", alice)
+    bob.down()
+    down_and_up(alice)
+    for station in (alice, bob):
+        (member,) = station.home.store.memberships.all()
+        for n in range(FEW_LOGS + 1):
+            station.home.store.names.device_number(member.space, to_text(digest(f"nobody {n}")))
+    write(alice, 100)
+    bob.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 20_000)
+    assert world.streamed["alice"] > 0
 
 
 @pytest.mark.slow

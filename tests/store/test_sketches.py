@@ -92,7 +92,7 @@ def test_a_rebuild_and_a_home_of_before_make_them_anew(there: Space, tmp_path: P
         "power",
     ):
         home.store.db.execute(f"DROP TABLE {table}")
-    names = "'sketches', 'frontiers', 'relays', 'ids', 'power', 'heights'"
+    names = "'sketches', 'frontiers', 'relays', 'ids', 'power', 'heights', 'times', 'claims'"
     home.store.db.execute(f"DELETE FROM migrations WHERE name IN ({names})")
     home.close()
     home = make_home(tmp_path / "quire.db")

@@ -27,8 +27,6 @@ UNSIGNED = "vouch"
 VOUCH = UNSIGNED + " "
 #: The need of an event whose stored bytes were found damaged when its turn came.
 DAMAGED = "damaged"
-#: Places of a log looked at first when walking back: mostly the next one is held already, or missing.
-_FIRST_WINDOW = 16
 
 
 @dataclass
@@ -288,25 +286,25 @@ def _unblock(
 
 
 def vouch(home: Home, member: Membership, genuine: Sequence[Opened[Any]]) -> list[int]:
-    """Walk back from genuine events through the unsigned ones before them; their numbers, released."""
+    """Walk back from genuine events through the unsigned ones before them; their numbers, released.
+
+    Each is looked for by its id: there may be any number of others that claim its place.
+    """
+    waiting, at = home.store.waiting, (member.account, member.space)
     released: list[tuple[str, int]] = []
     done = {opened.event_id for opened in genuine}
     for opened in genuine:
         expected, before = opened.event.prev, opened.event.seq
-        window = _FIRST_WINDOW
         while expected is not None and expected not in done:
-            page = home.store.blobs.doubtful(member.account, opened.device, before, window)
-            window = min(2 * window, INGEST_BATCH)
-            links = {(row.event_id, row.seq): row for row in page}
-            if (expected, before - 1) not in links:
+            number = waiting.event(*at, VOUCH + expected)
+            row = home.store.blobs.read([number])[0] if number is not None else None
+            if row is None or (row.device, row.seq) != (opened.device, before - 1):
                 break
-            while expected is not None and (expected, before - 1) in links:
-                row = links[expected, before - 1]
-                released.append((VOUCH + row.event_id, row.n))
-                done.add(expected)
-                found = open_stored(home, member, row)
-                before, expected = row.seq, found[0].prev if found else None
-    return home.store.waiting.remove(member.account, member.space, released)
+            released.append((VOUCH + expected, row.n))
+            done.add(expected)
+            found = open_stored(home, member, row)
+            before, expected = row.seq, found[0].prev if found else None
+    return waiting.remove(*at, released)
 
 
 def reconsider(

@@ -394,7 +394,8 @@ class Node:
 
     def _expect(self, session_id: SessionId, session: Session) -> None:
         """Where there are many logs to tell of, small differences are for datagrams from the first."""
-        logs = self.home.store.names.count_devices(self._members[session_id[:2]].space)
+        member = self._members[session_id[:2]]
+        logs = self.home.store.graph.count_devices(member.account, member.space)
         if logs > FEW_LOGS:
             session.distance.settle()
 

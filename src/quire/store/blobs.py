@@ -186,7 +186,7 @@ class Blobs:
         head = self._heads.get(device)
         if head is None:
             row = self._db.one(
-                "SELECT seq, event_id FROM blobs WHERE device = ? AND genuine ORDER BY seq DESC LIMIT 1",
+                "SELECT seq, event_id FROM blobs WHERE device = ? AND genuine = 1 ORDER BY seq DESC LIMIT 1",
                 (device,),
             )
             if row is None:
@@ -228,7 +228,7 @@ class Blobs:
         if places:
             found = self._db.all(
                 "INSERT OR IGNORE INTO forks SELECT b.device, b.seq FROM json_each(?) AS j CROSS JOIN blobs AS b"
-                " ON b.device = j.value ->> 0 AND b.seq = j.value ->> 1 AND b.genuine"
+                " ON b.device = j.value ->> 0 AND b.seq = j.value ->> 1 AND b.genuine = 1"
                 " GROUP BY b.device, b.seq HAVING count(*) > 1 RETURNING device, seq",
                 (orjson.dumps(places).decode(),),
             )
@@ -249,7 +249,7 @@ class Blobs:
         """(number, place) of the genuine events that an identity holds at the places of a log where there are forks."""
         rows = self._db.all(
             "SELECT b.n, b.seq FROM forks AS f"
-            " CROSS JOIN blobs AS b ON b.device = f.device AND b.seq = f.seq AND b.genuine"
+            " CROSS JOIN blobs AS b ON b.device = f.device AND b.seq = f.seq AND b.genuine = 1"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " WHERE f.device = ?",
             (account, device),
@@ -261,7 +261,7 @@ class Blobs:
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM blobs AS b"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
-            " WHERE b.device = ? AND b.seq = ? AND b.genuine",
+            " WHERE b.device = ? AND b.seq = ? AND b.genuine = 1",
             (account, device, seq),
         )
         return [BlobRow(*row) for row in rows]
@@ -270,7 +270,7 @@ class Blobs:
         """Those of these places of a log at which there is a genuine event."""
         rows = self._db.execute(
             "SELECT j.value FROM json_each(?) AS j WHERE EXISTS"
-            " (SELECT 1 FROM blobs WHERE device = ? AND seq = j.value AND genuine)",
+            " (SELECT 1 FROM blobs WHERE device = ? AND seq = j.value AND genuine = 1)",
             (orjson.dumps(seqs).decode(), device),
         )
         return {seq for (seq,) in rows}
@@ -316,16 +316,6 @@ class Blobs:
         )
         return [(BlobRow(*row[:9]), row[9]) for row in rows]
 
-    def doubtful(self, account: int, device: int, before: int, limit: int) -> list[BlobRow]:
-        """Blocked events at the `limit` places of a log below seq `before`, by descending seq."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM blobs AS b"
-            " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
-            " WHERE b.device = ? AND b.seq < ? AND b.seq >= ? AND r.state = ? ORDER BY b.seq DESC",
-            (account, device, before, before - limit, BLOCKED),
-        )
-        return [BlobRow(*row) for row in rows]
-
     def arrived_after(self, account: int, cursor: int, limit: int) -> list[tuple[int, BlobRow]]:
         """(cursor, blob) of events that became valid for an identity after a cursor, in that order."""
         rows = self._db.execute(
@@ -353,7 +343,7 @@ class Blobs:
             "SELECT d.device, f.seq FROM devices AS d CROSS JOIN forks AS f ON f.device = d.n WHERE d.space = ?"
             " AND (SELECT count(*) FROM blobs AS b"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
-            " WHERE b.device = f.device AND b.seq = f.seq AND b.genuine) > 1"
+            " WHERE b.device = f.device AND b.seq = f.seq AND b.genuine = 1) > 1"
             " ORDER BY f.device, f.seq LIMIT ?",
             (space, account, limit),
         )

@@ -126,6 +126,12 @@ class GraphRows:
             "INSERT INTO disowned VALUES (?, ?, ?)", [(account, event, device) for event in events]
         )
 
+    def count_devices(self, account: int, space: int) -> int:
+        """How many devices are, or were, members', as far as an identity knows: anybody can make up others."""
+        sql = "SELECT count(*) FROM member_devices WHERE account = ? AND space = ?"
+        row = self._db.one(sql, (account, space))
+        return int(row[0]) if row else 0
+
     def member_of(self, account: int, space: int, device: int) -> str | None:
         """Whose device it is, by its number, as far as an identity knows."""
         row = self._db.one(

@@ -79,7 +79,7 @@ class StoreLogs:
             if not self._advance(device, part, held.get((device, part), part * LOG_PART)):
                 return
             beyond = self._db.one(
-                "SELECT seq FROM blobs WHERE device = ? AND seq > ? AND genuine ORDER BY seq LIMIT 1",
+                "SELECT seq FROM blobs WHERE device = ? AND seq > ? AND genuine = 1 ORDER BY seq LIMIT 1",
                 (device, (part + 1) * LOG_PART),
             )
             if beyond is None:
@@ -109,7 +109,7 @@ class StoreLogs:
         return self._db.execute(
             "SELECT b.seq, b.event_id, b.ts FROM blobs AS b"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
-            " WHERE b.device = ? AND b.seq > ? AND b.genuine ORDER BY b.seq",
+            " WHERE b.device = ? AND b.seq > ? AND b.genuine = 1 ORDER BY b.seq",
             (self._account, device, after),
         )
 
@@ -133,7 +133,8 @@ class StoreLogs:
     def id_at(self, device: str, seq: int) -> str:
         """The id of the event held at a place of a log; empty where there is none, or more than one."""
         rows = self._db.all(
-            "SELECT b.event_id FROM devices AS d CROSS JOIN blobs AS b ON b.device = d.n AND b.seq = ? AND b.genuine"
+            "SELECT b.event_id FROM devices AS d"
+            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq = ? AND b.genuine = 1"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " WHERE d.space = ? AND d.device = ?",
             (seq, self._account, self._space, device),
@@ -144,7 +145,7 @@ class StoreLogs:
         """The blobs held of a log above `after`, up to `until`, and to about `most_bytes` of them."""
         rows = self._db.execute(
             "SELECT e.key_id, b.sealed, b.seq FROM devices AS d"
-            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq > ? AND b.seq <= ? AND b.genuine"
+            " CROSS JOIN blobs AS b ON b.device = d.n AND b.seq > ? AND b.seq <= ? AND b.genuine = 1"
             " CROSS JOIN received AS r ON r.account = ? AND r.space = b.space AND r.ts = b.ts AND r.event = b.n"
             " CROSS JOIN epochs AS e ON e.n = b.epoch WHERE d.space = ? AND d.device = ? ORDER BY b.seq",
             (after, until, self._account, self._space, device),

@@ -80,11 +80,6 @@ class Names:
         row = self._db.one("SELECT n FROM devices WHERE space = ? AND device = ?", (space, device))
         return None if row is None else int(row[0])
 
-    def count_devices(self, space: int) -> int:
-        """How many devices have been seen in a space."""
-        row = self._db.one("SELECT count(*) FROM devices WHERE space = ?", (space,))
-        return int(row[0]) if row else 0
-
     def _number(self, table: str, columns: str, name: tuple[Any, ...]) -> int:
         number = self._numbers.get((table, name))
         if number is None:

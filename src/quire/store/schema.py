@@ -241,6 +241,12 @@ UPDATE blocked SET need = 'time ' || printf('%016d', coalesce((SELECT ts FROM bl
 WHERE need = 'time';
 """
 
+CLAIMS = """
+-- Anybody can claim a place of a log: what is genuine there is found without reading all of that.
+DROP INDEX blobs_by_log;
+CREATE INDEX blobs_by_log ON blobs (device, seq, genuine);
+"""
+
 #: (name, SQL), applied in this order, each once and whole.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("members", FIRST),
@@ -251,4 +257,5 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("power", POWER),
     ("heights", HEIGHTS),
     ("times", TIMES),
+    ("claims", CLAIMS),
 )

@@ -76,6 +76,16 @@ class Waiting:
             is not None
         )
 
+    def event(self, account: int, space: int, need: str) -> int | None:
+        """One that waits for this need, if any does."""
+        if not self.count(account, space, _kind(need)):
+            return None
+        row = self._db.one(
+            "SELECT event FROM blocked WHERE account = ? AND space = ? AND need = ? LIMIT 1",
+            (account, space, need),
+        )
+        return None if row is None else int(row[0])
+
     def is_met(self, account: int, space: int, need: str) -> bool:
         """Whether a need has been provided to this identity."""
         key = (account, space, need)
