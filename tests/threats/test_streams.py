@@ -297,5 +297,5 @@ def test_logs_of_made_up_devices_crowd_out_no_true_ones(
         data = canonical.encode({**draft, "sig": to_text(sig)})
         false.append(sealed_under(its.epochs[its.content][0], its.raw_space_id, data))
     for station, member in ((alice, me), (bob, his)):
-        assert incoming.receive(station.home, member, false, its.device, alice.now()).valid == 30
+        assert incoming.receive(station.home, member, false, its.device, alice.now()).blocked == 30
     comes_at_once(world, alice, bob)
