@@ -323,7 +323,7 @@ def test_the_numbers_of_the_protocol() -> None:
     assert frames == {name: getattr(wire, name) for name in frames}
     assert len(frames) == len(wire._KINDS)
     asking = {row[1] for row in table_rows("docs/protocol.md", "## 5. Packets and frames") if row[3] == "yes"}
-    assert {getattr(wire, name) for name in asking} == set(session._WANT_ACK)
+    assert {getattr(wire, name) for name in asking} == set(wire._ACKNOWLEDGED)
     for name in STRATEGIES:
         assert f"### `{name}`" in text_of("docs/protocol.md")
 

@@ -13,6 +13,8 @@ from tests.sync.memory import MemoryIndex
 
 SPACE = b"S" * 32
 SPACE_KEY = b"K" * 32
+#: What an uplink holds back (ms).
+QUEUE_MS = 500
 
 
 def record(event_id: bytes, ts: int, size: int = 100) -> bytes:
@@ -22,13 +24,14 @@ def record(event_id: bytes, ts: int, size: int = 100) -> bytes:
 
 @dataclass
 class Conditions:
-    """What the network does to each datagram; `delay` and `jitter` in ms."""
+    """What the network does to each datagram; `delay` and `jitter` in ms, `uplink` of each node in kB/s (0: any)."""
 
     loss: float = 0.0
     twice: float = 0.0
     altered: float = 0.0
     delay: int = 5
     jitter: int = 0
+    uplink: int = 0
 
 
 @dataclass
@@ -93,6 +96,8 @@ class World:
         self.log: list[tuple[int, Address, Address, bytes]] = []
         self._transit: list[tuple[int, int, Address, Address, bytes]] = []
         self._order = 0
+        # Until when the uplink of a node is busy.
+        self._busy: dict[Address, float] = {}
 
     def node(
         self,
@@ -164,13 +169,27 @@ class World:
 
     def _carry(self, data: bytes, source: Address, target: Address) -> None:
         is_, random = self.conditions, self.random
+        queued = self._queued(len(data), source)
+        if queued is None:
+            return
         for _ in range(1 + (random.random() < is_.twice)):
             if random.random() < is_.loss:
                 continue
             if random.random() < is_.altered:
                 at = random.randrange(len(data))
                 data = data[:at] + bytes((data[at] ^ 1 << random.randrange(8),)) + data[at + 1 :]
-            self.send(data, source, target, is_.delay + random.randrange(is_.jitter + 1))
+            self.send(data, source, target, queued + is_.delay + random.randrange(is_.jitter + 1))
+
+    def _queued(self, size: int, source: Address) -> int | None:
+        """How long a datagram waits for the uplink (ms); None where it is dropped, as no more waits there."""
+        if not self.conditions.uplink:
+            return 0
+        waits = max(0.0, self._busy.get(source, 0.0) - self.now)
+        if waits > QUEUE_MS:
+            return None
+        waits += size / self.conditions.uplink
+        self._busy[source] = self.now + waits
+        return int(waits)
 
 
 def learned(node: Node) -> list[tuple[bytes, str]]:

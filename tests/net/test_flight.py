@@ -216,3 +216,25 @@ def test_a_peer_that_names_late_what_came_gains_nothing_over_one_that_does_at_on
         assert liar.window <= honest.window
     assert liar.lost_count > liar.window
     assert liar.out <= liar.window
+
+
+def test_silence_about_what_is_not_missed_is_not_asked_after() -> None:
+    """A timeout forgets it, and says nothing about the path."""
+    flight: Flight[int] = Flight()
+    flight.sent(0, [], 0, missed=False)
+    due = flight.timer()
+    assert due is not None
+    assert due >= MIN_TIMEOUT_MS
+    assert not flight.probe(due)
+    assert flight.expired(due) == []
+    assert (flight.out, flight.window, flight.lost_count) == (0, FIRST_WINDOW, 0)
+
+
+def test_what_is_not_missed_is_lost_when_later_ones_arrive() -> None:
+    flight: Flight[int] = Flight()
+    flight.sent(0, [], 0, missed=False)
+    flight.sent(1, [1], 0)
+    flight.acked(1, 0, 10)
+    assert flight.expired(1_000) == []
+    assert flight.lost_count == 1
+    assert flight.out == 0

@@ -17,6 +17,7 @@ from quire.limits import (
 from quire.net import wire
 from quire.net.outbox import WHOLE, Outbox, Ref
 from quire.sync.index import EventIndex
+from quire.sync.strategy import FREELY, Pace
 from tests.sync.memory import MemoryIndex
 
 ROOM = wire.FRAMES_ROOM
@@ -36,10 +37,13 @@ class Scripted:
     def pushing(self) -> bool:
         return bool(self.pushes)
 
-    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
+    def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         return []
 
-    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
+    def receive(self, message: bytes, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
+        return []
+
+    def questions(self, index: EventIndex, now: int, most: int) -> list[bytes]:
         return []
 
     def forget(self) -> None:

@@ -10,6 +10,7 @@ from quire.limits import (
     ACK_EVERY,
     ACTIVE_MS,
     ADDRESSES_PER_FRAME,
+    FILTER_IDS,
     HEARTBEAT_MS,
     IDLE_HEARTBEAT_MS,
     LOOK_AGAIN_MS,
@@ -33,8 +34,8 @@ from quire.net.notices import (
     SyncChanged,
 )
 from quire.sync.filter import bits_of
-from quire.sync.index import END, START
-from quire.sync.messages import Filter, Root, encode_filter, encode_root
+from quire.sync.index import END, FINE, START
+from quire.sync.messages import Buckets, Filter, Root, encode_buckets, encode_filter, encode_root
 from quire.sync.strategy import fingerprint
 from tests.net.driver import record
 from tests.net.peer import CID, DOOR, ELSEWHERE, HERE, Peer, ask_for_all
@@ -415,3 +416,27 @@ def test_what_a_stream_brings_is_not_pushed_as_well() -> None:
     assert peer.frames(wire.EVENTS) == []
     peer.say(ask_for_all())
     assert peer.frames(wire.EVENTS)
+
+
+def test_questions_are_acknowledged_and_heartbeats_are_not() -> None:
+    peer = Peer(held=3).meet()
+    peer.wait(1_000)
+    peer.say(wire.frame(wire.SYNC, encode_root(Root(bytes(8), 3, b"differs!", False))))
+    peer.heard()
+    peer.wait(ACK_DELAY_MS)
+    assert not peer.frames(wire.ACK)
+    peer.say(ask_for_all())
+    assert peer.frames(wire.ACK)
+
+
+def test_questions_fill_the_window_as_events_do() -> None:
+    """One millisecond that takes more filters than may be under way."""
+    peer = Peer(held=20 * FILTER_IDS).meet()
+    peer.wait(1_000)
+    peer.ack()
+    differs = encode_buckets(Buckets(bytes(8), FINE, 0, 1, [(0, 9, bytes(8))]))[0]
+    for window in (peer.session.status().window, 0):
+        peer.say(wire.frame(wire.SYNC, differs))
+        assert len(peer.frames(wire.SYNC)) == window < 20
+    peer.ack()
+    assert peer.frames(wire.SYNC)

@@ -6,11 +6,13 @@ import pytest
 
 from quire.core.sealing import NONCE_BYTES
 from quire.limits import IDLE_HEARTBEAT_MS, MAX_DATAGRAM, MAX_FRAGMENTED, MAX_REASSEMBLY_BYTES, MIN_WINDOW
+from quire.net import wire
 from quire.net.endpoint import SessionId
+from quire.net.link import Door, Link
 from quire.net.notices import Address, Connected, SyncChanged
 from quire.net.wire import MAX_RECORD
 from quire.sync import STRATEGIES
-from tests.net.driver import SPACE, Conditions, Node, World, learned
+from tests.net.driver import SPACE, SPACE_KEY, Conditions, Node, World, learned
 
 BAD = Conditions(loss=0.3, twice=0.1, altered=0.05, delay=20, jitter=40)
 
@@ -21,6 +23,52 @@ def two(world: World, strategy: str = "bloom") -> tuple[Node, Node]:
 
 def in_sync(node: Node) -> list[bool]:
     return [notice.in_sync for notice in node.notices if isinstance(notice, SyncChanged)]
+
+
+def said(world: World, source: Node, target: Node) -> tuple[int, int]:
+    """Bytes of questions, and of events, that one sent the other."""
+    link = Link(Door(SPACE, SPACE_KEY), target.key, source.key.public)
+    questions = events = 0
+    for _, address, _, data in world.log:
+        payload = link.open(data) if address == source.address else None
+        for kind, body in wire.read_frames(wire.read_packet(payload).frames) if payload else ():
+            questions += len(body) if wire.is_question(kind, body) else 0
+            events += len(body) if kind == wire.EVENTS else 0
+    return questions, events
+
+
+@pytest.mark.parametrize("strategy", ["bloom", "sketch"])
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_on_a_narrow_uplink_asking_costs_less_than_what_is_asked_for(strategy: str, loss: float) -> None:
+    world = World(14, Conditions(loss=loss, delay=20, uplink=20))
+    one, two_ = two(world, strategy)
+    one.hold(world.random, 2_000, 300)
+    two_.hold(world.random, 20, 300)
+    world.connect(one, two_)
+    took = world.until_equal(120_000, one, two_)
+    questions, events = map(sum, zip(said(world, one, two_), said(world, two_, one), strict=True))
+    assert questions < events * 0.5
+    assert took < 2 * 2_000 * 300 / 20
+
+
+@pytest.mark.parametrize("strategy", ["bloom", "sketch"])
+def test_live_events_without_end_keep_nothing_old_back(strategy: str) -> None:
+    """Both ways, over a narrow uplink: what both lacked when they met comes all the same."""
+    world = World(15, Conditions(delay=20, uplink=20))
+    one, two_ = two(world, strategy)
+    for node, other in ((one, two_), (two_, one)):
+        node.hold(world.random, 300, 300)
+        for (ts, event_id), blob in [(at, node.index.blobs([at[1]])[0]) for at in node.index.positions()]:
+            other.index.add(ts, event_id, blob)
+    old = [*one.hold(world.random, 200, 300), *two_.hold(world.random, 200, 300)]
+    world.connect(one, two_)
+    for _ in range(200):
+        for node in (one, two_):
+            node.endpoint.push(SPACE, node.key.public, node.hold(world.random, 2, 300), world.now)
+        world.run(200)
+        if all(len(node.index.blobs(old)) == len(old) for node in (one, two_)):
+            return
+    pytest.fail("what was old did not come")
 
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))

@@ -27,7 +27,7 @@ from quire.sync.messages import (
     encode_filter,
     encode_root,
 )
-from quire.sync.strategy import fingerprint
+from quire.sync.strategy import FREELY, Pace, fingerprint
 from tests.sync.conformance import KEY, ids, index_of, pair
 from tests.sync.memory import MemoryIndex
 
@@ -108,6 +108,32 @@ def test_questions_per_second_are_bounded(pushing: bool, bound: int) -> None:
     asked = sum(len(side.receive(other(9, pushing), index, 500)) for _ in range(3 * ASKS_PER_SECOND))
     assert asked <= bound
     assert side.heartbeat(index, 1_500)[1:]
+
+
+def test_no_round_begins_while_another_is_on_its_way() -> None:
+    side, index, pace = strategy(), index_of(ids(Random(7), 10)), Pace(9, 300)
+    asked = [len(side.receive(other(9), index, now, pace)) for now in (0, 200, 299, 300, 301)]
+    assert asked == [1, 0, 0, 1, 0]
+
+
+def test_no_round_begins_while_questions_wait() -> None:
+    """They are not asked twice, and what waits goes first."""
+    side, index = strategy(), index_of(ids(Random(7), FILTER_IDS))
+    for now in range(5):
+        assert side.receive(other(FILTER_IDS + 1), index, now, Pace(0, 0)) == []
+    kinds = [type(decode(message)) for message in side.questions(index, 5, 1)]
+    assert side.receive(other(FILTER_IDS + 1), index, 6, Pace(0, 0)) == []
+    kinds += [type(decode(message)) for message in side.questions(index, 6, 9)]
+    assert kinds == [Filter, Buckets]
+    assert side.questions(index, 7, 9) == []
+    assert side.receive(other(FILTER_IDS + 1), index, 8, FREELY)
+
+
+def test_a_peer_that_holds_nothing_is_pushed_everything_at_any_time() -> None:
+    side, index = strategy(), index_of(ids(Random(7), 10))
+    side.receive(other(9), index, 0, Pace(0, 300))
+    side.receive(other(0), index, 1, Pace(0, 300))
+    assert len(side.next_pushes(index, 64, 1)) == 10
 
 
 class Counted(MemoryIndex):

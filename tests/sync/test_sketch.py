@@ -16,6 +16,7 @@ from quire.limits import (
 )
 from quire.sync.messages import WHOLE, Filter, Root, Sketch, decode, encode_root, encode_sketch
 from quire.sync.sketch import SketchStrategy
+from quire.sync.strategy import Pace
 from tests.sync.conformance import KEY, Network, ids, index_of, pair
 from tests.sync.memory import SKETCH_KEY, MemoryIndex
 
@@ -94,6 +95,30 @@ def test_stores_that_stay_apart_are_left_to_filters_for_a_while() -> None:
         assert kinds(side.receive(other(len(SAME)), index, beat)) == ["Sketch"]
     assert side.receive(other(len(SAME)), index, 20) == []
     assert kinds(side.receive(other(len(SAME)), index, 30)) == ["Buckets"]
+
+
+def test_a_sketch_that_waits_is_one_round_however_often_the_stores_differ() -> None:
+    side, index = strategy(), index_of(SAME)
+    for now in range(2 * SKETCH_ROUNDS):
+        assert side.receive(other(len(SAME)), index, now, Pace(0, 0)) == []
+    assert kinds(side.questions(index, 50, 9)) == ["Sketch"]
+    assert kinds(side.receive(other(len(SAME)), index, 60, Pace(9, 0))) == ["Sketch"], "not left to filters"
+
+
+def test_so_many_sketches_go_as_may() -> None:
+    side, index = strategy(), index_of(SAME)
+    assert side.receive(garbage(WHOLE), index, 0, Pace(0, 0)) == []
+    assert [len(side.questions(index, 0, most)) for most in (5, 0, 20, 20)] == [5, 0, 20, PARTS - 25]
+
+
+def test_sketches_that_cannot_be_made_any_more_hold_nothing_up() -> None:
+    side = strategy()
+    side.receive(garbage(WHOLE), index_of(SAME), 0, Pace(0, 0))
+    index = Unsketched()
+    for ts, event_id in SAME:
+        index.add(ts, event_id, event_id)
+    assert kinds(side.receive(other(len(SAME)), index, 0)) == ["Buckets"]
+    assert side.questions(index_of(SAME), 0, 9) == []
 
 
 def test_lies_cost_so_many_sketches_a_second() -> None:

@@ -17,6 +17,7 @@ Ref = TypeVar("Ref")
 class _Sent(NamedTuple, Generic[Ref]):
     at: int
     refs: list[Ref]
+    missed: bool
 
 
 class Flight(Generic[Ref]):
@@ -61,9 +62,9 @@ class Flight(Generic[Ref]):
         """Smoothed round-trip time (ms); a guess before the first sample."""
         return max(1, round(self._trip.mean))
 
-    def sent(self, counter: int, refs: list[Ref], now: int) -> None:
-        """Take note of a datagram that wants acknowledgement."""
-        self._out[counter] = _Sent(now, refs)
+    def sent(self, counter: int, refs: list[Ref], now: int, missed: bool = True) -> None:
+        """Take note of a datagram that wants acknowledgement; `missed`: it is asked after when there is none."""
+        self._out[counter] = _Sent(now, refs, missed)
         self._last_sent = counter
         if self.room <= 0:
             self._full = counter
@@ -98,11 +99,12 @@ class Flight(Generic[Ref]):
         if oldest < self._highest_acked:
             return at + self._trip.bound
         due = max(at, self._probed_at) + self._backed_off(self._trip.patience)
-        return due if self._probes < MAX_PROBES else max(due, at + self._backed_off(self._trip.timeout))
+        probes = self._probes < MAX_PROBES and self._misses
+        return due if probes else max(due, at + self._backed_off(self._trip.timeout))
 
     def probe(self, now: int) -> bool:
         """Whether to ask for an acknowledgement before giving up: it may be all that was lost."""
-        if self._probes >= MAX_PROBES or self._overdue(now):
+        if self._probes >= MAX_PROBES or not self._misses or self._overdue(now):
             return False
         self._probes += 1
         self._probed_at = now
@@ -116,6 +118,10 @@ class Flight(Generic[Ref]):
         late = [counter for counter, sent in self._out.items() if now - sent.at >= timeout]
         if not late:
             return []
+        if not self._misses:  # so silence says nothing
+            for counter in late:
+                del self._out[counter]
+            return []
         self._backoff = min(self._backoff + 1, 8)
         self._probes = 0
         lost = self._lose(late)
@@ -128,6 +134,11 @@ class Flight(Generic[Ref]):
         refs = [ref for sent in self._out.values() for ref in sent.refs]
         self._out.clear()
         return refs
+
+    @property
+    def _misses(self) -> bool:
+        """Whether anything under way is asked after."""
+        return any(sent.missed for sent in self._out.values())
 
     def _backed_off(self, wait: int) -> int:
         return min(MAX_TIMEOUT_MS, wait << self._backoff)

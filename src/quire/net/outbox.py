@@ -60,6 +60,11 @@ class Outbox:
         return len(self._again) + len(self._eager) + len(self._ready) + len(self._large)
 
     @property
+    def busy(self) -> bool:
+        """Whether records wait, or are under way."""
+        return bool(self._eager or self._busy)
+
+    @property
     def waiting(self) -> bool:
         """Whether `fill` may find something."""
         large = bool(self._large) and len(self._open) < MAX_FRAGMENTED

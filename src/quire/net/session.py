@@ -26,6 +26,7 @@ from quire.limits import (
     SILENCE_MS,
 )
 from quire.net import wire
+from quire.net.comparing import Comparing
 from quire.net.conduct import Conduct
 from quire.net.control import SAID_AGAIN, Control
 from quire.net.dispatch import Dispatch
@@ -46,7 +47,6 @@ from quire.net.notices import (
     Notice,
     Refused,
     Status,
-    SyncChanged,
 )
 from quire.net.outbox import Outbox, Ref
 from quire.net.pairing import Pairing, Verdict
@@ -56,12 +56,10 @@ from quire.net.refusals import REFUSED_DATAGRAM
 from quire.net.route import Route
 from quire.net.standing import Refusal, Standing, Terms
 from quire.sync.index import EventIndex
-from quire.sync.messages import is_root
 from quire.sync.strategy import BadMessage, Entropy, Strategy
 
 _OVERHEAD = LINK_OVERHEAD + wire.PACKET_BYTES
 _HELLO_DATAGRAM = _OVERHEAD + len(wire.hello("bloom"))
-_WANT_ACK = (wire.EVENTS, wire.FRAGMENT, wire.ADDRESSES, wire.PING, wire.LETTER, wire.REFUSED, wire.PART)
 
 
 class Session:
@@ -103,13 +101,13 @@ class Session:
         self._conduct = Conduct()
         self._greetings = Greetings(self._pairing, _HELLO_DATAGRAM)
         self._control = Control()
+        self._comparing = Comparing(strategy, index, self._outbox, self._control, now)
         self._resume: int | None = None
         self._looked = self._ping = False
         self._notices: deque[Notice] = deque()
         #: Whether the peer proved itself and is not silent; when the last packet of its run was accepted (ms).
         self.connected = False
         self.last_heard: int | None = None
-        self._in_sync: bool | None = None
         self.distance = Distance(link.goes_first, streams)
         self._active = now
         self._datagrams_in = self._bytes_in = 0
@@ -230,6 +228,7 @@ class Session:
             try:
                 for kind, body in wire.sync_last(packet.frames):
                     self._take(kind, body, packet.counter, now)
+                self._ask(now)
             except (wire.BadFrame, BadMessage) as error:
                 self.blame(error.reason, now)
             if self._received.ack_overdue and address == self._route.proven:
@@ -254,7 +253,7 @@ class Session:
             self._tell()
 
     def _take(self, kind: int, body: bytes, counter: int, now: int) -> None:
-        if kind in _WANT_ACK:
+        if wire.wants_ack(kind, body):
             self._received.wants_ack(now)
         if kind in (wire.EVENTS, wire.FRAGMENT):
             self._take_records(kind, body, now)
@@ -275,6 +274,7 @@ class Session:
     def _take_records(self, kind: int, body: bytes, now: int) -> None:
         if self._terms.takes(len(body)):
             self._active = now
+            self._comparing.came(now)
             self._inbox.add(kind, body, now)
         else:
             self._conduct.reject("unknown-bytes")
@@ -285,12 +285,15 @@ class Session:
             return
         if self.distance.streams:
             return
-        answers = self._strategy.receive(body, self._index, now)
+        self._comparing.take(body, self._flight, now)
         if self._route.open:  # for a stream goes there too
             self._notices.extend(self.distance.look(self._strategy, self._index, now))
-        if not self.distance.leaves:
-            self._control.sync(answers)
-        self._note_sync(is_root(body))
+        self._notices.extend(self._comparing.changes(body))
+        self._ask(now)
+
+    def _ask(self, now: int) -> None:
+        if not self.distance.leaves and not self._terms.full:
+            self._comparing.ask(self._flight, now)
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
         if self.restricted:
@@ -325,14 +328,6 @@ class Session:
             self._part()
             self._pulse.rest(now)
 
-    def _note_sync(self, news: bool) -> None:
-        in_sync = self._strategy.in_sync
-        if in_sync and news:  # else it may be older than what waits
-            self._outbox.clear()
-        if in_sync is not None and in_sync != self._in_sync:
-            self._in_sync = in_sync
-            self._notices.append(SyncChanged(in_sync))
-
     # Sending.
 
     def datagrams_to_send(self, now: int) -> list[tuple[bytes, Address]]:
@@ -358,15 +353,16 @@ class Session:
             self._resume = self._dispatch.budget.ready_at()
             return False
         frames = [] if self._route.open and not self._ping else [wire.frame(wire.PING)]
-        if self._received.ack_at is not None:
-            frames.append(self._ack())
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         if room < 0:
             return False
+        if acks := self._received.ack_at is not None and room >= len(self._ack()):
+            frames.append(self._ack())
+            room -= len(frames[-1])
         gives = self._route.open and self._flight.room > 0 and not self.restricted
         if gives:
             self._outbox.read(now, self._flight.rtt)
-        urgent = self._ping or self._route.probe or self._received.ack_due(now)
+        urgent = self._ping or self._route.probe or (acks and self._received.ack_due(now))
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
@@ -381,13 +377,14 @@ class Session:
         return True
 
     def _send(self, frames: list[bytes], refs: list[Ref], address: Address, now: int) -> None:
-        self._received.acked()
+        if any(frame[0] == wire.ACK for frame in frames):
+            self._received.acked()
         self._ping = False
         self._dispatch.leap_unless(self._route.open)
         counter = self._dispatch.counter
-        if any(frame[0] in _WANT_ACK for frame in frames):
+        if wanted := [frame[0] for frame in frames if wire.wants_ack(frame[0], frame[wire.FRAME_BYTES :])]:
             said_again = [frame for frame in frames if frame[0] in SAID_AGAIN]
-            self._flight.sent(counter, [*refs, *said_again], now)
+            self._flight.sent(counter, [*refs, *said_again], now, any(kind != wire.SYNC for kind in wanted))
         if refs:
             self._active = now
         self._route.sent(counter, self._dispatch.emit(*self._pairing.ids(), frames, address))
@@ -458,7 +455,8 @@ class Session:
         elif self._terms.full or self.distance.streams:
             self._ping = True  # to be heard of, without asking for anything
         else:
-            self._control.sync(self._strategy.heartbeat(self._index, now))
+            self._comparing.beat(now)
+            self._ask(now)
         # A restricted peer cannot become equal by itself: there is nothing to hurry for.
         differs = self._strategy.in_sync is not True and not self.restricted
         busy = differs or now - self._active < ACTIVE_MS

@@ -20,6 +20,7 @@ from quire.limits import (
 )
 from quire.net.link import LINK_OVERHEAD
 from quire.net.standing import Refusal
+from quire.sync.messages import is_root
 
 VERSION = 1
 CID_BYTES = 8
@@ -27,6 +28,7 @@ NO_CID = bytes(CID_BYTES)
 
 HELLO, ACK, SYNC, EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED, PART = range(1, 11)
 _KINDS = range(HELLO, PART + 1)
+_ACKNOWLEDGED = (EVENTS, FRAGMENT, ADDRESSES, PING, LETTER, REFUSED, PART)
 
 _PACKET = Struct(">B8s8sQ")
 _FRAME = Struct(">BH")
@@ -74,6 +76,16 @@ class Fragment(NamedTuple):
     place: int
     total: int
     piece: bytes
+
+
+def is_question(kind: int, body: bytes) -> bool:
+    """Whether a frame says more of the strategy than a heartbeat; the first byte of its body tells."""
+    return kind == SYNC and not is_root(body)
+
+
+def wants_ack(kind: int, body: bytes) -> bool:
+    """Whether a frame is to be acknowledged; the first byte of its body tells."""
+    return kind in _ACKNOWLEDGED or is_question(kind, body)
 
 
 def packet(cid: bytes, echo: bytes, counter: int, frames: Sequence[bytes]) -> bytes:

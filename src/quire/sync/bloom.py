@@ -37,7 +37,7 @@ from quire.sync.messages import (
     encode_root,
 )
 from quire.sync.pushes import Pushes
-from quire.sync.strategy import SALT_BYTES, BadMessage, Entropy, fingerprint
+from quire.sync.strategy import FREELY, SALT_BYTES, BadMessage, Entropy, Pace, fingerprint
 
 
 class _Ask(NamedTuple):
@@ -72,6 +72,8 @@ class BloomStrategy:
         # equal (a peer that refuses some event) cannot starve the others.
         self._asks: dict[_Ask, None] = {}
         self._rest: _Ask | None = None
+        #: When the last round of questions began (ms).
+        self._begun: int | None = None
         self._asking = Allowance()
         self._reading = Allowance()
         self._peer_pushing = False
@@ -83,19 +85,19 @@ class BloomStrategy:
         """Whether `next_pushes` has something left to look at."""
         return self._pushes.active
 
-    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
+    def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint, and questions that had to wait."""
         salt, whole = self._entropy(SALT_BYTES), index.whole()
         root = Root(salt, whole.count, fingerprint(self._key, salt, whole), self.pushing)
-        return [encode_root(root), *self.questions(index, now)]
+        return [encode_root(root), *self.questions(index, now, pace.most)]
 
-    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
+    def receive(self, message: bytes, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Take a peer's message; the questions that follow from it. Raises BadMessage."""
         said = decode(message)
         if not self.may_read(now):
             return []
-        self.take(said, index, now)
-        return self.questions(index, now)
+        self.take(said, index, now, pace)
+        return self.questions(index, now, pace.most)
 
     def forget(self) -> None:
         """Leave what is to be pushed and asked."""
@@ -107,12 +109,12 @@ class BloomStrategy:
         """Whether to look at one more message of the peer."""
         return self._reading.take(SYNC_RECEIVED_PER_SECOND, now)
 
-    def take(self, said: Message, index: EventIndex, now: int) -> None:
+    def take(self, said: Message, index: EventIndex, now: int, pace: Pace) -> None:
         """Take what a peer said. Raises BadMessage `kind` for what is of another strategy."""
         if isinstance(said, Root):
             own = index.whole()
-            if not self.hear(said, own):
-                self.ask_about_all(said, own, now)
+            if not self.hear(said, own, now) and self.begins(pace, now):
+                self.ask_about_all(said, own)
         elif isinstance(said, Buckets):
             self._compare_buckets(said, index, now)
         elif isinstance(said, Filter):
@@ -125,7 +127,7 @@ class BloomStrategy:
         """Ids that the peer's filters do not contain, in time order within each range."""
         return self._pushes.next(index, limit, now)
 
-    def hear(self, root: Root, own: Summary) -> bool:
+    def hear(self, root: Root, own: Summary, now: int) -> bool:
         """Take what a peer said of all that it holds; whether that is what we hold (`own`)."""
         self.peer_count = root.held
         self._peer_pushing = root.pushing
@@ -134,17 +136,24 @@ class BloomStrategy:
             self._asks.clear()
             self._rest = None
             self._pushes.clear()
+        elif not root.held:
+            self._pushes.add(START, END, None, now)
         return self.in_sync
 
-    def ask_about_all(self, root: Root, own: Summary, now: int) -> None:
+    def begins(self, pace: Pace, now: int) -> bool:
+        """Whether a new round of questions may begin; then it has."""
+        answered = self._begun is None or now - self._begun >= pace.round_trip
+        if not answered or self._rest or self._asks:
+            return False
+        self._begun = now
+        return True
+
+    def ask_about_all(self, root: Root, own: Summary) -> None:
         """Go down from a Root with another print than that of what we hold (`own`)."""
-        if not root.held:
-            self._pushes.add(START, END, None, now)
-        else:
-            if own.count <= FILTER_IDS:
-                self._ask(_Ask(START, END, None))
-            if own.count and max(own.count, root.held) > FILTER_IDS:
-                self._ask(_Ask(START, END, COARSE))
+        if root.held and own.count <= FILTER_IDS:
+            self._ask(_Ask(START, END, None))
+        if root.held and own.count and max(own.count, root.held) > FILTER_IDS:
+            self._ask(_Ask(START, END, COARSE))
 
     def _compare_buckets(self, said: Buckets, index: EventIndex, now: int) -> None:
         level = said.level
@@ -189,11 +198,11 @@ class BloomStrategy:
         if ask is not None and len(self._asks) < MAX_ASKS:
             self._asks[ask] = None
 
-    def questions(self, index: EventIndex, now: int) -> list[bytes]:
+    def questions(self, index: EventIndex, now: int, most: int) -> list[bytes]:
         """The questions to ask now, as many as are allowed."""
         bound = ASKS_WHILE_PUSHING if self.pushing or self._peer_pushing else ASKS_PER_SECOND
         messages: list[bytes] = []
-        while (self._rest or self._asks) and self._asking.take(bound, now):
+        while (self._rest or self._asks) and len(messages) < most and self._asking.take(bound, now):
             ask, self._rest = self._rest or next(iter(self._asks)), None
             self._asks.pop(ask, None)
             message, self._rest = self._name_buckets(ask, index) if ask.level else self._filter(ask, index)

@@ -8,7 +8,7 @@ from quire.sync.allowance import Allowance
 from quire.sync.index import END, START, EventIndex
 from quire.sync.messages import Root, decode, encode_root
 from quire.sync.pushes import Pushes
-from quire.sync.strategy import SALT_BYTES, BadMessage, Entropy, fingerprint
+from quire.sync.strategy import FREELY, SALT_BYTES, BadMessage, Entropy, Pace, fingerprint
 
 
 class FullStrategy:
@@ -27,12 +27,12 @@ class FullStrategy:
         """Whether `next_pushes` has something left to look at."""
         return self._pushes.active
 
-    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
+    def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint."""
         salt, whole = self._entropy(SALT_BYTES), index.whole()
         return [encode_root(Root(salt, whole.count, fingerprint(self._key, salt, whole), self.pushing))]
 
-    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
+    def receive(self, message: bytes, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """A peer's heartbeat: push everything if it differs. Raises BadMessage."""
         root = decode(message)
         if not isinstance(root, Root):
@@ -45,6 +45,10 @@ class FullStrategy:
             self._pushes.clear()
         elif not self.pushing:
             self._pushes.add(START, END, None, now)
+        return []
+
+    def questions(self, index: EventIndex, now: int, most: int) -> list[bytes]:
+        """There are none."""
         return []
 
     def forget(self) -> None:

@@ -27,7 +27,7 @@ from quire.sync.allowance import Allowance
 from quire.sync.bloom import BloomStrategy
 from quire.sync.index import EventIndex
 from quire.sync.messages import WHOLE, Message, Root, Sketch, decode, encode_sketch
-from quire.sync.strategy import Entropy
+from quire.sync.strategy import FREELY, Entropy, Pace
 
 #: Ids by which two stores may differ for their sketches to be tried: more cannot be read off all parts together.
 _NEAR = PARTS * CELLS // 2
@@ -62,16 +62,24 @@ class SketchStrategy:
         """Whether `next_pushes` has something left to look at."""
         return bool(self._lacked) or self._bloom.pushing
 
-    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
+    def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint, and questions that had to wait."""
-        return [*self._bloom.heartbeat(index, now), *self._sketches(index, now)]
+        return [
+            *self._bloom.heartbeat(index, now, pace._replace(most=0)),
+            *self.questions(index, now, pace.most),
+        ]
 
-    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
+    def receive(self, message: bytes, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Take a peer's message; the sketches and questions that follow from it. Raises BadMessage."""
         said = decode(message)
         if self._bloom.may_read(now):
-            self._take(said, index, now)
-        return [*self._sketches(index, now), *self._bloom.questions(index, now)]
+            self._take(said, index, now, pace)
+        return self.questions(index, now, pace.most)
+
+    def questions(self, index: EventIndex, now: int, most: int) -> list[bytes]:
+        """Sketches, then what `bloom` asks."""
+        messages = self._sketches(index, now, most)
+        return messages + self._bloom.questions(index, now, most - len(messages))
 
     def forget(self) -> None:
         """Leave what is to be pushed and asked."""
@@ -84,22 +92,24 @@ class SketchStrategy:
         found = [self._lacked.popleft() for _ in range(min(limit, len(self._lacked)))]
         return found or self._bloom.next_pushes(index, limit, now)
 
-    def _take(self, said: Message, index: EventIndex, now: int) -> None:
+    def _take(self, said: Message, index: EventIndex, now: int, pace: Pace) -> None:
         if isinstance(said, Sketch):
             held = index.sketch()
             if held is not None and self._reading.take(SKETCHES_READ_PER_SECOND, now):
                 self._compare(said, held, index, now)
         elif isinstance(said, Root):
-            self._hear(said, index, now)
+            self._hear(said, index, now, pace)
         else:
-            self._bloom.take(said, index, now)
+            self._bloom.take(said, index, now, pace)
 
-    def _hear(self, root: Root, index: EventIndex, now: int) -> None:
+    def _hear(self, root: Root, index: EventIndex, now: int, pace: Pace) -> None:
         own = index.whole()
-        if self._bloom.hear(root, own):
+        if self._bloom.hear(root, own, now):
             self._rest(0)
+        elif WHOLE in self._due or not self._bloom.begins(pace, now):
+            return
         elif not self._is_near(root, own.count, index, now):
-            self._bloom.ask_about_all(root, own, now)
+            self._bloom.ask_about_all(root, own)
         elif self._rounds < SKETCH_ROUNDS:
             self._rounds += 1
             self._due[WHOLE] = None
@@ -135,10 +145,13 @@ class SketchStrategy:
         fresh = [event_id for _, event_id in index.called(names) if event_id not in known]
         self._lacked.extend(fresh[:room])
 
-    def _sketches(self, index: EventIndex, now: int) -> list[bytes]:
+    def _sketches(self, index: EventIndex, now: int, most: int) -> list[bytes]:
         held = index.sketch() if self._due else None
+        if held is None:
+            self._due.clear()
+            return []
         messages: list[bytes] = []
-        while self._due and held is not None and self._sending.take(SKETCHES_PER_SECOND, now):
+        while self._due and len(messages) < most and self._sending.take(SKETCHES_PER_SECOND, now):
             part = next(iter(self._due))
             del self._due[part]
             messages.append(encode_sketch(Sketch(part, _of_part(held, part))))

@@ -5,8 +5,9 @@ Owns: the shape that a session drives. Must not know: sessions, datagrams, blobs
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from quire.limits import MAX_ASKS
 from quire.sync.index import EventIndex, Summary
 
 #: `entropy(n)` gives n fresh random bytes.
@@ -24,11 +25,26 @@ class BadMessage(Exception):
         self.reason = reason
 
 
+class Pace(NamedTuple):
+    """How much a peer may be asked now.
+
+    `most` questions; and no new round of them sooner than `round_trip` ms after the last one began, since what follows
+    from that is still on its way. Questions that may not go now wait, and while some do no round begins.
+    """
+
+    most: int
+    round_trip: int
+
+
+#: Where nothing else wants the path.
+FREELY = Pace(MAX_ASKS, 0)
+
+
 class Strategy(Protocol):
     """Reconciles one index with one peer's. Messages may be lost, doubled and reordered: each stands alone.
 
-    `now` is any monotonic time in ms. The session sends every returned message (at most
-    MAX_SYNC_BYTES each) in one datagram, and the blobs of the ids that `next_pushes` names.
+    `now` is any monotonic time in ms. The session sends every returned message (at most MAX_SYNC_BYTES each) in one
+    datagram, and the blobs of the ids that `next_pushes` names. Every message but the heartbeat's own is a question.
     """
 
     @property
@@ -46,12 +62,16 @@ class Strategy(Protocol):
         """Whether `next_pushes` has something left to look at."""
         ...
 
-    def heartbeat(self, index: EventIndex, now: int) -> list[bytes]:
-        """Messages to send now, unasked."""
+    def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
+        """Messages to send now, unasked: the heartbeat, and questions."""
         ...
 
-    def receive(self, message: bytes, index: EventIndex, now: int) -> list[bytes]:
-        """Take a peer's message; the messages to answer with. Raises BadMessage."""
+    def receive(self, message: bytes, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
+        """Take a peer's message; the questions to answer with. Raises BadMessage."""
+        ...
+
+    def questions(self, index: EventIndex, now: int, most: int) -> list[bytes]:
+        """Of the questions that wait, at most so many."""
         ...
 
     def forget(self) -> None:
