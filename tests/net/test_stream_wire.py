@@ -79,10 +79,17 @@ def test_any_bytes_are_a_frame_or_a_bad_one(body: bytes, kind: int) -> None:
     assert isinstance(said, Heights | Asked | Run | Done)
 
 
-def test_the_largest_answer_fits_into_a_frame() -> None:
-    blobs = [bytes(600)] * (RUN_BYTES // 600) + [bytes(MAX_BLOB_BYTES)]
-    groups = [(bytes(8), [blob]) for blob in blobs]
-    assert len(stream_wire.run(1, 1, False, groups)) <= MAX_STREAM_FRAME
+@pytest.mark.parametrize("small", [48, 200, 458, 600])
+def test_the_largest_answer_fits_into_a_frame(small: int) -> None:
+    """As many as one question asks for, each under another key than the last, and one as large as can be at the end."""
+    count = min(RUN_EVENTS - 1, (RUN_BYTES - 1) // small)
+    blobs = [bytes(small)] * count + [bytes(MAX_BLOB_BYTES)]
+    groups = [(bytes((at % 2,)) * 8, [blob]) for at, blob in enumerate(blobs)]
+    data = stream_wire.run(1, 1, False, groups)
+    assert len(data) - stream_wire.FRAME_BYTES <= MAX_STREAM_FRAME
+    (said,) = read(data)
+    assert isinstance(said, Run)
+    assert len(said.records) == count + 1
 
 
 @pytest.mark.parametrize(
