@@ -368,10 +368,8 @@ def _refused(
     """
     met: set[str] = set()
     waits: list[str] = []
-    opened = {
-        c.event_id: Opened(member.account, member.space, member.account_id, 0, 0, c.event_id, c.event)
-        for c in candidates
-    }
+    at = member.account, member.space, member.space_id, member.account_id
+    opened = {c.event_id: Opened(*at, 0, 0, c.event_id, c.event) for c in candidates}
     for one in candidates:
         if unmet(home, member, opened[one.event_id], one.handler, now, met) is not None:
             waits.append(one.event_id)
