@@ -1,8 +1,10 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -11,10 +13,12 @@ import pytest
 from quire.errors import UserError
 from quire.sim import checker, evidence, run, scenario
 from quire.sim.device import Device
-from quire.sim.run import Result, run_scenario, simulate
+from quire.sim.run import Result, run_scenario, simulate, strategy_of
 from quire.sim.witness import Witness
 from quire.sim.world import World
 from quire.sync import STRATEGIES
+from quire.sync.messages import WHOLE
+from quire.sync.sketch import SketchStrategy
 from tests.net.asking_all import AskingAll
 
 
@@ -63,6 +67,31 @@ def test_what_was_found_once(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_scenario_passes_with_many_seeds(name: str, seed: int) -> None:
     finds(name, seed)
+
+
+def test_the_seed_decides_how_nodes_sync_where_the_scenario_does_not_say() -> None:
+    made = scenario.load("two-peers")
+    found = Counter(strategy_of(made, seed) for seed in range(100))
+    assert found.keys() == {"sketch", "bloom"}
+    assert found["sketch"] > 60
+    said = msgspec.structs.replace(made, strategy="full")
+    assert strategy_of(said, 1) == "full"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["crash-and-restart", "five-peers-lossy", "liars", "power-cuts"])
+def test_sketches_are_exchanged_in_spite_of_faults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[int] = Counter()
+    compare = SketchStrategy._compare
+
+    def count(*args: Any) -> None:
+        made[args[1].part] += 1
+        compare(*args)
+
+    monkeypatch.setattr(SketchStrategy, "_compare", count)
+    seed = next(n for n in range(7, 99) if strategy_of(scenario.load(name), n) == "sketch")
+    assert simulate(name, seed).faults == []
+    assert made[WHOLE] > 10
 
 
 @pytest.mark.slow

@@ -117,7 +117,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     writing: Writing
     network: Conditions = Conditions()
     faults: Faults = Faults()
-    strategy: str = "sketch"
+    #: How nodes sync; if it is not said, the seed decides.
+    strategy: str = ""
     #: Whether nodes can open streams to each other; if it is not said, the seed decides.
     streams: bool | None = None
     #: Takes minutes: it is run when it is named, and not among all.
