@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -70,6 +71,21 @@ def test_a_run_whose_process_dies_has_failed_and_the_others_go_on(monkeypatch: p
     outcomes = {one.seed: one for one in soak(["two-peers"], 1, 4, 60, 1)}
     assert [outcomes[seed].faults for seed in (1, 3, 4)] == [[], [], []]
     assert "SIGKILL" in outcomes[2].faults[0]
+    assert outcomes[2].replay == "quire sim run two-peers --seed 2"
+
+
+def hangs_at_two(pair: tuple[str, int]) -> Outcome:
+    while pair[1] == 2:
+        time.sleep(0.01)
+    return Outcome(*pair, [], "", 0, 0, 0)
+
+
+def test_a_run_that_has_no_end_has_failed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soaking, "_run", hangs_at_two)
+    monkeypatch.setattr(soaking, "MOST_S", 5.0)
+    outcomes = {one.seed: one for one in soak(["two-peers"], 1, 3, 60, 1)}
+    assert [outcomes[seed].faults for seed in (1, 3)] == [[], []]
+    assert outcomes[2].faults == ["the process that ran it was ended, as it had not come to an end after 5 s"]
     assert outcomes[2].replay == "quire sim run two-peers --seed 2"
 
 

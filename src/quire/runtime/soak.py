@@ -18,6 +18,8 @@ from quire.sim.run import Result, replay, simulate
 
 _T = TypeVar("_T")
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
+#: Seconds after which a run is taken to have no end. The longest takes a minute or two.
+MOST_S = 600.0
 
 
 class Outcome(msgspec.Struct):
@@ -43,12 +45,12 @@ def soak(
     """Run every scenario with seed after seed, `jobs` at a time, and give each outcome as it comes.
 
     Ends after `seeds` seeds of each, or (0: no such bound) once `minutes` have passed; what has begun then is finished.
-    Those (scenario, seed) that are `done` are left out. Whatever goes wrong in a run is a fault of that run, but where
-    its homes have no room: raises NoRoom. Closing this ends what runs.
+    Those (scenario, seed) that are `done` are left out. Whatever goes wrong in a run is a fault of that run, that it
+    has no end too, but where its homes have no room: raises NoRoom. Closing this ends what runs.
     """
     wanted = (pair for pair in pairs(scenarios, first, seeds) if pair not in done)
     end = time.monotonic() + minutes * 60
-    working = work(_run, wanted, jobs, lambda: time.monotonic() < end)
+    working = work(_run, wanted, jobs, lambda: time.monotonic() < end, MOST_S)
     with closing(working):
         for ended in working:
             outcomes = [_failed(pair, said) if isinstance(said, Died) else said for pair, said in ended]

@@ -1,4 +1,4 @@
-"""Processes that do one task after the other; one that dies takes no more than its task along.
+"""Processes that do one task after the other; one that dies, or is not done in time, takes its task along alone.
 
 Owns: the processes, what is said to them, and their end. Must not know: what the tasks are, how long to go on.
 """
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -34,46 +34,55 @@ class Died(str):
 class _Worker(Generic[_Task]):
     process: BaseProcess
     task: _Task
+    #: When it is to be done with it (time.monotonic).
+    due: float
     #: Whether it has come so far that it could begin.
     ready: bool = False
 
 
 def work(
-    do: Callable[[_Task], _Answer], tasks: Iterator[_Task], jobs: int, go_on: Callable[[], bool]
+    do: Callable[[_Task], _Answer],
+    tasks: Iterator[_Task],
+    jobs: int,
+    go_on: Callable[[], bool],
+    most_s: float,
 ) -> Generator[list[tuple[_Task, _Answer | Died]], None, None]:
     """Each task with its answer, those that ended together at once, `jobs` at a time.
 
-    The first tasks are begun in any case, others while `go_on` says so; what has begun is finished. `do` is a function
-    that a new process can import; a QuireError that it raises is raised here. Raises HomeError when processes cannot be
-    started. Closing this ends the processes.
+    A process that is not done with a task after `most_s` seconds is ended. The first tasks are begun in any case,
+    others while `go_on` says so; what has begun is finished. `do` is a function that a new process can import; a
+    QuireError that it raises is raised here. Raises HomeError when processes cannot be started. Closing this ends the
+    processes.
     """
     busy: dict[Connection, _Worker[_Task]] = {}
     try:
         for task in islice(tasks, jobs):
-            _start(busy, do, task)
+            _start(busy, do, task, most_s)
         while busy:
             ended: list[tuple[_Task, _Answer | Died]] = []
-            for pipe in [pipe for pipe in wait(list(busy)) if isinstance(pipe, Connection)]:
-                worker, said = busy[pipe], _hear(pipe, busy[pipe])
+            for pipe, said in _heard(busy, most_s):
+                worker = busy[pipe]
                 if said is None:
                     worker.ready = True
                     continue
                 ended.append((worker.task, said))
                 following = list(islice(tasks, 1 if go_on() else 0))
                 if following and not isinstance(said, Died):
-                    worker.task = following[0]
+                    worker.task, worker.due = following[0], time.monotonic() + most_s
                     _send(pipe, worker.task)
                 else:
                     _close(pipe, busy.pop(pipe).process)
                     for task in following:
-                        _start(busy, do, task)
+                        _start(busy, do, task, most_s)
             if ended:
                 yield ended
     finally:
         _end(busy)
 
 
-def _start(busy: dict[Connection, _Worker[_Task]], do: Callable[[_Task], object], task: _Task) -> None:
+def _start(
+    busy: dict[Connection, _Worker[_Task]], do: Callable[[_Task], object], task: _Task, most_s: float
+) -> None:
     # A forked child would share our open files; each begins afresh instead, once for all its tasks.
     spawning = get_context("spawn")
     ours, theirs = spawning.Pipe()
@@ -85,13 +94,25 @@ def _start(busy: dict[Connection, _Worker[_Task]], do: Callable[[_Task], object]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    busy[ours] = _Worker(process, task)
+    busy[ours] = _Worker(process, task, time.monotonic() + most_s)
     _send(ours, task)
 
 
 def _send(pipe: Connection, task: object) -> None:
     with suppress(OSError):  # it died: that is heard next
         pipe.send(task)
+
+
+def _heard(busy: dict[Connection, _Worker[_Task]], most_s: float) -> Iterator[tuple[Connection, Any]]:
+    """Wait until any says something, or is not done in time: then it is ended, and has died."""
+    left = min(worker.due for worker in busy.values()) - time.monotonic()
+    pipes = [pipe for pipe in wait(list(busy), max(0.0, left)) if isinstance(pipe, Connection)]
+    late = [pipe for pipe, worker in busy.items() if pipe not in pipes and worker.due <= time.monotonic()]
+    for pipe in pipes:
+        yield pipe, _hear(pipe, busy[pipe])
+    for pipe in late:
+        _stop([busy[pipe].process])
+        yield pipe, Died(f"was ended, as it had not come to an end after {most_s:,.0f} s")
 
 
 def _hear(pipe: Connection, worker: _Worker[_Task]) -> Any:
@@ -124,14 +145,18 @@ def _close(pipe: Connection, process: BaseProcess) -> None:
 
 
 def _end(busy: dict[Connection, _Worker[_Task]]) -> None:
-    for worker in busy.values():
-        worker.process.terminate()
-    end = time.monotonic() + _GRACE_S
-    for worker in busy.values():
-        worker.process.join(max(0.0, end - time.monotonic()))
-        worker.process.kill()
+    _stop([worker.process for worker in busy.values()])
     for pipe, worker in busy.items():
         _close(pipe, worker.process)
+
+
+def _stop(processes: Sequence[BaseProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + _GRACE_S
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+        process.kill()
 
 
 def _serve(pipe: Connection, do: Callable[[_Task], object]) -> None:
