@@ -14,6 +14,7 @@ from quire.handlers import channel, identity, message, space
 from quire.limits import LOG_PART
 from quire.node.jobs import Jobs
 from quire.sim.device import EPOCH_MS, Crashed, Device
+from quire.store.search import SearchIndex
 
 
 def device(folder: Path, bad_disk: bool = False, power: bool = True, seed: int = 1) -> Device:
@@ -224,3 +225,42 @@ def _pump(one: Device) -> None:
 
 def _failing(_: Context) -> None:
     raise ZeroDivisionError
+
+
+def test_what_fails_in_spare_time_ends_the_run_but_on_a_bad_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: SearchIndex) -> None:
+        raise HomeError("no")
+
+    sound, bad = device(tmp_path / "sound", power=False), device(tmp_path / "bad", bad_disk=True)
+    for one in sound, bad:
+        _pump(one)
+        write(one, "one")
+        one.committed(3_000)
+    assert bad.disk is not None
+    bad.disk.full = True
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchIndex, "catch_up", fail)
+        with pytest.raises(HomeError):
+            sound.pump(3_000)
+        bad.pump(3_000)
+    assert bad.home.search.backlog() == 1
+    bad.disk.full = False
+    bad.pump(4_000)
+    assert bad.home.search.backlog() == 0
+    sound.stop()
+    bad.stop()
+
+
+def test_after_a_crash_the_database_itself_is_read(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    for number in range(40):
+        write(on, f"{number}" * 500)
+        on.committed(number)
+        on.pump(number)
+    on.crash()
+    (on.database.with_name("quire.db-wal")).unlink()
+    on.start(100)
+    assert len(texts(on)) > 10
+    on.stop()

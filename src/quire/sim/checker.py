@@ -17,6 +17,7 @@ from quire.sim.device import Device
 from quire.sim.entitled import Shown, Truth, Write, work_out
 from quire.sim.ground import DOWN, GroundTruth
 from quire.sim.notes import Notes
+from quire.sim.searching import found_again
 
 #: Faults of one kind that are told; more say nothing new.
 MAX_TOLD = 5
@@ -414,4 +415,5 @@ _CHECKS: tuple[Check, ...] = (
     standings.not_turned_away,
     _honest_refused,
     laws.broken,
+    found_again,
 )

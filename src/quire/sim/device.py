@@ -7,7 +7,7 @@ the database files as they stood between two statements. Must not know: the netw
 import shutil
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ import apsw
 from quire.core.address import HostPort, format_address
 from quire.core.keys import KEY_BYTES
 from quire.core.vault import Vault
-from quire.errors import HomeError
+from quire.errors import Damaged, HomeError
 from quire.events.home import Home
 from quire.handlers import REGISTRY
 from quire.net.streams import Call, HangUp
@@ -32,9 +32,9 @@ EPOCH_MS = 1_767_225_600_000
 _FILES = ("quire.db", "quire.db-wal")
 #: Pages that a device with a bad disk keeps in memory: else it would hardly ever read.
 _FEW_PAGES = 16
-#: A device that can lose power moves its log into the database, which is a sync, at one arrival of so many; and, as the
-#: runtime does, waits for the disk to have what was committed each second (ms).
-_CHECKPOINT_EVERY, _SYNC_MS = 40, 1_000
+#: A device moves its log into the database at one of so many times that something arrives; one that can lose power, as
+#: the runtime does, waits for the disk to have what was committed each second (ms).
+_CHECKPOINT_EVERY, _SYNC_MS = 12, 1_000
 
 
 def home_key(seed: int, name: str) -> bytes:
@@ -91,6 +91,9 @@ class Device:
         self._steady = 0
         self._statements_left = 0
         self._losing = False
+        self._random = Random(f"{seed} spare time {name}")
+        #: Whether something is left for spare time.
+        self._behind = False
         #: What was written before this (ms) outlasts a power cut.
         self.kept_ms = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,6 +145,7 @@ class Device:
             self._end()
             raise
         self.due = now
+        self._behind = True
 
     def _run_node(self, home: Home, now: int) -> None:
         if self.bad_disk:
@@ -202,11 +206,13 @@ class Device:
                 self.troubles.append(event.text.replace(str(self._folder), self.name))
             elif isinstance(event, Arrived):
                 self.cursor = event.cursor
-                self._rest(node.home)
+                self._behind = True
             elif isinstance(event, Mistake):  # a node goes on after it, a run does not
                 raise event.error
             elif isinstance(event, Call | HangUp):  # relays are not simulated: nobody adds one
                 self.calls.append(event)
+        if self._behind:
+            self._rest(node.home)
         self._sync(node.home, now)
         self.due = max(now, node.next_timer() - self._steady)
         self.lived_ms = now
@@ -215,17 +221,30 @@ class Device:
         return out
 
     def _rest(self, home: Home) -> None:
-        """What a node does in spare time; what fails is tried again."""
-        with suppress(HomeError), home.store.db.plain_errors():
-            home.search.step()
-            if self.bad_disk or (self.disk is not None and self.cursor % _CHECKPOINT_EVERY == 0):
+        """What a node does in spare time."""
+        moves = self.bad_disk or self._random.randrange(_CHECKPOINT_EVERY) == 0
+        with self._tried_again(), home.store.db.plain_errors():
+            home.search.catch_up()
+            if moves:
                 home.store.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._behind = False
 
     def _sync(self, home: Home, now: int) -> None:
         if self.disk is not None and now >= self.kept_ms + _SYNC_MS:
-            with suppress(HomeError):
+            with self._tried_again():
                 home.store.db.sync()
                 self.kept_ms = now
+
+    @contextmanager
+    def _tried_again(self) -> Iterator[None]:
+        """What fails in here because the disk is bad now is done again later; whatever else is raised is a mistake."""
+        try:
+            yield
+        except Damaged:
+            raise
+        except HomeError:
+            if self.disk is None or not self.disk.is_bad:
+                raise
 
     @contextmanager
     def sound(self) -> Iterator[None]:

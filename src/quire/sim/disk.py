@@ -41,6 +41,11 @@ class Disk(apsw.VFS):
         #: By file: what undoes each write since the last sync, the latest last, as (offset, bytes before, size before).
         self._unsynced: dict[str, list[tuple[int, bytes, int]]] = {}
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether anything may fail now."""
+        return self.full or self.failing > 0
+
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_File":
         """What SQLite opens a file by."""
         return _File(self, name, flags)

@@ -13,6 +13,7 @@ from random import Random
 from quire.core.keys import KEY_BYTES
 from quire.core.sealing import NONCE_BYTES
 from quire.core.vault import Vault
+from quire.errors import Damaged
 from quire.events.context import Context
 from quire.events.home import Home
 from quire.events.ingest import ingest
@@ -70,6 +71,29 @@ def shown_ids(home: Home, identity: str) -> set[str]:
     """The ids of the messages that an identity sees."""
     rows = home.store.db.all("SELECT event_id FROM message_index WHERE account_id = ?", (identity,))
     return {event_id for (event_id,) in rows}
+
+
+def texts_shown(home: Home, identity: str, space_id: str) -> list[tuple[str, str]]:
+    """(event id, text) of the messages that an identity sees in a space."""
+    return home.store.db.all(
+        "SELECT event_id, body_text FROM message_index WHERE account_id = ? AND space_id = ?",
+        (identity, space_id),
+    )
+
+
+def index_is_right(home: Home) -> bool:
+    """Whether the search index is what its messages call for, none of them left out, by SQLite's own account.
+
+    See sqlite.org/fts5.html#the_integrity_check_command.
+    """
+    try:
+        with home.store.db.plain_errors():
+            home.store.db.execute(
+                "INSERT INTO search (search, rank) VALUES ('integrity-check', 1)"
+            ).fetchall()
+    except Damaged:
+        return False
+    return True
 
 
 def keys(home: Home, identity: str, space_id: str) -> set[str]:
