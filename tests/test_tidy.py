@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,29 @@ def stray_tests(sources: Sources) -> Iterator[str]:
             yield f"{path} mirrors no module of src/quire: move it, or name it in TEST_EXCEPTIONS"
 
 
+def circles(sources: Sources) -> Iterator[str]:
+    """Modules that import each other, as they begin: which of them can be imported hangs on who comes first."""
+    texts = {_module_name(path): text for path, text in sources.items() if path.startswith("src/")}
+    needs = {
+        name: {other for other in _first_imports(text, texts) if other != name}
+        for name, text in texts.items()
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        yield f"import each other: {' <- '.join(error.args[1])}"
+
+
+def _first_imports(text: str, modules: Sources) -> Iterator[str]:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield from [inner] if inner in modules else {node.module} & modules.keys()
+
+
 # --- What the rules stand on. ------------------------------------------------------------------------
 
 
@@ -273,6 +297,7 @@ RULES: list[Checker] = [
     left_undone,
     limits_without_use,
     stray_tests,
+    circles,
 ]
 RULES_FOR_EVERY_FILE: list[Checker] = [machine_paths, registry_hosts]
 
@@ -328,6 +353,7 @@ BAD: list[tuple[Checker, Sources]] = [
     (limits_without_use, _LIMITS | _USES | {"tests/test_a.py": "MAXIMUM"}),
     (stray_tests, {"tests/test_a.py": "", "src/quire/b.py": ""}),
     (stray_tests, {"tests/core/test_a.py": "", "src/quire/a.py": ""}),
+    (circles, {"src/quire/a.py": "from quire.b import x\n", "src/quire/b.py": "from quire import a\n"}),
 ]
 
 GOOD: list[tuple[Checker, Sources]] = [
@@ -356,6 +382,10 @@ GOOD: list[tuple[Checker, Sources]] = [
     (limits_without_use, _LIMITS | _USES | {"tests/test_a.py": "limits.MAX\n"}),
     (stray_tests, {"tests/a/test_b_more.py": "", "src/quire/a/b.py": "", "tests/a/builders.py": ""}),
     (stray_tests, {"tests/a/test_b.py": "", "src/quire/a/b/__init__.py": ""}),
+    (
+        circles,
+        {"src/quire/a.py": "from quire.b import x\n", "src/quire/b.py": "def f():\n    import quire.a\n"},
+    ),
 ]
 
 

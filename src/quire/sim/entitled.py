@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from quire.sim.ground import DONE, REFUSED, GroundTruth, SimEvent
-from quire.sim.people import ANYONE, guest_of
+from quire.sim.ground import ANYONE, DONE, REFUSED, GroundTruth, SimEvent, guest_of
 
 
 class Shown(NamedTuple):

@@ -16,6 +16,8 @@ DONE, REFUSED, CRASHED = "done", "refused", "crashed"
 OUTCOMES = (DONE, REFUSED, CRASHED)
 #: Why something was refused, when no handler was even asked; else the code of the handler's error.
 DOWN = "down"
+#: The guest that a link is for when it is for all who come.
+ANYONE = ""
 
 
 class SimEvent(NamedTuple):
@@ -26,6 +28,11 @@ class SimEvent(NamedTuple):
     actor: str
     action: str
     detail: dict[str, Any]
+
+
+def guest_of(event: SimEvent) -> str:
+    """Whom the link was made for by which somebody joins; themselves, if nothing else is said."""
+    return str(event.detail.get("by", event.actor))
 
 
 class GroundTruth:

@@ -12,12 +12,10 @@ from quire.events.context import Context
 from quire.handlers import identity, invite, joining, message, role, space
 from quire.sim import evidence
 from quire.sim.device import Device
-from quire.sim.ground import SimEvent
+from quire.sim.ground import ANYONE, SimEvent, guest_of
 
 #: By space and guest.
 Links = dict[tuple[str, str], str]
-#: The guest that a link is for when it is for all who come.
-ANYONE = ""
 
 
 def act(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:
@@ -48,11 +46,6 @@ def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, 
         raise NotIn("Nobody has handed on a link yet.")
     joining.join(_context(device, now), link, event.actor)
     return _who(_context(device, now, event.actor, event.detail["space"]))
-
-
-def guest_of(event: SimEvent) -> str:
-    """Whom the link was made for by which somebody joins; themselves, if nothing else is said."""
-    return str(event.detail.get("by", event.actor))
 
 
 def _who(ctx: Context) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from random import Random
 import msgspec
 
 from quire.sim.faults import DEATHS, FaultPlan, Step
-from quire.sim.ground import GroundTruth
-from quire.sim.people import ANYONE
+from quire.sim.ground import ANYONE, GroundTruth
 from quire.sim.scenario import Scenario
 
 _PEOPLE = ("ada", "ben", "cai", "dora", "eli", "fay", "gus", "hana", "ivo", "june", "kim", "lea")
