@@ -1,6 +1,6 @@
 from typing import Any
 
-from quire.sim.entitled import work_out
+from quire.sim.entitled import EXPIRED, work_out
 from quire.sim.ground import CRASHED, DONE, GroundTruth
 
 ADA: dict[str, Any] = {"device": "device1", "space": "commons"}
@@ -17,3 +17,16 @@ def test_a_power_cut_may_take_what_the_disk_had_not_yet_and_nothing_else() -> No
     ground.add(25, "device1", CRASHED, {"of": n, "kept_ms": 15})
     truth = work_out(ground)
     assert [truth.may_be_gone(write) for write in truth.writes] == [False, True, False]
+
+
+def test_until_when_an_invite_holds_is_what_was_planned_and_not_what_the_product_says() -> None:
+    ground = GroundTruth()
+    n = ground.add(0, "ada", "found", ADA)
+    ground.add(0, "x", DONE, {"of": n, "pubkey": "A", "space_id": "S", "device_key": "D"})
+    for place, (guest, lasts) in enumerate((("ben", 60_000), ("cai", 62_000))):
+        n = ground.add(10, "ada", "invite", ADA | {"guest": guest, "expires": "1m", "lasts_ms": lasts})
+        ground.add(10, "x", DONE, {"of": n, "link": "l", "expires_ms": 1_000_000})
+        n = ground.add(61_000, guest, "join", ADA | {"device": f"device{place + 2}"})
+        detail = {"pubkey": guest, "space_id": "S", "device_key": f"key of {guest}"}
+        ground.add(61_000, "x", DONE, {"of": n, **detail})
+    assert {who: gone.why for who, gone in work_out(ground).removed.items()} == {"ben": EXPIRED}

@@ -46,6 +46,8 @@ class Write:
 
 #: Why somebody is no member who was not removed: it left; it came too late; somebody else had the last seat.
 LEFT, EXPIRED, USED = "left", "invite-expired", "invite-used"
+#: How long an invite holds (ms) if nothing else is planned.
+_WEEK_MS = 7 * 86_400_000
 
 
 class Rivals(NamedTuple):
@@ -131,7 +133,8 @@ def work_out(ground: GroundTruth) -> Truth:
                 outcome.at_ms, by, space, frozenset(outcome.detail["keys"]), LEFT if left else ""
             )
         elif event.action == "invite":
-            made = Invited(event.detail.get("uses", 1), outcome.detail["expires_ms"], [])
+            expires = outcome.at_ms + event.detail.get("lasts_ms", _WEEK_MS)
+            made = Invited(event.detail.get("uses", 1), expires, [])
             invites[event.detail["space"], event.detail["guest"]] = made
         else:
             key, space = outcome.detail["pubkey"], outcome.detail["space_id"]

@@ -36,7 +36,7 @@ def _found(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any
 def _invite(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
     made = invite.create(ctx, event.detail.get("uses", 1), event.detail.get("expires", "7d"))
-    return {"link": made.link, "expires_ms": made.expires - device.wall(0)}
+    return {"link": made.link}
 
 
 def _join(device: Device, event: SimEvent, links: Links, now: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _SILENT_MS = 8_000
 #: long of about then (ms).
 _PARTED_BEFORE_MS, _PARTED_AFTER_MS, _LATE_MS = 1_000, 4_000, 3_000
 #: Rivals come within so long; who is too late comes so long after the invite, which was for a minute (ms).
-_RIVALRY_MS, _EXPIRED_MS = 12_000, 62_000
+_RIVALRY_MS, _EXPIRED_MS, _MINUTE_MS = 12_000, 62_000, 60_000
 #: How long after the last has begun to join all should be in (ms).
 _JOINED_MS = 5_000
 
@@ -235,7 +235,7 @@ class _Workload:
         founder = self._people[0]
         for person in self._too_late:
             at = self._faults.when_up(self._device[founder], _JOINED_MS + random.randrange(_LATE_MS))
-            self._do(at, founder, "invite", _SPACES[0], guest=person, expires="1m")
+            self._do(at, founder, "invite", _SPACES[0], guest=person, expires="1m", lasts_ms=_MINUTE_MS)
             at = self._faults.when_up(self._device[person], at + _EXPIRED_MS + random.randrange(_LATE_MS))
             self._do(at, person, "join", _SPACES[0])
         if self._rivals:
