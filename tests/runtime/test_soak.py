@@ -7,11 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from quire.runtime import soak as soaking
 from quire.runtime.soak import Outcome, lived, pace, pairs, soak, timed
 from quire.sim.homes import NoRoom
 from quire.sim.run import simulate
+from quire.sim.scenario import load
 
 
 def test_every_scenario_is_run_by_one_seed_after_the_other() -> None:
@@ -60,7 +62,16 @@ def test_what_has_begun_when_the_time_is_over_is_finished() -> None:
     assert all(isinstance(one, Outcome) and one.cpu_ms > 0 and one.lived_ms > 0 for one in outcomes)
 
 
-def dies_at_two(pair: tuple[str, int]) -> Outcome:
+def test_what_a_scenario_is_was_read_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = load("two-peers")
+    short = structs.replace(made, writing=structs.replace(made.writing, writes=10, within_s=6))
+    monkeypatch.setattr(soaking, "load", lambda _: short)
+    outcome, *_ = soak(["two-peers"], 1, 1, 60, 1)
+    assert outcome.faults == []
+    assert 2 * 6_000 <= outcome.lived_ms < 2 * made.writing.within_s * 1_000
+
+
+def dies_at_two(_: object, pair: tuple[str, int]) -> Outcome:
     if pair[1] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(*pair, [], "", 0, 0, 0)
@@ -74,7 +85,7 @@ def test_a_run_whose_process_dies_has_failed_and_the_others_go_on(monkeypatch: p
     assert outcomes[2].replay == "quire sim run two-peers --seed 2"
 
 
-def hangs_at_two(pair: tuple[str, int]) -> Outcome:
+def hangs_at_two(_: object, pair: tuple[str, int]) -> Outcome:
     while pair[1] == 2:
         time.sleep(0.01)
     return Outcome(*pair, [], "", 0, 0, 0)
@@ -90,16 +101,16 @@ def test_a_run_that_has_no_end_has_failed_and_the_others_go_on(monkeypatch: pyte
 
 
 def test_whatever_is_raised_around_a_run_is_a_fault_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(*_: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise KeyError("boom")
 
     monkeypatch.setattr(soaking, "simulate", explode)
-    outcome = soaking._run(("two-peers", 2))
+    outcome = soaking._run({"two-peers": load("two-peers")}, ("two-peers", 2))
     assert "KeyError: 'boom' (in explode" in outcome.faults[0]
     assert outcome.replay == "quire sim run two-peers --seed 2"
 
 
-def raises_no_room(_: tuple[str, int]) -> Outcome:
+def raises_no_room(*_: object) -> Outcome:
     raise NoRoom("full")
 
 

@@ -4,8 +4,9 @@ Owns: what is run, and the clock that ends it. Must not know: how a run is judge
 """
 
 import time
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from quire.runtime.workers import Died, work
 from quire.sim.homes import NoRoom
 from quire.sim.raised import raised
 from quire.sim.run import Result, replay, simulate
+from quire.sim.scenario import Scenario, load
 
 _T = TypeVar("_T")
 _HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
@@ -50,7 +52,9 @@ def soak(
     """
     wanted = (pair for pair in pairs(scenarios, first, seeds) if pair not in done)
     end = time.monotonic() + minutes * 60
-    working = work(_run, wanted, jobs, lambda: time.monotonic() < end, MOST_S)
+    # Once: whoever notes for which code an outcome is speaks of the files as they were at the beginning.
+    made = {name: load(name) for name in scenarios}
+    working = work(partial(_run, made), wanted, jobs, lambda: time.monotonic() < end, MOST_S)
     with closing(working):
         for ended in working:
             outcomes = [_failed(pair, said) if isinstance(said, Died) else said for pair, said in ended]
@@ -80,10 +84,10 @@ def lived(result: Result) -> int:
     return result.virtual_ms * len(result.devices)
 
 
-def _run(pair: tuple[str, int]) -> Outcome:
+def _run(made: Mapping[str, Scenario], pair: tuple[str, int]) -> Outcome:
     scenario, seed = pair
     try:
-        result, cpu_ms = timed(lambda: simulate(scenario, seed))
+        result, cpu_ms = timed(lambda: simulate(scenario, seed, made=made[scenario]))
     except NoRoom:
         raise
     except Exception as error:

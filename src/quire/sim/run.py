@@ -77,15 +77,19 @@ def replay(scenario: str, seed: int) -> str:
 
 
 def simulate(
-    name: str = DEFAULT, seed: int = 7, keep: Path | None = None, witness: Witness | None = None
+    name: str = DEFAULT,
+    seed: int = 7,
+    keep: Path | None = None,
+    witness: Witness | None = None,
+    made: Scenario | None = None,
 ) -> Result:
     """Run a scenario by name; with `keep`, leave `sim.db` and each device's home in that folder.
 
-    A `witness` notes what happens; it changes nothing about the run.
+    A `witness` notes what happens; it changes nothing about the run. `made` is the scenario, if it was read before.
 
     Raises UserError when there is no such scenario, or the folder cannot be used or is; NoRoom.
     """
-    scenario = load(name)
+    scenario = load(name) if made is None else made
     if keep is not None:
         with kept_homes(keep):
             return run_scenario(name, scenario, seed, keep, keep / "sim.db", witness)
