@@ -1,7 +1,10 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+from quire.events.append import make_event
 from quire.events.context import Context
-from quire.handlers import identity, message, space
+from quire.handlers import REGISTRY, identity, message, space
 from quire.sim.bounds import memory, too_much_memory, too_much_traffic
 from quire.sim.device import Device
 from quire.sim.entitled import Truth
@@ -23,6 +26,24 @@ def test_what_a_node_keeps_is_measured_whoever_keeps_it(tmp_path: Path) -> None:
     on.home.noted["x",] = [bytes(1_000) for _ in range(100)]
     assert 100_000 < memory(on.node) - before < 110_000
     on.stop()
+
+
+def test_what_the_collector_does_not_follow_is_measured_too(tmp_path: Path) -> None:
+    on = device(tmp_path)
+    before = memory(on.node)
+    fields = {"body": "x" * 100_000, "channel": "general"}
+    on.home.noted["event",] = make_event(REGISTRY.get("message"), 1, "a" * 43, 1, None, fields)
+    assert 100_000 < memory(on.node) - before < 110_000
+    on.home.noted["closure",] = _closing_over(bytes(200_000))
+    on.home.noted["default",] = lambda data=bytes(300_000): data
+    assert 600_000 < memory(on.node) - before < 620_000
+    on.home.noted["function",] = json.dumps
+    assert memory(on.node) - before < 620_000, "what a module holds is nobody's"
+    on.stop()
+
+
+def _closing_over(data: bytes) -> Callable[[], bytes]:
+    return lambda: data
 
 
 def test_what_is_held_and_who_is_met_raises_what_a_node_may_cost(tmp_path: Path) -> None:

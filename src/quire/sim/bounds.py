@@ -6,7 +6,10 @@ was measured over the scenarios, so that what grows without end, or is said agai
 
 import gc
 import sys
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from collections.abc import Sequence
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+from msgspec import Struct
 
 from quire.core.cells import CELLS, PARTS
 from quire.limits import (
@@ -35,20 +38,31 @@ _GREETINGS, _PER_SECOND, _PER_PIECE = 60, 3, 2
 #: The same in bytes; the last for each byte of all events.
 _FIRST_BYTES, _BYTES_PER_SECOND, _PER_BYTE = 20_000, 600, 2
 #: What does not belong to a node, though it can be reached from it.
-_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType, Disk)
+_SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, Disk)
 
 
 def memory(node: Node) -> int:
     """Bytes of all objects that a node keeps; what SQLite does is not among them."""
-    seen, todo, size = {id(node)}, [node], 0
+    todo: list[object] = [node]
+    seen, size = {id(node)}, 0
     while todo:
         found = todo.pop()
         size += sys.getsizeof(found)
-        for other in gc.get_referents(found):
+        for other in _kept_by(found):
             if id(other) not in seen and not isinstance(other, _SHARED):
                 seen.add(id(other))
                 todo.append(other)
     return size
+
+
+def _kept_by(found: object) -> Sequence[object]:
+    """What an object keeps: of a function what it closes over, and not the module that it stands in."""
+    if isinstance(found, FunctionType):
+        return [*(found.__closure__ or ()), found.__defaults__, found.__kwdefaults__, found.__dict__]
+    # The collector does not follow such objects; what they keep is kept all the same.
+    if isinstance(found, Struct) and not found.__struct_config__.gc:
+        return [getattr(found, field) for field in found.__struct_fields__]
+    return gc.get_referents(found)
 
 
 def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
