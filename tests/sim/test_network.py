@@ -1,3 +1,5 @@
+from random import Random
+
 import msgspec
 import pytest
 
@@ -183,3 +185,51 @@ def test_the_fingerprint_is_of_every_byte_and_its_time() -> None:
         prints.append(on.fingerprint())
     assert len(set(prints)) == 3
     assert prints[0] == prints[3]
+
+
+def stream(on: Network, size: int, now: int = 0) -> int:
+    return on.stream_leaves("one", "two", size, now)
+
+
+def test_streams_and_datagrams_share_an_uplink() -> None:
+    on = network(uplink_kb=10)
+    assert stream(on, 2_000) == 200
+    on.send(bytes(1_000), "one", ONE, TWO, 0)
+    assert on.next_arrival() == 310
+    assert stream(on, 1_000) == 400
+
+
+def test_streams_leave_half_of_the_queue_to_datagrams() -> None:
+    on = network(uplink_kb=10)
+    at = 0
+    for _ in range(20):
+        at = on.uplink_takes("one", at)
+        stream(on, 1_000, at)
+    assert at == 2_000 - 100 - QUEUE_MS // 2
+    on.send(bytes(1_000), "one", ONE, TWO, at)
+    assert on.tally("one").lost == 0
+
+
+def test_a_stream_waits_where_either_side_is_clogged() -> None:
+    for clogged in ("one", "two"):
+        on = network()
+        on.clog(clogged, 900)
+        assert stream(on, 1) == 900
+        assert stream(on, 1, 901) == 901
+
+
+def test_bits_of_streams_are_flipped() -> None:
+    on = network(corrupt=1.0)
+    assert on.written("one", "a stream", bytes(50), Random(1), 0) != bytes(50)
+    assert on.tally("one").corrupted == 1
+    assert network().written("one", "a stream", bytes(50), Random(1), 0) == bytes(50)
+
+
+def test_the_fingerprint_tells_of_streams() -> None:
+    def told(on: str, data: bytes, now: int) -> str:
+        at = network()
+        at.written("one", on, data, Random(1), now)
+        return at.fingerprint()
+
+    told_of = [told("1", b"x", 1), told("1", b"y", 1), told("2", b"x", 1), told("1", b"x", 2)]
+    assert len({*told_of, network().fingerprint()}) == 5

@@ -110,6 +110,11 @@ class Device:
         return self._node
 
     @property
+    def losing_power(self) -> bool:
+        """Whether its death, if it dies, is one of power."""
+        return self._losing
+
+    @property
     def home(self) -> Home:
         """The running node's home."""
         return self.node.home

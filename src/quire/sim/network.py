@@ -147,6 +147,28 @@ class Network:
         self._busy[sender] = begins + size / self.conditions.uplink_kb
         return int(self._busy[sender] - now)
 
+    def uplink_takes(self, sender: str, now: int) -> int:
+        """When a device puts the next piece of a stream on its uplink: streams leave half of the queue to datagrams,
+        as TCP does on average, which fills it until something is lost and then lets go.
+        """
+        return max(now, int(self._busy.get(sender, 0.0)) - QUEUE_MS // 2)
+
+    def stream_leaves(self, sender: str, receiver: str, size: int, now: int) -> int:
+        """Put a piece of a stream on an uplink, which takes it; when it leaves."""
+        if self.conditions.uplink_kb:
+            begins = max(float(now), self._busy.get(sender, 0.0))
+            self._busy[sender] = begins + size / self.conditions.uplink_kb
+        clogged = max(self._clogged.get(sender, 0), self._clogged.get(receiver, 0))
+        return max(now, int(self._busy.get(sender, 0.0)), clogged)
+
+    def written(self, sender: str, on: str, data: bytes, random: Random, now: int) -> bytes:
+        """What becomes of what a device writes `on` a stream; the fingerprint tells of it."""
+        self._digest.update(f"{now} {on} {len(data)} ".encode() + data)
+        if random.random() >= self.conditions.corrupt:
+            return data
+        self.tally(sender).corrupted += 1
+        return _flip(data, random)
+
     def named(self, address: HostPort) -> str | None:
         """The device at an address."""
         return self._at.get(address)
@@ -176,7 +198,7 @@ class Network:
         return found
 
     def fingerprint(self) -> str:
-        """Sixteen characters that differ when any datagram ever sent differs."""
+        """Sixteen characters that differ when any datagram ever sent, or anything written on a stream, differs."""
         return self._digest.hexdigest()
 
     def _reaches(self, sender: str, target: HostPort) -> bool:

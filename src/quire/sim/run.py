@@ -62,7 +62,7 @@ class Result(msgspec.Struct):
     #: Ticks of every node that it took to settle, and that it may take.
     rounds: int | None
     most_rounds: int
-    #: Of every datagram sent and its time.
+    #: Of every datagram sent and all that was written on streams, and its time.
     fingerprint: str
 
     @property

@@ -138,8 +138,9 @@ class World:
         try:
             yield
         except Crashed:
+            power = device.losing_power
             device.crash()
-            self.calls.drop(device, self.now)
+            self.calls.drop(device, power, self.now)
             detail = {"of": self._crash_of.pop(device.name), "kept_ms": device.kept_ms}
             self._ground.add(self.now, device.name, CRASHED, detail)
 
@@ -266,6 +267,7 @@ class World:
                 raise Crashed
         if device.running:
             return
+        self.calls.boot(device, device.host != event.detail["host"])
         device.host = event.detail["host"]
         self.network.place(device.name, device.address)
         try:
