@@ -149,7 +149,15 @@ def test_what_nobody_may_say_ends_the_stream(said: bytes, reason: str) -> None:
     made = ends()
     made.alice._link.seal(said)
     made.talk()
-    assert made.told["bob"][-1] == Failed(reason)
+    assert made.told["bob"][-1] == Failed(reason, True)
+
+
+def test_what_does_not_open_ends_the_stream_and_is_nobody_s_word() -> None:
+    made = ends()
+    made.alice._link.seal(stream_wire.done())
+    said = made.alice.bytes_to_send(0)
+    made._give(made.bob, said[:-1] + bytes((said[-1] ^ 1,)), 0)
+    assert made.told["bob"][-1] == Failed("unopened", False)
 
 
 def test_a_run_beyond_the_question_ends_the_stream() -> None:
@@ -157,7 +165,7 @@ def test_a_run_beyond_the_question_ends_the_stream() -> None:
     made.alice.ask([Want(height().device, 5, 10, NO_MARK)])
     made.bob._link.seal(stream_wire.run(1, 11, False, []))
     made.talk()
-    assert Failed("stream-unasked") in made.told["alice"]
+    assert Failed("stream-unasked", True) in made.told["alice"]
 
 
 @pytest.mark.parametrize("reached", [[5], [7, 7], [7, 6]])
@@ -195,7 +203,7 @@ def test_heights_are_told_in_several_frames_and_bounded() -> None:
     for at in range(0, MAX_HEIGHTS + 1, HEIGHTS_PER_FRAME):
         flooded.alice._link.seal(stream_wire.heights(more[at : at + HEIGHTS_PER_FRAME], True))
     flooded.talk()
-    assert flooded.told["bob"][-1] == Failed("stream-heights")
+    assert flooded.told["bob"][-1] == Failed("stream-heights", True)
 
 
 def test_a_stream_has_its_time() -> None:

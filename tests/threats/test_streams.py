@@ -241,6 +241,25 @@ def test_a_listener_learns_sizes_and_times(world: World, liar: tuple[Station, St
     assert not [secret for secret in (*secrets, *sealed) if secret in said]
 
 
+@pytest.mark.slow
+def test_who_damages_streams_lays_it_to_nobody_s_charge(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    """A peer that is blamed often is ignored, and everybody on the path can flip a bit."""
+    _, bob, _ = liar
+    real = world.pipes.write
+
+    def damage(end: Any, data: bytes, arrives: int) -> None:
+        real(end, data[:-1] + bytes((data[-1] ^ 1,)) if len(data) > 10_000 else data, arrives)
+
+    world.pipes.write = damage  # type: ignore[method-assign]
+    meet(world, bob, 10_000)
+    assert bob.running.dropped()["unopened"] > 0
+    member = bob.home.store.memberships.all()[0]
+    assert not [status.rejected for status in bob.running.sessions(member).values() if status.rejected]
+    world.until(lambda: held(bob) > MANY, 60_000)
+
+
 @pytest.fixture
 def three(world: World) -> tuple[Station, Station, Station]:
     """Alice, who wrote much while the others were away; bob; and mallory. All are down."""

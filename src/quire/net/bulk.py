@@ -55,9 +55,10 @@ class RunCame:
 
 @dataclass(frozen=True)
 class Failed:
-    """The stream is over: `reason` is a short stable slug."""
+    """The stream is over: `reason` is a short stable slug; `proven`: it is what the other device said, and may not."""
 
     reason: str
+    proven: bool
 
 
 BulkNotice = Opened | HeightsHeard | RunCame | Failed
@@ -104,8 +105,10 @@ class Bulk:
                 self._notices.append(Opened())
             for kind, body in stream_wire.split(self._in):
                 self._take(stream_wire.decode(kind, body))
-        except (BadStream, BadFrame) as error:
-            self._notices.append(Failed(error.reason))
+        except BadStream as error:  # everybody on the path can have damaged it
+            self._notices.append(Failed(error.reason, False))
+        except BadFrame as error:
+            self._notices.append(Failed(error.reason, True))
 
     def ask(self, wants: Sequence[Want]) -> None:
         """Ask for runs."""

@@ -266,7 +266,7 @@ class Streams:
             elif isinstance(notice, RunCame):
                 self._take_run(number, stream, notice, now)
             else:
-                self._carrier.failed(stream.session_id, notice.reason, bulk.ready, now)
+                self._carrier.failed(stream.session_id, notice.reason, notice.proven, now)
                 self._end(number, now)
         if number in self._streams and bulk.over and stream.calls:
             self._end(number, now)

@@ -73,7 +73,7 @@ class Fetching:
         return Taken(fresh + report.known, fresh)
 
     def failed(self, session_id: SessionId, reason: str, proven: bool, now: int) -> None:
-        """What came on a stream was none of what may: count it against the peer once that has proven itself."""
+        """What came on a stream was none of what may: count it against the peer if that is `proven` to have sent it."""
         session = self._endpoint.session(session_id)
         if proven and session is not None:
             session.blame(reason, now)
