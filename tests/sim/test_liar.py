@@ -10,8 +10,9 @@ from quire.limits import MAX_UNKNOWN_SESSIONS
 from quire.sim.device import Device
 from quire.sim.ground import DONE, GroundTruth
 from quire.sim.liar import LIES
+from quire.sim.liar_streams import Dribble, LyingCarrier
 from quire.sim.run import Result, run_scenario
-from quire.sim.scenario import Faults, Lie, People, Scenario, Writing
+from quire.sim.scenario import Conditions, Faults, Lie, People, Scenario, Writing
 from quire.sim.world import World
 
 
@@ -78,6 +79,38 @@ def test_a_flood_is_taken_in_where_it_is_something(tmp_path: Path) -> None:
     assert ask(tmp_path, told) == [(120,)]
     liar, honest = result.devices[3], result.devices[0]
     assert liar.datagrams > honest.datagrams + 300
+
+
+TOLD_ON_STREAMS = {
+    "promise": (LyingCarrier, "logs_for"),
+    "cheat": (LyingCarrier, "logs_for"),
+    "withhold": (LyingCarrier, "logs_for"),
+    "dribble": (Dribble, "give"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", TOLD_ON_STREAMS)
+def test_a_newcomer_gets_everything_whatever_is_said_on_streams(
+    how: Lie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    kind, name = TOLD_ON_STREAMS[how]
+    real = getattr(kind, name)
+    monkeypatch.setattr(kind, name, lambda *what: told.append(what) or real(*what))
+    scenario = Scenario(
+        about="x",
+        settle_s=60,
+        people=People(count=4, gathered=True, latecomers=1),
+        writing=Writing(writes=10, within_s=9, history=300),
+        network=Conditions(uplink_kb=100),
+        faults=Faults(byzantine=(how,)),
+        streams=True,
+    )
+    assert run_scenario("x", scenario, 2, tmp_path / "homes", tmp_path / "sim.db").faults == []
+    assert [what for what in told if not isinstance(what[0], LyingCarrier) or what[0].how == how]
+    count = "SELECT count(*) FROM message_index WHERE body_text LIKE 'long ago%'"
+    assert ask(tmp_path, count, "homes/device4/quire.db") == [(300,)]
 
 
 @pytest.mark.parametrize("how", LIES)

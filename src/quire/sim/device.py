@@ -158,7 +158,8 @@ class Device:
         steady = now + self._steady
         how = home, self.strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
         if self._lying:
-            self._node = LyingNode(*how, Random(f"{self._seed} liar {self.name} run {self.crashes}"))
+            random = Random(f"{self._seed} liar {self.name} run {self.crashes}")
+            self._node = LyingNode(*how, random, self._streams)
         else:
             self._node = Node(*how, streams=self._streams)
 

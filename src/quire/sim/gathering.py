@@ -15,8 +15,11 @@ from quire.sim.device import Device
 def gather(host: Device, others: Sequence[Device], space: str, now: int) -> None:
     """Let everyone who has a link into the host's space, and give all of them what any of them holds there.
 
-    On each other device lives one of them.
+    On each other device lives one of them at most.
     """
+    others = [
+        one for one in others if any(member.name == space for member in one.home.store.memberships.all())
+    ]
     for guest in others:
         _let_in(_inside(host, space, now), _inside(guest, space, now))
     inside = _inside(host, space, now)

@@ -2,8 +2,8 @@
 
 Owns: what each kind of liar sends, to whom. Must not know: when (that is in the plan), who is honest.
 
-What it gives to a peer in place of an event, or of nothing, comes from `_Index`; raw datagrams go out beside its
-sessions' own.
+What it gives to a peer in place of an event, or of nothing, comes from `_Index`, on streams from `LyingCarrier`; raw
+datagrams go out beside its sessions' own.
 """
 
 from collections import deque
@@ -23,9 +23,11 @@ from quire.limits import ADDRESSES_PER_FRAME, LETTERS_PER_MINUTE, MAX_LETTER_BYT
 from quire.net.endpoint import SessionId
 from quire.net.link import Door
 from quire.net.session import Session
+from quire.net.streams import Streams
 from quire.node import Node
 from quire.sim import forgery
 from quire.sim.forgery import Made
+from quire.sim.liar_streams import Dribble, LyingCarrier
 from quire.store.memberships import Membership
 from quire.sync.index import END, START, EventIndex, Position, Summary
 
@@ -40,7 +42,14 @@ class LyingNode(Node):
     """A node that does as it is told by `lie`."""
 
     def __init__(
-        self, home: Home, strategy: str, now: int, wall_ahead: int, addresses: tuple[str, ...], random: Random
+        self,
+        home: Home,
+        strategy: str,
+        now: int,
+        wall_ahead: int,
+        addresses: tuple[str, ...],
+        random: Random,
+        streams: bool = False,
     ) -> None:
         self.withholding = False
         self._random = random
@@ -49,7 +58,10 @@ class LyingNode(Node):
         self._raw: list[tuple[bytes, HostPort]] = []
         self._said: deque[tuple[bytes, HostPort]] = deque(maxlen=_REMEMBERED)
         self._heard: deque[tuple[bytes, HostPort]] = deque(maxlen=_REMEMBERED)
-        super().__init__(home, strategy, now, wall_ahead, addresses)
+        super().__init__(home, strategy, now, wall_ahead, addresses, streams)
+        self._carrier = LyingCarrier(self._fetching, random, home.entropy)
+        self._streams = Streams(self._endpoint, home.entropy, self._carrier)
+        self._dribble: Dribble | None = None
 
     def lie(self, how: str, now: int) -> dict[str, Any]:
         """Do one of LIES; the ids of the events made, and the texts that nobody must ever see.
@@ -76,6 +88,11 @@ class LyingNode(Node):
         self._said.extend(said)
         raw, self._raw = self._raw, []
         return said + raw
+
+    def stream_to_send(self, number: int, now: int) -> bytes:
+        """As a node does, or byte by byte."""
+        data = super().stream_to_send(number, now)
+        return data if self._dribble is None else self._dribble.give(number, data, now)
 
     def _index_for(self, account: int, space: int, device: bytes) -> EventIndex:
         held = super()._index_for(account, space, device)
@@ -135,6 +152,24 @@ class LyingNode(Node):
     def _withhold(self, ctx: Context, now: int) -> list[Made]:
         """From now on: claim to hold what is held now, take nothing in, and give nothing away."""
         self.withholding = True
+        return self._say("withhold")
+
+    def _say(self, how: str) -> list[Made]:
+        """From now on: tell this lie on all streams."""
+        self._carrier.how = how
+        return []
+
+    def _promise(self, ctx: Context, now: int) -> list[Made]:
+        """On streams: tell of more than there is, and give nothing."""
+        return self._say("promise")
+
+    def _cheat(self, ctx: Context, now: int) -> list[Made]:
+        """On streams: give something else than what is asked for."""
+        return self._say("cheat")
+
+    def _drip(self, ctx: Context, now: int) -> list[Made]:
+        """On streams: give a byte now and then."""
+        self._dribble = self._dribble or Dribble()
         return []
 
     def _replay(self, ctx: Context, now: int) -> list[Made]:
@@ -174,6 +209,9 @@ LIES: dict[str, Callable[[LyingNode, Context, int], list[Made]]] = {
     "withhold": LyingNode._withhold,
     "replay": LyingNode._replay,
     "flood": LyingNode._flood,
+    "promise": LyingNode._promise,
+    "cheat": LyingNode._cheat,
+    "dribble": LyingNode._drip,
 }
 
 

@@ -15,7 +15,9 @@ DEFAULT = "community"
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
-Lie = Literal["forge", "fork", "withhold", "replay", "flood"]
+Lie = Literal["forge", "fork", "withhold", "replay", "flood", "promise", "cheat", "dribble"]
+#: Lies that begin once, before latecomers join, and never end; all but the first are told on streams.
+LASTING: tuple[Lie, ...] = ("withhold", "promise", "cheat", "dribble")
 
 
 class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,8 +100,8 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bad_disks: _Count = 0
     disk_faults: _Count = 0
     tears: _Count = 0
-    #: Byzantine peers, the last of the people, one of each kind that is named; how often each does it (but `withhold`,
-    #: which begins once and never ends).
+    #: Byzantine peers, the last of the people but for latecomers, one of each kind that is named; how often each does
+    #: it, but once what is LASTING.
     byzantine: tuple[Lie, ...] = ()
     lies: _Count = 4
     #: How far clocks are off at the start, how often one is set anew, and how far off it then is.

@@ -10,7 +10,7 @@ import msgspec
 
 from quire.sim.faults import DEATHS, FaultPlan, Step
 from quire.sim.ground import ANYONE, GroundTruth
-from quire.sim.scenario import Scenario
+from quire.sim.scenario import LASTING, Scenario
 
 _PEOPLE = ("ada", "ben", "cai", "dora", "eli", "fay", "gus", "hana", "ivo", "june", "kim", "lea")
 _CHANNELS = ("general", "general", "random", "café plans")
@@ -61,9 +61,9 @@ class _Workload:
         self._device = {person: devices[n % len(devices)] for n, person in enumerate(self._people)}
         hosts = {name: f"10.0.0.{n + 1}" for n, name in enumerate(devices)}
         #: Devices of liars, and how each lies.
+        on_time = self._people[: count - scenario.people.latecomers]
         self._liars = {
-            self._device[p]: how
-            for p, how in zip(self._people[::-1], scenario.faults.byzantine, strict=False)
+            self._device[p]: how for p, how in zip(on_time[::-1], scenario.faults.byzantine, strict=False)
         }
         # (space, person, since when): who is in which space, in order of joining.
         self._members: list[tuple[str, str, int]] = []
@@ -108,8 +108,9 @@ class _Workload:
         people = self._scenario.people
         begin = _JOINED_MS if people.gathered else people.join_within_s * 1_000 + _JOINED_MS
         for device, how in self._liars.items():
-            for _ in range(1 if how == "withhold" else self._scenario.faults.lies):
-                at = begin + self._random.randrange(self._end - begin)
+            end = self._end * 2 // 3 if how in LASTING else self._end
+            for _ in range(1 if how in LASTING else self._scenario.faults.lies):
+                at = begin + self._random.randrange(end - begin)
                 self.steps.append(Step(at, device, "lie", {"how": how}))
 
     def _gather(self) -> None:
@@ -136,12 +137,14 @@ class _Workload:
         self._found(space, founder, 0)
         self._write_history()
         at = self._members[0][2] + 1
-        guests = self._people[1:]
+        guests = [person for person in self._people[1:] if person not in self._latecomers]
         self._do(at, founder, "invite", space, guest=ANYONE, uses=len(guests))
         for person in guests:
             self._do(at + 1, person, "join", space)
             self._members.append((space, person, at + 2))
         self.steps.append(Step(at + 2, self._device[founder], "gather", {"space": space}))
+        for person in self._latecomers:
+            self._join(space, person, [])
 
     def _write_history(self) -> None:
         """What the founder writes before anybody joins."""
