@@ -160,6 +160,21 @@ def test_what_does_not_open_ends_the_stream_and_is_nobody_s_word() -> None:
     assert made.told["bob"][-1] == Failed("unopened", False)
 
 
+def test_a_frame_may_take_so_long_and_no_longer() -> None:
+    made = ends()
+    made.alice._link.seal(stream_wire.done())
+    said = made.alice.bytes_to_send(0)
+    now, patience = 1_000, STREAM_SLOW_MS + STREAM_IDLE_MS
+    for place in range(len(said) - 1):
+        now = 1_000 + 9_000 * place
+        made.bob.receive(said[place : place + 1], now)
+        assert made.bob.next_timer() == min(now + STREAM_IDLE_MS, 1_000 + patience)
+        assert made.bob.dribbles(now) == (now >= 1_000 + patience)
+    made.bob.receive(said[-1:], now)
+    assert made.bob.next_timer() == now + STREAM_IDLE_MS
+    assert not made.bob.dribbles(now)
+
+
 def test_a_run_beyond_the_question_ends_the_stream() -> None:
     made = ends()
     made.alice.ask([Want(height().device, 5, 10, NO_MARK)])

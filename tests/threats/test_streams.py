@@ -9,8 +9,9 @@ from quire.core import canonical
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey
 from quire.handlers import incoming
-from quire.limits import LOG_PART, MAX_INTEGER, MAX_POOR_ANSWERS, STREAM_IDLE_MS
+from quire.limits import LOG_PART, MAX_INTEGER, MAX_POOR_ANSWERS, STREAM_IDLE_MS, STREAM_SLOW_MS
 from quire.node.log_view import LogView
+from quire.sim.liar_streams import Dribble
 from quire.sync.frontier import Blobs, Height, Logs, Want
 from tests.events.builders import digest
 from tests.node.world import Station, World
@@ -258,6 +259,31 @@ def test_who_damages_streams_lays_it_to_nobody_s_charge(
     member = bob.home.store.memberships.all()[0]
     assert not [status.rejected for status in bob.running.sessions(member).values() if status.rejected]
     world.until(lambda: held(bob) > MANY, 60_000)
+
+
+@pytest.mark.slow
+def test_who_gives_byte_by_byte_is_given_up_and_called_ever_less_often(
+    world: World, liar: tuple[Station, Station, Liar]
+) -> None:
+    """Each byte is a sign of life, but what is fetched from it others are not asked for."""
+    alice, bob, _ = liar
+    mallory = next(station for station in world.stations.values() if station.name == "mallory")
+    real, dribble = mallory.running.stream_to_send, Dribble()
+
+    def drip(number: int, now: int) -> bytes:
+        return dribble.give(number, real(number, now), now)
+
+    mallory.running.stream_to_send = drip  # type: ignore[method-assign]
+    meet(world, bob, STREAM_SLOW_MS)
+    assert bob.running.fetching
+    world.run(5 * STREAM_SLOW_MS)
+    fetching = 0
+    for _ in range(20):
+        fetching += bob.running.fetching
+        world.run(10_000)
+    assert fetching < 10
+    alice.up(streams=True)
+    world.until(lambda: held(bob) == held(alice), 90_000)
 
 
 @pytest.fixture

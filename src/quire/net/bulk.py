@@ -27,6 +27,9 @@ from quire.net.stream_wire import Asked, Heights, Run
 from quire.net.wire import BadFrame
 from quire.sync.frontier import NO_MARK, Height, Logs, Want
 
+#: How long a frame may take from its first byte on (ms): as long as whoever sends it waits for an answer to it.
+_WHOLE_MS = STREAM_SLOW_MS + STREAM_IDLE_MS
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -81,6 +84,8 @@ class Bulk:
         self._begun = now
         #: When something came last, or will have come if what we wrote takes long.
         self._heard = now
+        #: Since when a frame has been coming that is not whole.
+        self._partial: int | None = None
         self._notices: deque[BulkNotice] = deque()
         self.bytes_in = self.bytes_out = 0
 
@@ -98,17 +103,22 @@ class Bulk:
         """Take bytes of the stream."""
         self.bytes_in += len(data)
         self._heard = max(self._heard, now)
-        proven = self.ready
+        proven, whole = self.ready, False
         try:
             self._in += self._link.receive(data)
             if self.ready and not proven:
                 self._notices.append(Opened())
             for kind, body in stream_wire.split(self._in):
+                whole = True
                 self._take(stream_wire.decode(kind, body))
         except BadStream as error:  # everybody on the path can have damaged it
             self._notices.append(Failed(error.reason, False))
         except BadFrame as error:
             self._notices.append(Failed(error.reason, True))
+        if not (self._in or self._link.partial):
+            self._partial = None
+        elif whole or self._partial is None:
+            self._partial = now
 
     def ask(self, wants: Sequence[Want]) -> None:
         """Ask for runs."""
@@ -143,8 +153,15 @@ class Bulk:
         return self._notices.popleft() if self._notices else None
 
     def next_timer(self) -> int:
-        """When the stream is given up unless something comes (ms)."""
-        return self._heard + STREAM_IDLE_MS if self.ready else self._begun + STREAM_GREETING_MS
+        """When the stream is given up unless something comes, or what comes is whole (ms)."""
+        if not self.ready:
+            return self._begun + STREAM_GREETING_MS
+        idle = self._heard + STREAM_IDLE_MS
+        return idle if self._partial is None else min(idle, self._partial + _WHOLE_MS)
+
+    def dribbles(self, now: int) -> bool:
+        """Whether a frame has been coming for longer than whoever sends it would wait."""
+        return self._partial is not None and now >= self._partial + _WHOLE_MS
 
     def _take(self, said: stream_wire.StreamFrame) -> None:
         if isinstance(said, Run):

@@ -55,6 +55,11 @@ class StreamLink:
         """Whether the other device has proven itself, and that it is there now: the first message can be a replay."""
         return bool(self._noise.handshake_finished) and (self._calls or self._heard)
 
+    @property
+    def partial(self) -> bool:
+        """Whether a record has begun to come and is not whole."""
+        return bool(self._in)
+
     def receive(self, data: bytes) -> bytes:
         """What the bytes of the stream carry, as far as they are whole. Raises BadStream; then the stream is over."""
         self._in += data

@@ -94,7 +94,7 @@ class _Stream:
     fresh: int = 0
     new: int = 0
     unsound: bool = False
-    #: Answers in a row that brought nothing new, or not what they should.
+    #: Answers in a row that brought nothing new, or not what they should, or never came to an end.
     poor: int = 0
 
     @property
@@ -220,6 +220,7 @@ class Streams:
         """Give up streams whose time is over."""
         for number, stream in list(self._streams.items()):
             if now >= _due(stream):
+                stream.poor += stream.bulk is not None and stream.bulk.dribbles(now)
                 self._end(number, now)
 
     def next_event(self) -> Call | HangUp | None:
@@ -363,8 +364,8 @@ class Streams:
             self._rests.pop(session_id, None)
         elif stream.calls or stream.poor:
             before = self._rests.get(session_id)
-            if before is not None and now > before.until + max(before.length, MAX_STREAM_RETRY_MS):
-                before = None  # that was long ago
+            if before is not None and stream.begun > before.until + max(before.length, MAX_STREAM_RETRY_MS):
+                before = None  # that was long ago when this one began
             most = MAX_STREAM_REST_MS if stream.poor else MAX_STREAM_RETRY_MS
             length = STREAM_RETRY_MS if before is None else min(2 * before.length, most)
             self._rests[session_id] = _Rest(now + length, length, stream.poor > 0)
