@@ -325,7 +325,7 @@ def test_a_session_that_fails_keeps_no_other_from_its_turn(
     carol.home.store.db.execute("DELETE FROM addresses")
     world.walls.add(frozenset({bob.address, carol.address}))
     world.run(10_000)
-    monkeypatch.setattr(session, "_index", _Unreadable(error))
+    monkeypatch.setattr(session._comparing, "_index", _Unreadable(error))
     world.until(lambda: alice.troubles() or alice.mistakes)
     world.until(lambda: alice.connected() == 1)
     carol.up()

@@ -354,15 +354,18 @@ class Session:
             return False
         frames = [] if self._route.open and not self._ping else [wire.frame(wire.PING)]
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
-        if room < 0:
-            return False
-        if acks := self._received.ack_at is not None and room >= len(self._ack()):
+        acks = self._received.ack_at is not None
+        # A move is asked after at once, also where there is no room to answer as well; but not again and again, as two
+        # would who both have moved.
+        if acks and not (self._route.probe and room < len(self._ack())):
             frames.append(self._ack())
             room -= len(frames[-1])
+        if room < 0:
+            return False
         gives = self._route.open and self._flight.room > 0 and not self.restricted
         if gives:
             self._outbox.read(now, self._flight.rtt)
-        urgent = self._ping or self._route.probe or (acks and self._received.ack_due(now))
+        urgent = self._ping or self._route.probe or self._received.ack_due(now)
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []
