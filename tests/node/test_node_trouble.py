@@ -204,15 +204,18 @@ def test_a_stream_ends_though_what_was_left_of_it_cannot_be_written(
     """The last event of a batch is signed: those before it wait in memory for it, until no more can come."""
     alice, bob = behind
     receive = incoming.receive
+    waiting: list[Any] = []
 
     def full_at_the_end(home: Home, member: Membership, records: Sequence[bytes], *rest: Any) -> Report:
         if not records:
             raise HomeError(FULL)
-        return receive(home, member, records, *rest)
+        report = receive(home, member, records, *rest)
+        waiting[:] = rest[2]
+        return report
 
-    world.until(lambda: world.streamed.get("alice", 0) > RUN_BYTES)
     with monkeypatch.context() as patch:
         patch.setattr(incoming, "receive", full_at_the_end)
+        world.until(lambda: waiting)
         world.cut("bob")
         world.until(bob.troubles)
         assert not bob.running.fetching
