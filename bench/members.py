@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import payload
 from bench.figures import Figure
 from bench.homes import BATCH, fill, founder, guest, now, sealed_batches
-from quire.core.certificate import certify, consent, invite_key, prove
+from quire.core.certificate import certify, invite_key
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.core.phrase import root_key
@@ -65,17 +65,14 @@ def _admit_many(ctx: Context, count: int) -> list[str]:
     with ctx.home.store.transaction():
         for number in range(count):
             root, device = root_key(os.urandom(32)), DeviceKey(os.urandom(32))
-            wrap = identity.wrap_text(device)
-            request = admit.Request(
-                identity=root.text,
-                device=device.text,
-                wrap=wrap,
-                chain=[certify(root, root.text, device.text, wrap)],
-                consent=consent(device, root.text, wrap),
-                invite=public,
-                proof=prove(ticket.secret, to_text(ticket.space_id), device.text),
-                name=f"person {number}",
-                seq=0,
+            request = admit.signed(
+                device,
+                [certify(root, root.text, device.text, identity.wrap_text(device))],
+                root.text,
+                to_text(ticket.space_id),
+                ticket.secret,
+                f"person {number}",
+                0,
             )
             admit.create(_later(ctx), made.event_id, request)
             people.append(root.text)

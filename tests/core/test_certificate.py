@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from quire.core import certificate
 from quire.core.certificate import (
     Certificate,
+    ask,
+    ask_holds,
     certify,
     chain_holds,
     consent,
@@ -20,11 +22,12 @@ from quire.core.certificate import (
     prove_inviter,
     transition,
     transition_holds,
+    words,
 )
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey, agreement_public, derive, is_usable, verify
 from quire.core.wrapping import WrapKey, open_from, seal_to
-from quire.limits import MAX_CHAIN
+from quire.limits import MAX_CHAIN, MAX_INTEGER
 from tests.core.mixed_order import MixedOrderKey
 
 unhurried = settings(deadline=None, max_examples=50)
@@ -34,14 +37,16 @@ some_links = st.builds(Certificate, device=texts, wrap=texts, signer=texts, sig=
 ROOT, FOREIGN_ROOT = DeviceKey(b"r" * 32), DeviceKey(b"f" * 32)
 DEVICES = [DeviceKey(bytes([n]) * 32) for n in range(1, MAX_CHAIN + 3)]
 WRAPS = [to_text(WrapKey(device.seed).public) for device in DEVICES]
-STATEMENTS = ("_DEVICE", "_CONSENT", "_TRANSITION", "_INVITE", "_INVITER")
+STATEMENTS = ("_DEVICE", "_CONSENT", "_TRANSITION", "_REQUEST", "_INVITE", "_INVITER")
 #: X25519 keys of small order.
 UNUSABLE = [to_text(bytes(32)), to_text(b"\x01" + bytes(31)), to_text(b"\xec" + b"\xff" * 30 + b"\x7f")]
 
 # Computed apart, by PyNaCl's SigningKey over the bytes that the statements are documented to be.
 ROOT_SIG = "4XRp37r9O94kQC4L_YBu9CosKqzqBHlWON3XKfqK9P61Ziafkd2SteeDlvseqHrX85Qzw75774STIBCHJtM3Aw"
 CONSENT_SIG = "28SPn6_56_aE5N22KGoEe3ZmmfTQ52Nz51LR7blwZXEJheg9ZhOPjW2LTYkPMCnTtkvUqfPxqnHdqLHD6_3WAw"
-PROOF_SIG = "-zSuDTYmhqWVFQAOf3rCeSuZiFFIl3ZDIoz5VbaW2ngy0xkVBsPc3C79GVdMlTcM9f2nJfB0I5lavE4Dt5nMBw"
+WORDS = "PNmQqXvKEzZ88GEGE94MSyi_UpH4lmllDxNVkDapaXU"
+REQUEST_SIG = "LJm10qw_YpmsmO3nixFQ5NooY1XBagcNMCIXG1w8cerMR_m1tSLipobqc3MQVFcB70l1JtjbqXgEq4K47B3jDQ"
+PROOF_SIG = "4LPTJNQQrX5Sb5KCieXFsvHGWYgfTjuXcxXI9fovOc2c4LYRBXmOYUgaj5FCPkpQFQsYAUImRJnc1cSaPV6sCQ"
 INVITER_SIG = "vom1xyb_3IQeBWmyN8QkHbmkwy0yimWqSfyNTk9grt57i0jJvBDaRuw_qTPAbvmDJdkTpJoN6YEfgY-TSKw0CQ"
 OLD_SIG = "hlxsvjnfkOAc-YTYglJhQmGNK3-G_-2fx5Ve9vhuzOVXzsUHuHMXDf-WwDozJWl_ieRI6q6mEBgTzU2mU50-Dw"
 NEW_SIG = "BkdP8ODL98jRTCozBZ4yR8MC58otBLdZABdOYFY26bUQ1-Ad8b0CuPZHKvzT3rS0t0V0086UNCCSW3Ir5szdDg"
@@ -70,7 +75,10 @@ def test_chains_hold(length: int) -> None:
 def test_golden_signatures() -> None:
     assert chain_of(1)[0] == Certificate(DEVICES[0].text, WRAPS[0], ROOT.text, ROOT_SIG)
     assert consent(DEVICES[0], ROOT.text, WRAPS[0]) == CONSENT_SIG
-    assert prove(b"i" * 32, to_text(b"s" * 32), DEVICES[0].text) == PROOF_SIG
+    space_id, said = to_text(b"s" * 32), words("Zoë", 258)
+    asked = ask(DEVICES[0], space_id, ROOT.text, WRAPS[0], invite_key(b"i" * 32).text, said)
+    assert (said, asked) == (WORDS, REQUEST_SIG)
+    assert prove(b"i" * 32, space_id, DEVICES[0].text, said) == PROOF_SIG
     assert prove_inviter(b"i" * 32, to_text(b"s" * 32), DEVICES[0].text) == INVITER_SIG
     assert transition(ROOT, FOREIGN_ROOT) == (OLD_SIG, NEW_SIG)
 
@@ -169,9 +177,32 @@ def test_consent() -> None:
     assert not consent_holds(ROOT.text, device.text, wrap, consent(DEVICES[1], ROOT.text, wrap))
 
 
+def test_a_request_is_the_devices_own_word_in_all() -> None:
+    device, other, space_id = DEVICES[0], DEVICES[1], to_text(b"s" * 32)
+    said, public = words("dora", 0), invite_key(b"i" * 32).text
+    true = (device.text, space_id, ROOT.text, WRAPS[0], public, said)
+    sig = ask(device, *true[1:])
+    assert ask_holds(*true, sig)
+    lies = other.text, to_text(b"t" * 32), FOREIGN_ROOT.text, WRAPS[1], invite_key(b"j" * 32).text
+    for place, lie in enumerate((*lies, words("dora", 1))):
+        assert not ask_holds(*true[:place], lie, *true[place + 1 :], sig)  # type: ignore[call-arg]
+    assert not ask_holds(*true, ask(other, *true[1:]))
+
+
+def test_words_are_as_many_as_there_are_names_and_places() -> None:
+    said = [words(name, seq) for name in ("dora", "dor", "") for seq in (0, 1, 97, 256, MAX_INTEGER)]
+    assert len(set(said)) == len(said)
+    for name, seq in (("dora", -1), ("dora", MAX_INTEGER + 1), ("\ud800", 0)):
+        with pytest.raises(ValueError):
+            words(name, seq)
+
+
 def test_a_device_that_nothing_can_be_agreed_with_is_nobodys() -> None:
     """What it signed holds; but whoever wrote to it could not seal a letter."""
     odd = MixedOrderKey(b"o" * 32)
+    said = to_text(b"s" * 32), ROOT.text, WRAPS[0], DEVICES[1].text, words("odd", 0)
+    asked = odd.sign(certificate._statement(certificate._REQUEST, *said))
+    assert not ask_holds(odd.text, *said, to_text(asked))
     statement = certificate._statement(certificate._CONSENT, ROOT.text, WRAPS[0])
     sig = odd.sign(statement)
     assert verify(odd.public, statement, sig)
@@ -202,12 +233,15 @@ def test_a_root_cannot_follow_itself_even_when_it_signs_so() -> None:
 @unhurried
 def test_invite_proof(secret: bytes, space: bytes) -> None:
     public, space_id, device = invite_key(secret).text, to_text(space), DEVICES[0].text
-    sig = prove(secret, space_id, device)
-    assert proof_holds(public, space_id, device, sig)
-    assert not proof_holds(public, space_id, DEVICES[1].text, sig)
-    assert not proof_holds(public, to_text(derive(space, "other")), device, sig)
-    assert not proof_holds(ROOT.text, space_id, device, sig)
-    assert not proof_holds(public, space_id, device, prove(derive(secret, "other"), space_id, device))
+    said, other = words("dora", 7), derive(secret, "other")
+    sig = prove(secret, space_id, device, said)
+    assert proof_holds(public, space_id, device, said, sig)
+    assert not proof_holds(public, space_id, DEVICES[1].text, said, sig)
+    assert not proof_holds(public, to_text(derive(space, "other")), device, said, sig)
+    assert not proof_holds(ROOT.text, space_id, device, said, sig)
+    assert not proof_holds(public, space_id, device, said, prove(other, space_id, device, said))
+    for otherwise in (words("dora", 8), words("doris", 7)):
+        assert not proof_holds(public, space_id, device, otherwise, sig)
     inviter = prove_inviter(secret, space_id, device)
     assert inviter_holds(public, space_id, device, inviter)
     assert not inviter_holds(public, space_id, DEVICES[1].text, inviter)
@@ -232,7 +266,8 @@ def test_the_keys_of_an_invite_are_two() -> None:
 @unhurried
 def test_no_check_raises(one: str, two: str, three: str, sig: str) -> None:
     assert consent_holds(one, two, three, sig) is False
-    assert proof_holds(one, two, three, sig) is False
+    assert proof_holds(one, two, three, one, sig) is False
+    assert ask_holds(one, two, three, one, two, three, sig) is False
     assert inviter_holds(one, two, three, sig) is False
     assert transition_holds(one, two, three, sig) is False
 
@@ -242,7 +277,10 @@ def test_a_signature_serves_for_one_purpose(made_for: str) -> None:
     tag, key, one, two = getattr(certificate, made_for), DEVICES[0], ROOT.text, WRAPS[1]
     sig = certificate._sign(key, tag, one, two)
     assert consent_holds(one, key.text, two, sig) is (made_for == "_CONSENT")
-    assert proof_holds(key.text, one, two, sig) is (made_for == "_INVITE")
+    three = certificate._sign(key, tag, one, two, one)
+    assert proof_holds(key.text, one, two, one, three) is (made_for == "_INVITE")
+    five = certificate._sign(key, tag, one, two, one, two, one)
+    assert ask_holds(key.text, one, two, one, two, one, five) is (made_for == "_REQUEST")
     assert inviter_holds(key.text, one, two, sig) is (made_for == "_INVITER")
     by_old, by_new = (certificate._sign(root, tag, key.text, one) for root in (key, ROOT))
     assert transition_holds(key.text, one, by_old, by_new) is (made_for == "_TRANSITION")

@@ -88,8 +88,9 @@ class OtherPeer:
             derive(self.invite, "quire invite key", b"")
         )
         chained = self.sign(self.root_secret, "quire device 1", self.root, self.public, self.wrap)
-        consent = self.sign(self.secret, "quire consent 1", self.root, self.wrap)
-        proof = self.sign(invite_secret, "quire invite 1", self.space, self.public)
+        said = sha256(bytes(8) + self.name.encode()).digest()
+        consent = self.sign(self.secret, "quire request 1", self.space, self.root, self.wrap, invite, said)
+        proof = self.sign(invite_secret, "quire invite 2", self.space, self.public, said)
         keys = [self.root, self.public, self.wrap, consent, invite, proof]
         asked = [self.name, 0, keys, [[self.public, self.wrap, chained]]]
         return LETTER, b"J" + msgspec.msgpack.encode(asked)

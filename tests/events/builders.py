@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from quire.core import canonical
-from quire.core.certificate import certify, consent, invite_key, prove, prove_inviter
+from quire.core.certificate import Certificate, certify, consent, invite_key, prove_inviter
 from quire.core.encoding import from_text, to_text
 from quire.core.event import event_id
 from quire.core.keys import KEY_BYTES, DeviceKey, as_content
@@ -24,6 +24,7 @@ from quire.events.ingest import ingest
 from quire.events.keyring import control_key, name_of, wrap_context
 from quire.events.settle import Report
 from quire.handlers import REGISTRY
+from quire.handlers.admit import signed
 from quire.handlers.space import HISTORY_ALL, space_id_of
 from quire.limits import MAX_INTEGER, MAX_INVITE_USES
 from quire.store.database import Database
@@ -158,17 +159,12 @@ class Author:
         return {"identity": self.identity, "wrap": self.wrap, "chain": chain, "consent": agreed}
 
     def request(self, invite: Invite | None = None, **fields: Any) -> dict[str, Any]:
-        """What this device says when it asks to be let in."""
-        invite = invite or self.space.invite
-        asked = {
-            **self.introduction(),
-            "device": self.id,
-            "invite": invite.public,
-            "proof": prove(invite.secret, self.space.id, self.id),
-            "name": self.name,
-            "seq": 0,
-        }
-        return {**asked, **fields}
+        """What this device says when it asks to be let in; it signs the name and the place that are given."""
+        invite, shown = invite or self.space.invite, self.introduction()
+        name, seq = fields.get("name", self.name), max(0, fields.get("seq", 0))
+        chain = msgspec.convert(shown["chain"], list[Certificate])
+        asked = signed(self.key, chain, self.identity, self.space.id, invite.secret, name, seq)
+        return {**msgspec.to_builtins(asked), **fields}
 
     def draft(self, type_: str, body: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
         """The next event of this log as a dictionary, without `sig`."""

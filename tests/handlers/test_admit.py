@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from quire.core.certificate import prove
+from quire.core.certificate import prove, words
 from quire.core.encoding import to_text
 from quire.errors import Refused
 from quire.events.home import Home
@@ -102,7 +102,7 @@ def test_anothers_request_is_for_nobody_else() -> None:
         made = grant(space, Author(space, "alice"), dora, **{name: erin.request()[name]})
         give(home, alice, made, now=NOW + MINUTE)
     elsewhere = Space("elsewhere")
-    foreign = prove(space.invite.secret, elsewhere.id, dora.id)
+    foreign = prove(space.invite.secret, elsewhere.id, dora.id, words("dora", 0))
     give(home, alice, grant(space, Author(space, "alice"), dora, proof=foreign), now=NOW + MINUTE)
     assert {dora.identity, erin.identity}.isdisjoint(members(home, alice))
     home.close()

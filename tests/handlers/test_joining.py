@@ -3,12 +3,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from quire.core.certificate import invite_key, prove
+from quire.core.certificate import prove, words
 from quire.core.encoding import from_text, to_text
 from quire.core.ticket import decode_link, encode_link
 from quire.core.wrapping import seal_to
 from quire.errors import BadEvent, UserError
-from quire.handlers import admit_letter, identity, invite_revoke, joining, key, role, space
+from quire.handlers import admit, admit_letter, identity, invite_revoke, joining, key, role, space
 from quire.handlers.admit_letter import REFUSAL, REQUEST, WAIT, WELCOME, WHY
 from quire.limits import MAX_ADDRESSES, MAX_INTEGER, MAX_LETTER_BYTES
 from quire.store.memberships import INVITED, JOINING
@@ -381,12 +381,15 @@ def test_requests_that_prove_nothing() -> None:
         asked, hers = (admit_letter.unpack_request(one[1:]) for one in (letter, other))
         elsewhere.knock("bob", elsewhere["zoe"].link("zoe"))
         (foreign,) = joining.greet(elsewhere["bob"].ctx("bob"), "x")
-        secret = decode_link(link).secret
+        secret, space_id = decode_link(link).secret, there["ann"].member("ann").space_id
+        said = words(asked.name, asked.seq)
         changed: list[dict[str, Any]] = [
             {"proof": hers.proof},
             {"proof": admit_letter.unpack_request(foreign[1:]).proof},
-            {"proof": prove(secret, digest_key("elsewhere"), asked.device)},
-            {"proof": prove(digest("guess"), there["ann"].member("ann").space_id, asked.device)},
+            {"proof": prove(secret, digest_key("elsewhere"), asked.device, said)},
+            {"proof": prove(digest("guess"), space_id, asked.device, said)},
+            {"name": "carol"},
+            {"seq": asked.seq + 1},
             {"chain": hers.chain},
             {"chain": []},
             {"consent": hers.consent},
@@ -402,11 +405,7 @@ def test_requests_that_prove_nothing() -> None:
             for device in {asked.device, bad.device}:
                 with pytest.raises(BadEvent, match="bad-request"):
                     joining.answer(there["ann"].ctx("ann"), device, REQUEST + admit_letter.pack_request(bad))
-        unknown = msgspec.structs.replace(
-            asked,
-            invite=invite_key(digest("guess")).text,
-            proof=prove(digest("guess"), there["ann"].member("ann").space_id, asked.device),
-        )
+        unknown = admit.request(there["bob"].ctx("bob"), digest("guess"), "bob", 0)
         packed = REQUEST + admit_letter.pack_request(unknown)
         assert joining.answer(there["ann"].ctx("ann"), asked.device, packed) == [WAIT]
         assert there["ann"].knows("ann") == ["ann"]

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from quire.core import canonical
-from quire.core.certificate import certify, consent, invite_key, prove
+from quire.core.certificate import certify, invite_key
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey
 from quire.core.sealing import key_id, seal
@@ -12,7 +12,6 @@ from quire.core.ticket import decode_link
 from quire.events import ingest as ingest_module
 from quire.events.context import Context
 from quire.handlers import admit, identity, invite
-from quire.handlers.admit import Request
 from quire.limits import (
     ARRIVALS_PAGE,
     BEGIN_MS,
@@ -413,18 +412,8 @@ def _let_in(station: Station, count: int) -> list[str]:
     devices = []
     for number in range(count):
         root, device = (DeviceKey((2 * number + one).to_bytes(32, "big")) for one in range(2))
-        wrap = identity.wrap_text(device)
-        asked = Request(
-            identity=root.text,
-            device=device.text,
-            wrap=wrap,
-            chain=[certify(root, root.text, device.text, wrap)],
-            consent=consent(device, root.text, wrap),
-            invite=invite_key(secret).text,
-            proof=prove(secret, member.space_id, device.text),
-            name=f"peer {number}",
-            seq=0,
-        )
+        chain = [certify(root, root.text, device.text, identity.wrap_text(device))]
+        asked = admit.signed(device, chain, root.text, member.space_id, secret, f"peer {number}", 0)
         admit.create(ctx, made.event_id, asked)
         devices.append(device.text)
     return devices

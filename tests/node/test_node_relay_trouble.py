@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 import apsw
 import pytest
 
+from quire.core import certificate
 from quire.core.certificate import certify, invite_key, prove
-from quire.core.encoding import from_text, to_text
+from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.core.ticket import Ticket, decode_link
 from quire.core.wrapping import WrapKey
@@ -297,14 +298,16 @@ def test_a_newcomer_to_whom_no_letter_can_be_sealed_keeps_nobody_from_the_relay(
 
 def _request_by(odd: MixedOrderKey, ticket: Ticket) -> Letter:
     root, wrap, space_id = DeviceKey(b"r" * 32), to_text(WrapKey(b"w" * 32).public), to_text(ticket.space_id)
+    invite, said = invite_key(ticket.secret), certificate.words("odd", 0)
+    statement = certificate._statement(certificate._REQUEST, space_id, root.text, wrap, invite.text, said)
     asked = Request(
         identity=root.text,
         device=odd.text,
         wrap=wrap,
         chain=[certify(root, root.text, odd.text, wrap)],
-        consent=to_text(odd.sign(b"quire consent 1\0" + root.public + from_text(wrap))),
-        invite=invite_key(ticket.secret).text,
-        proof=prove(ticket.secret, space_id, odd.text),
+        consent=to_text(odd.sign(statement)),
+        invite=invite.text,
+        proof=prove(ticket.secret, space_id, odd.text, said),
         name="odd",
         seq=0,
     )

@@ -9,7 +9,7 @@ import msgspec
 from nacl.exceptions import CryptoError
 
 from quire.core import canonical
-from quire.core.certificate import certify, consent, invite_key, prove
+from quire.core.certificate import certify
 from quire.core.encoding import to_text
 from quire.core.event import event_id
 from quire.core.keys import DeviceKey
@@ -20,7 +20,7 @@ from quire.core.wrapping import WrapKey, unwrap
 from quire.errors import BadEvent
 from quire.events import keyring
 from quire.handlers import admit_letter, identity, joining, key_share
-from quire.handlers.admit import Request
+from quire.handlers.admit import Request, signed
 from quire.store.memberships import Membership
 from tests.events.builders import Made, digest
 from tests.threats.community import Person
@@ -116,21 +116,11 @@ class Attacker:
 
     def request(self, link: str, **lies: Any) -> Request:
         """A true request by a link, some of its fields replaced."""
-        root = self.root
-        wrap = to_text(WrapKey(self.key.seed).public)
-        secret = decode_link(link).secret
-        fields = {
-            "identity": root.text,
-            "device": self.key.text,
-            "wrap": wrap,
-            "chain": [certify(root, root.text, self.key.text, wrap)],
-            "consent": consent(self.key, root.text, wrap),
-            "invite": invite_key(secret).text,
-            "proof": prove(secret, to_text(decode_link(link).space_id), self.key.text),
-            "name": self.person.name,
-            "seq": 0,
-        }
-        return Request(**{**fields, **lies})
+        root, ticket = self.root, decode_link(link)
+        chain = [certify(root, root.text, self.key.text, identity.wrap_text(self.key))]
+        space_id = to_text(ticket.space_id)
+        asked = signed(self.key, chain, root.text, space_id, ticket.secret, self.person.name, 0)
+        return msgspec.structs.replace(asked, **lies)
 
     @staticmethod
     def made_up(person: Person, name: str) -> "Attacker":

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from quire.core.certificate import certify, consent, invite_key, prove
+from quire.core.certificate import certify, consent, invite_key, prove, words
 from quire.core.encoding import to_text
 from quire.core.keys import DeviceKey
 from quire.core.ticket import decode_link, encode_link
@@ -280,7 +280,7 @@ def test_claiming_anothers_device_is_refused() -> None:
         "device": victim,
         "wrap": wrap,
         "chain": [certify(DeviceKey(rogue.key.seed), asked.identity, victim, wrap)],
-        "proof": prove(decode_link(link).secret, c.ann.member.space_id, victim),
+        "proof": prove(decode_link(link).secret, c.ann.member.space_id, victim, words(asked.name, asked.seq)),
     }
     made = invite.find(c.carl.ctx, asked.invite)
     assert made is not None

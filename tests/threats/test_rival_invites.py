@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from quire.core import canonical
-from quire.core.certificate import invite_key, prove
+from quire.core.certificate import invite_key, prove, words
 from quire.core.ticket import decode_link
 from quire.errors import Refused
 from quire.events import keyring
@@ -120,32 +120,61 @@ def test_who_waits_for_a_word_comes_in_by_the_invite_that_gives_most() -> None:
     assert c.ann.roles()["eve"] == "admin"
 
 
-def test_letting_somebody_in_again_as_a_guest_takes_and_hides_nothing() -> None:
-    """Any member can, by an invite of its own and the request that stands in the graph, on parents from before."""
-    c = Community("ann", "bob", "carl")
-    assert c.person("dora").join(c.ann.invite(role="admin"), c.ann) == ""
+def lets_in_again(liar: Attacker, secret: bytes, alter: bool) -> list[Made]:
+    """A liar's invite of a link's key, for guests, on old parents; and by it all who asked by the same, or `alter`ed,
+    all who ever asked by any.
+    """
+    bob = liar.person
+    keys = invite_keys(secret, bob.member.space_id, bob.device)
+    limits = {"role": "guest", "uses": 9, "expires": bob.community.now + DAY, "approve": False}
+    made = [liar.change("invite", {**keys, **limits}, [came_by(bob)], under=first_key(bob))]
+    opened: list[Any] = [canonical.decode(data) for data in reach(bob, bob.blobs())[1].values()]
+    for asked in (event["request"] for event in opened if event["type"] == "admit"):
+        if alter:
+            said = words(asked["name"], asked["seq"])
+            proof = prove(secret, bob.member.space_id, asked["device"], said)
+            asked = {**asked, "invite": keys["public"], "proof": proof}
+        if asked["invite"] == keys["public"]:
+            body = {"invite": made[0].event_id, "request": asked}
+            made.append(liar.change("admit", body, [made[0].event_id], under=first_key(bob)))
+    return made
+
+
+def crowd() -> tuple[Community, list[str]]:
+    """carl and dora, admins, and the links that they came by."""
+    c = Community("ann", "bob")
+    links = [c.ann.invite(), c.ann.invite(role="admin")]
+    for name, link in zip(("carl", "dora"), links, strict=True):
+        assert c.person(name).join(link, c.ann) == ""
     c.meet()
     c.dora.say("before")
     c.meet()
     role.grant(c.ann.ctx, "carl", "admin")
     c.carl.say("I too")
-    opened: list[Any] = [canonical.decode(data) for data in reach(c.bob, c.bob.blobs())[1].values()]
-    liar, secret = Attacker(c.bob), digest("bob's own")
-    keys = invite_keys(secret, c.bob.member.space_id, c.bob.device)
-    limits = {"role": "guest", "uses": 9, "expires": c.now + DAY, "approve": False}
-    made = [liar.change("invite", {**keys, **limits}, [came_by(c.bob)], under=first_key(c.bob))]
-    for asked in (event["request"] for event in opened if event["type"] == "admit"):
-        again = {
-            **asked,
-            "invite": keys["public"],
-            "proof": prove(secret, c.bob.member.space_id, asked["device"]),
-        }
-        body = {"invite": made[0].event_id, "request": again}
-        made.append(liar.change("admit", body, [made[0].event_id], under=first_key(c.bob)))
+    return c, links
+
+
+def nothing_is_lost(c: Community, made: list[Made]) -> None:
     c.ann.take([one.sealed for one in made])
-    assert sum(c.ann.counts(one.event_id) for one in made) >= 3, "it breaks no rule"
     c.dora.say("after")
     agreed(c, c.ann, c.carl, c.dora, sealed=[one.sealed for one in made])
     for person in (c.ann, c.carl, c.dora):
         assert person.roles() == {"ann": "founder", "bob": "member", "carl": "admin", "dora": "admin"}
         assert sorted(person.texts()) == ["I too", "after", "before"]
+
+
+def test_letting_somebody_in_again_as_a_guest_takes_and_hides_nothing() -> None:
+    """Any member who has a link can, by another invite of its key and the request that stands in the graph."""
+    c, links = crowd()
+    liar = Attacker(c.bob)
+    made = [one for link in links for one in lets_in_again(liar, decode_link(link).secret, alter=False)]
+    nothing_is_lost(c, made)
+    assert [c.ann.counts(one.event_id) for one in made] == [True] * 4, "it breaks no rule"
+
+
+def test_nobody_comes_by_an_invite_that_they_did_not_ask_by() -> None:
+    """The request in the graph is the newcomer's own word, and serves for no invite that a member makes."""
+    c, _ = crowd()
+    made = lets_in_again(Attacker(c.bob), digest("bob's own"), alter=True)
+    nothing_is_lost(c, made)
+    assert [c.ann.counts(one.event_id) for one in made] == [True] + [False] * 3

@@ -1,24 +1,27 @@
 """Who may sign for whom: an identity's root key certifies devices, devices certify further ones.
 
-Owns: the statements that are signed, and when a chain, a consent, a key transition or an invite's proof holds.
+Owns: the statements that are signed, and when a chain, a consent, a key transition, a request or an invite's proof
+holds.
 Must not know: when they are made, or what happens to devices that were removed. Keys, ids and signatures are
 base64url text, as in events. Every statement is a tag of its own and values of 32 bytes, so that no signature
 can serve for another purpose.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
 from quire.core.encoding import from_text, is_key, to_text
 from quire.core.keys import KEY_BYTES, SIGNATURE_BYTES, DeviceKey, derive, is_usable, verify
 from quire.core.wrapping import SigningWrapKey, WrapKey, is_wrap_public
-from quire.limits import MAX_CHAIN
+from quire.limits import MAX_CHAIN, MAX_INTEGER
 
 _DEVICE = b"quire device 1\0"
 _CONSENT = b"quire consent 1\0"
 _TRANSITION = b"quire transition 1\0"
-_INVITE = b"quire invite 1\0"
+_REQUEST = b"quire request 1\0"
+_INVITE = b"quire invite 2\0"
 _INVITER = b"quire inviter 1\0"
 
 
@@ -75,6 +78,35 @@ def consent_holds(identity: str, device: str, wrap: str, sig: str) -> bool:
     return _signed(device, sig, _CONSENT, identity, wrap) and is_usable(from_text(device))
 
 
+def words(name: str, seq: int) -> str:
+    """What a newcomer says of itself in a request, its name and a place from 0 to MAX_INTEGER, as signatures cover it.
+
+    Raises ValueError for another place, and for text that is no UTF-8.
+    """
+    if not 0 <= seq <= MAX_INTEGER:
+        raise ValueError(f"no place: {seq}")
+    return to_text(sha256(seq.to_bytes(8, "big") + name.encode()).digest())
+
+
+def ask(device: DeviceKey, space_id: str, identity: str, wrap: str, invite_public: str, said: str) -> str:
+    """The device's consent to come into a space, as the identity's and by this invite, with its `words`.
+
+    Without it any member could change what a newcomer said, or have it come by another invite.
+    """
+    return _sign(device, _REQUEST, space_id, identity, wrap, invite_public, said)
+
+
+def ask_holds(
+    device: str, space_id: str, identity: str, wrap: str, invite_public: str, said: str, sig: str
+) -> bool:
+    """Whether `sig` is the device's consent to come into the space with all this (never raises).
+
+    A device with a key that nothing can be agreed with is nobody's, as in `consent_holds`.
+    """
+    statement = space_id, identity, wrap, invite_public, said
+    return _signed(device, sig, _REQUEST, *statement) and is_usable(from_text(device))
+
+
 def transition(old_root: DeviceKey, new_root: DeviceKey) -> tuple[str, str]:
     """Both keys' signatures that the new root takes the place of the old one. Raises ValueError for one key twice."""
     if old_root.public == new_root.public:
@@ -105,14 +137,14 @@ def invite_wrap_key(secret: bytes) -> WrapKey:
     return SigningWrapKey(invite_key(secret).seed)
 
 
-def prove(secret: bytes, space_id: str, device: str) -> str:
-    """The proof, for one device in one space, that it knows an invite's secret."""
-    return _sign(invite_key(secret), _INVITE, space_id, device)
+def prove(secret: bytes, space_id: str, device: str, said: str) -> str:
+    """The proof, for one device in one space and its `words`, that it knows an invite's secret."""
+    return _sign(invite_key(secret), _INVITE, space_id, device, said)
 
 
-def proof_holds(invite_public: str, space_id: str, device: str, sig: str) -> bool:
-    """Whether `sig` proves that the device knows the secret of the invite with this public key (never raises)."""
-    return _signed(invite_public, sig, _INVITE, space_id, device)
+def proof_holds(invite_public: str, space_id: str, device: str, said: str, sig: str) -> bool:
+    """Whether `sig` proves that the device knew the invite's secret when it said so (never raises)."""
+    return _signed(invite_public, sig, _INVITE, space_id, device, said)
 
 
 def prove_inviter(secret: bytes, space_id: str, device: str) -> str:

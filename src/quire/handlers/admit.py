@@ -9,8 +9,18 @@ from collections.abc import Sequence
 
 import msgspec
 
-from quire.core.certificate import Certificate, chain_holds, consent_holds, proof_holds, prove
+from quire.core.certificate import (
+    Certificate,
+    ask,
+    ask_holds,
+    chain_holds,
+    invite_key,
+    proof_holds,
+    prove,
+    words,
+)
 from quire.core.encoding import is_key, to_text
+from quire.core.keys import DeviceKey
 from quire.core.text import is_name
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened
@@ -22,9 +32,10 @@ from quire.store.views import View
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """What a newcomer's device says of itself: whose it is (`chain`, `consent`) and that it holds an invite (`proof`).
+    """What a newcomer's device says of itself: whose it is (`chain`) and that it holds an invite (`proof`).
 
-    `seq` is how far its log in this space has come: 0 for who was never here.
+    `seq` is how far its log in this space has come: 0 for who was never here. By `consent` the device itself says all
+    of it, for this space and invite.
     """
 
     identity: str
@@ -57,17 +68,35 @@ def has_left_since(ctx: Context, asked: Request) -> bool:
     return any(leaves(node) and node.device == asked.device and node.seq > asked.seq for node, _ in changed)
 
 
-def request(ctx: Context, secret: bytes, public: str, name: str, seq: int) -> Request:
+def request(ctx: Context, secret: bytes, name: str, seq: int) -> Request:
     """This device's request to be let into a space by the invite with a secret of 32 bytes.
 
     What it wrote after place `seq` of its log counts once it is in.
     """
     member = ctx.member
+    chain = identity.chain_of(ctx, member.account)
+    return signed(member.device_key, chain, member.account_id, member.space_id, secret, name, seq)
+
+
+def signed(
+    device: DeviceKey,
+    chain: list[Certificate],
+    account_id: str,
+    space_id: str,
+    secret: bytes,
+    name: str,
+    seq: int,
+) -> Request:
+    """The request of an identity's device, which `chain` certifies, by the invite with this secret."""
+    wrap, public, said = identity.wrap_text(device), invite_key(secret).text, words(name, seq)
     return Request(
-        **identity.introduction(ctx),  # type: ignore[arg-type]
-        device=member.device,
+        identity=account_id,
+        device=device.text,
+        wrap=wrap,
+        chain=chain,
+        consent=ask(device, space_id, account_id, wrap, public, said),
         invite=public,
-        proof=prove(secret, member.space_id, member.device),
+        proof=prove(secret, space_id, device.text, said),
         name=name,
         seq=seq,
     )
@@ -75,13 +104,14 @@ def request(ctx: Context, secret: bytes, public: str, name: str, seq: int) -> Re
 
 def is_sound(asked: Request, space_id: str) -> bool:
     """Whether a request's signatures hold, and its other fields are such."""
+    if not (is_name(asked.name, MAX_NAME_CHARS) and 0 <= asked.seq <= MAX_INTEGER and is_key(asked.device)):
+        return False
+    of, device, wrap, public = asked.identity, asked.device, asked.wrap, asked.invite
+    said = words(asked.name, asked.seq)
     return (
-        is_name(asked.name, MAX_NAME_CHARS)
-        and 0 <= asked.seq <= MAX_INTEGER
-        and is_key(asked.device)
-        and chain_holds(asked.identity, asked.device, asked.wrap, asked.chain)
-        and consent_holds(asked.identity, asked.device, asked.wrap, asked.consent)
-        and proof_holds(asked.invite, space_id, asked.device, asked.proof)
+        chain_holds(of, device, wrap, asked.chain)
+        and ask_holds(device, space_id, of, wrap, public, said, asked.consent)
+        and proof_holds(public, space_id, device, said, asked.proof)
     )
 
 
@@ -94,14 +124,14 @@ def change(o: Opened[AdmitEvent], space_id: bytes) -> changes.AnyChange:
 
 
 def project(view: View, batch: Sequence[Opened[AdmitEvent]]) -> None:
-    """Keep the names that newcomers asked to join as, the latest: until they introduce themselves."""
+    """Keep the names that newcomers asked to join as, by their own word: until they introduce themselves."""
     view.write(
         "INSERT INTO admit_rows VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
         " SET name = excluded.name, ts = excluded.ts WHERE (excluded.ts, excluded.name) > (ts, name)",
         [
             (o.account, o.space, o.event.request.identity, o.event.request.name, o.event.ts)
             for o in batch
-            if is_name(o.event.request.name, MAX_NAME_CHARS)
+            if is_sound(o.event.request, o.space_id)
         ],
     )
 

@@ -182,9 +182,8 @@ def _ticket(ctx: Context) -> _Ticket:
 
 def _own_request(ctx: Context) -> Request:
     ticket = _ticket(ctx)
-    public = invite_key(ticket.secret).text
     # What was written since the link was taken, by a welcome that waited for it, is to count.
-    return admit.request(ctx, ticket.secret, public, ctx.member.identity_name, ticket.seq)
+    return admit.request(ctx, ticket.secret, ctx.member.identity_name, ticket.seq)
 
 
 def _ask_at_home(ctx: Context) -> None:

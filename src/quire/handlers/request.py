@@ -115,7 +115,7 @@ class _Found(NamedTuple):
 def _requests(ctx: Context) -> list[_Found]:
     """The request of everybody who is not in, oldest first: of several the one that gives most, of these the latest.
 
-    Any member can make one for who asked by another's invite, by an invite of its own.
+    Somebody may have asked by several invites, and members with its link can make others of its key.
     """
     rows = ctx.home.store.db.all(
         "SELECT r.member, r.invite, r.request, r.ts FROM request_rows AS r WHERE r.account = ? AND r.space = ?"
