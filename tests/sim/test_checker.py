@@ -93,6 +93,7 @@ def finished(untouched: Finished) -> Iterator[Finished]:
     for device in untouched.devices.values():
         device.troubles.clear()
         device.home.forget_graphs()
+        device.home.search._forget()
 
 
 def test_a_healthy_run_passes(finished: Finished) -> None:

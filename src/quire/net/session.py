@@ -355,8 +355,7 @@ class Session:
         frames = [] if self._route.open and not self._ping else [wire.frame(wire.PING)]
         room = self._route.room(MAX_DATAGRAM) - _OVERHEAD - sum(map(len, frames))
         acks = self._received.ack_at is not None
-        # A move is asked after at once, also where there is no room to answer as well; but not again and again, as two
-        # would who both have moved.
+        # A move is asked after without room to answer as well, but once: two that both moved would go on for ever.
         if acks and not (self._route.probe and room < len(self._ack())):
             frames.append(self._ack())
             room -= len(frames[-1])
