@@ -8,7 +8,7 @@ from quire.core.encoding import from_text, to_text
 from quire.core.ticket import decode_link, encode_link
 from quire.core.wrapping import seal_to
 from quire.errors import BadEvent, UserError
-from quire.handlers import admit, admit_letter, identity, invite_revoke, joining, key, role, space
+from quire.handlers import admit, admit_letter, identity, invite_revoke, joining, key, own_link, role, space
 from quire.handlers.admit_letter import REFUSAL, REQUEST, WAIT, WELCOME, WHY
 from quire.limits import MAX_ADDRESSES, MAX_INTEGER, MAX_LETTER_BYTES
 from quire.store.memberships import INVITED, JOINING
@@ -18,7 +18,7 @@ from tests.handlers.network import Network
 
 
 def state(there: Apart, name: str) -> str:
-    return joining.state(there[name].ctx(name))
+    return own_link.state(there[name].ctx(name))
 
 
 # --- Between identities of one home --------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_members_who_disagree_about_a_newer_link_make_nobody_introduce_itself_ag
         there.join("carol", "bob")
         there.settle()
         link = there["ann"].link("ann")
-        there.settle()
+        there.settle("ann", "bob")
         role.leave(there["ann"].ctx("ann"))
         there.give("ann", "bob")
         role.remove(there["bob"].ctx("bob"), "carol")
@@ -283,7 +283,7 @@ def test_who_was_let_in_by_somebody_removed_just_then_is_let_in_by_others() -> N
         assert there.ask("dora", "ann")[0][:1] == WELCOME
         there.settle("ann", "carol", "dora")
         assert joining.greet(dora.ctx("dora"), "x") == [], "who is in asks no more"
-        assert joining.told(dora.ctx("dora")) == ""
+        assert own_link.told(dora.ctx("dora")) == ""
         assert there["carol"].knows("carol") == ["ann", "carol", "dora"]
         assert there.texts("carol") == there.texts("dora") == ["hello"]
 

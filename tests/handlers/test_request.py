@@ -2,7 +2,7 @@ import pytest
 
 from quire.errors import NotFound, Refused
 from quire.events.rebuild import rebuild
-from quire.handlers import joining, request, role
+from quire.handlers import own_link, request, role
 from quire.handlers.admit_letter import WAIT, WELCOME
 from tests.handlers.letters import Apart, apart, refused
 
@@ -17,7 +17,7 @@ def test_any_member_confirms_wherever_the_newcomer_knocked() -> None:
         there.knock("carol", there["ann"].link("ann", approve=True))
         there.settle("ann", "bob")
         assert there.ask("carol", "bob") == [WAIT]
-        assert "a member has been asked" in joining.state(there["carol"].ctx("carol"))
+        assert "a member has been asked" in own_link.state(there["carol"].ctx("carol"))
         assert waiting(there, "ann") == []
         there.settle("ann", "bob")
         assert waiting(there, "ann") == waiting(there, "bob") == ["carol"]

@@ -11,7 +11,7 @@ from quire.core.phrase import root_key
 from quire.errors import Refused
 from quire.events.context import Context
 from quire.graph.rules import REASONS
-from quire.handlers import identity, joining
+from quire.handlers import identity, joining, own_link
 from quire.limits import MAX_CHAIN, MAX_LETTER_BYTES, MAX_NAME_CHARS, REDIAL_MS
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.standing import Refusal
@@ -250,7 +250,7 @@ def test_members_behind_nats_find_each_other(world: World) -> None:
 
 def _told(station: Station) -> str:
     member = station.home.store.memberships.all()[0]
-    return joining.told(Context(station.home, station.now(), member.account, member))
+    return own_link.told(Context(station.home, station.now(), member.account, member))
 
 
 def test_who_is_removed_while_an_invite_is_open_is_told_why(world: World) -> None:

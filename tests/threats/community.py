@@ -23,7 +23,19 @@ from quire.events.settle import Report
 from quire.graph import state
 from quire.graph.changes import NewKey
 from quire.graph.roles import Role
-from quire.handlers import device, identity, incoming, invite, joining, message, peer, role, siblings, space
+from quire.handlers import (
+    device,
+    identity,
+    incoming,
+    invite,
+    joining,
+    message,
+    own_link,
+    peer,
+    role,
+    siblings,
+    space,
+)
 from quire.store.memberships import INVITED, JOINING, Membership
 from tests.events.builders import MINUTE, NOW, make_home
 
@@ -92,7 +104,7 @@ class Person:
         return answers
 
     def waits(self) -> str:
-        return joining.state(self.ctx)
+        return own_link.state(self.ctx)
 
     def release(self) -> None:
         """Take in what was dated ahead of this clock, as far as it is no more."""

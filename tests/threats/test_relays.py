@@ -6,7 +6,7 @@ from quire.core.certificate import invite_key
 from quire.core.encoding import from_text, to_text
 from quire.core.keys import DeviceKey, derive
 from quire.core.ticket import decode_link
-from quire.handlers import joining
+from quire.handlers import joining, own_link
 from quire.limits import FORWARD_MS, MAX_WELCOMES
 from quire.net import left
 from quire.net.left import Ahead, Letter
@@ -134,10 +134,9 @@ def test_a_welcome_that_waits_opens_for_its_own_link_alone(world: World) -> None
 
 def _own_invite(station: Station) -> str:
     from quire.events.context import Context
-    from quire.handlers import joining
 
     member = station.home.store.memberships.all()[0]
-    return joining.own_invite(Context(station.home, 0, member.account, member))
+    return own_link.own_invite(Context(station.home, 0, member.account, member))
 
 
 def test_a_letter_between_two_devices_is_neither_read_nor_forged_by_others_at_the_door(world: World) -> None:

@@ -18,7 +18,7 @@ from quire.events.rebuild import rebuild as rebuild_views
 from quire.events.verify import Verification
 from quire.events.verify import verify as verify_events
 from quire.graph import state
-from quire.handlers import joining, outgoing, peer
+from quire.handlers import outgoing, own_link, peer
 from quire.limits import MAX_ADDRESSES_KEPT
 
 
@@ -56,7 +56,7 @@ class Notice(msgspec.Struct):
 
 def get_notice(ctx: NodeContext) -> Notice:
     """Whether this device may not be a member's any more, so that nobody else sees what it writes."""
-    why = joining.outside(ctx)
+    why = own_link.outside(ctx)
     return Notice(f"{why[0].upper()}{why[1:]}. Others may not see what is written here." if why else "")
 
 

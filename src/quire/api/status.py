@@ -11,7 +11,7 @@ from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFaul
 from quire.core.relay_address import called
 from quire.events.context import Context
 from quire.handlers import identity as identities
-from quire.handlers import joining, outgoing, peer, recovering, relay_places
+from quire.handlers import outgoing, own_link, peer, recovering, relay_places
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
 
@@ -189,9 +189,9 @@ def _space(
         outgoing_waiting=outgoing.count(here),
         locked=ctx.home.store.locked.count(member.account, member.space),
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
-        joining=recovering.state(here) or joining.state(here) or joining.outside(here),
-        refused=joining.refusal(here),
-        unconfirmed=joining.is_unsure(here) and not joining.is_asking(here),
+        joining=recovering.state(here) or own_link.state(here) or own_link.outside(here),
+        refused=own_link.refusal(here),
+        unconfirmed=own_link.is_unconfirmed(here),
         peers=[
             msgspec.structs.replace(
                 session, pubkey=owner, name=names.get(owner, ""), standing=_standing(session)

@@ -30,8 +30,9 @@ def settled(options: Options, done: Outcome, unlocking: Unlocking) -> Outcome:
         space = _space(options, joined, unlocking)
         refused_since = (refused_since or time.monotonic()) if space["refused"] else None
         if refused_since is not None and time.monotonic() - refused_since >= FINAL_S:
-            options = replace(options, identity=joined["identity"], space=joined["space_id"])
-            perform(options, "leaveSpace", {}, unlocking)
+            if not joined["already"]:
+                options = replace(options, identity=joined["identity"], space=joined["space_id"])
+                perform(options, "leaveSpace", {}, unlocking)
             raise Refused(
                 f"You were {space['joining']} (rule `{space['refused']}`). Ask whoever gave you the link for a new one."
             )

@@ -132,7 +132,14 @@ def _relay_removed(out: "Console", result: Any, _: Params) -> None:
 
 def _joined(out: "Console", result: Any, _: Params) -> None:
     who, where = clean(result["identity"]), repr(clean(result["name"]))
-    if result["waiting"]:
+    if result["already"]:
+        line(
+            out,
+            f"{who} is in the space {where} already, as far as this device knows: the link gives no other role.",
+        )
+        if result["waiting"]:
+            line(out, "It is shown to the next member that is reached, should that have changed.")
+    elif result["waiting"]:
         line(out, f"{who} is waiting for a member of {where} to let them in: `quire status` tells.")
     else:
         line(out, f"{who} is in the space {where} now.")

@@ -7,7 +7,6 @@ of one home settle it at once.
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import NamedTuple
 
 import msgspec
 
@@ -23,25 +22,14 @@ from quire.events.handler import Handler, Operation
 from quire.events.history import closed_to
 from quire.graph.changes import Admit, Invite
 from quire.graph.roles import Role
-from quire.graph.rules import REASONS, may_admit
+from quire.graph.rules import may_admit, may_hold
 from quire.graph.state import current_key, holders, lost_seat
-from quire.handlers import admit, admit_letter, identity, incoming, invite, key, peer, request
+from quire.handlers import admit, admit_letter, identity, incoming, invite, key, own_link, peer, request
 from quire.handlers.admit import Request
 from quire.handlers.admit_letter import BECAUSE, REFUSAL, REQUEST, WAIT, WELCOME, WHY, Welcome
 from quire.limits import ANSWER_RANKS, INGEST_BATCH
 from quire.store.memberships import INVITED, JOINING, Membership
 
-#: Noted while a member has been asked, and has not refused.
-_ASKED = "waiting"
-#: Noted once a welcome came: until the graph says the same, a truer one is taken.
-_WELCOMED = "welcomed"
-#: Why a member lets nobody in by itself, beside the graph's rules.
-_REMOVED = "removed"
-#: Told to who was let in by somebody who was removed at that time: others let it in by the same link.
-_FELL = "concurrent"
-#: What is told where nobody said more.
-_CUT_OFF = "cut-off"
-_REASONS = {**REASONS, _REMOVED: "who was removed comes back by a newer invite alone"}
 _WELCOME_DOMAIN = b"quire welcome 1"
 
 
@@ -55,12 +43,14 @@ class Joined(msgspec.Struct):
     waiting: bool
     #: Why not yet, or not at all, as far as a member has said.
     reason: str
+    #: Whether it was in before, as far as this device knows: then the link gives no seat and no role.
+    already: bool = False
 
 
 def join(ctx: Context, link: str, name: str) -> Joined:
     """Join the space of an invite link as the identity called `name`, which is made if there is none.
 
-    For who is in that space already, a newer link tells where the inviter is found now.
+    For who is in that space already, a newer link tells where the inviter is found now, and gives no other role.
     """
     ticket = decode_link(link)
     if ticket.kind != "join":
@@ -77,7 +67,7 @@ def join(ctx: Context, link: str, name: str) -> Joined:
     with ctx.home.store.transaction():
         account = account or identity.account_called(ctx, identity.create(ctx, name).name)
         here = ctx.within(memberships.add(account, space_id, ticket.link_key, ticket.name, JOINING))
-        _keep(here, ticket)
+        own_link.keep(here, ticket)
         _ask_at_home(here)
         return _joined(here)
 
@@ -90,29 +80,16 @@ def _again(ctx: Context, ticket: Ticket) -> Joined:
     if to_text(ticket.inviter) == ctx.member.device:
         raise UserError("This is your own invite link: hand it on to whoever is to join.")
     with ctx.home.store.transaction():
-        _keep(ctx, ticket)
+        own_link.keep(ctx, ticket)
         _ask_at_home(ctx)
     return _joined(ctx)
 
 
-def _keep(ctx: Context, ticket: Ticket) -> None:
-    member, inviter = ctx.member, to_text(ticket.inviter)
-    relays = "\n".join(one.text for one in ticket.relays)
-    ctx.view("joining").write(
-        "INSERT OR REPLACE INTO joining VALUES (?, ?, ?, ?, '', '', ?, ?)",
-        [(member.account, member.space, ticket.secret, inviter, relays, admit.log_height(ctx))],
-    )
-    places = [(inviter, address) for address in ticket.addresses]
-    places += [(to_text(device), address) for device, address in ticket.others]
-    for device, address in places:
-        ctx.home.store.memberships.remember_address(member.account, member.space, device, address, 0)
-
-
 def _joined(ctx: Context) -> Joined:
-    member, ticket = ctx.member, _ticket(ctx)
-    reason = ticket.reason if ticket.is_asking else ""
+    member, ticket, waiting = ctx.member, own_link.read(ctx), own_link.is_asking(ctx)
+    reason = ticket.reason if waiting else ""
     return Joined(
-        member.space_id, member.name, member.identity_name, ticket.inviter, ticket.is_asking, reason
+        member.space_id, member.name, member.identity_name, ticket.inviter, waiting, reason, ticket.was_in
     )
 
 
@@ -126,62 +103,8 @@ def give_up(ctx: Context) -> None:
         ctx.home.store.memberships.remove(member)
 
 
-def is_asking(ctx: Context) -> bool:
-    """Whether this identity has a link to show to the next member that it reaches."""
-    return _ticket(ctx).is_asking
-
-
-def is_unsure(ctx: Context) -> bool:
-    """Whether it has one to show, or a welcome alone says that it is in (whoever has the link can send one), or a
-    member that who let it in had no right to any more.
-    """
-    ticket = _ticket(ctx)
-    if not ticket.secret or ticket.is_asking or ticket.told == _FELL:
-        return bool(ticket.secret)
-    public = invite_key(ticket.secret).text
-    claims = ctx.graph.ledger.claims(ctx.member.device, ctx.graph.valid)
-    found = [claim.node.change for claim in claims]
-    return not any(isinstance(change, Admit) and change.public == public for change in found)
-
-
-def inviter(ctx: Context) -> str:
-    """The device that let this identity in, or that its link names; "" for who came otherwise."""
-    return _ticket(ctx).inviter
-
-
-def own_invite(ctx: Context) -> str:
-    """The public key of the invite that this identity comes by; "" for who came otherwise."""
-    secret = _ticket(ctx).secret
-    return invite_key(secret).text if secret else ""
-
-
-class _Ticket(NamedTuple):
-    """By what an identity comes in: its invite's secret, the inviter's device, what members last said of letting it in
-    and of its being out, and how far its log had come when it took the link.
-    """
-
-    secret: bytes = b""
-    inviter: str = ""
-    reason: str = ""
-    told: str = ""
-    seq: int = 0
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether it is still to be shown to the next member that is reached."""
-        return bool(self.secret) and self.reason != _WELCOMED
-
-
-def _ticket(ctx: Context) -> _Ticket:
-    rows = ctx.view("joining").read(
-        "SELECT secret, inviter, reason, told, seq FROM joining WHERE account = ? AND space = ?",
-        (ctx.member.account, ctx.member.space),
-    )
-    return _Ticket(*rows[0]) if rows else _Ticket()
-
-
 def _own_request(ctx: Context) -> Request:
-    ticket = _ticket(ctx)
+    ticket = own_link.read(ctx)
     # What was written since the link was taken, by a welcome that waited for it, is to count.
     return admit.request(ctx, ticket.secret, ctx.member.identity_name, ticket.seq)
 
@@ -193,7 +116,7 @@ def _ask_at_home(ctx: Context) -> None:
             asked = REQUEST + admit_letter.pack_request(_own_request(ctx))
             for letter in answer(ctx.within(other), ctx.member.device, asked):
                 answer(ctx, other.device, letter)
-            if not is_asking(ctx):
+            if not own_link.is_asking(ctx):
                 _hand_over(ctx, other)
                 return
 
@@ -214,7 +137,7 @@ def _hand_over(ctx: Context, other: Membership) -> None:
 
 def greet(ctx: Context, _: str) -> Sequence[bytes]:
     """What a newcomer says to every device that it reaches."""
-    if not is_unsure(ctx):
+    if not own_link.is_unsure(ctx):
         return []
     return [REQUEST + admit_letter.pack_request(_own_request(ctx))]
 
@@ -227,12 +150,12 @@ def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
     if kind == WHY and ctx.member.kind != JOINING:
         slug = _why_out(ctx, device)
         return [BECAUSE + slug.encode()] if slug else []
-    if kind == BECAUSE and not is_unsure(ctx):
-        _note_told(ctx, body[:64].decode("ascii", "replace"))
-    elif kind == WELCOME and is_unsure(ctx):
+    if kind == BECAUSE and not own_link.is_unsure(ctx):
+        own_link.note_told(ctx, body[:64].decode("ascii", "replace"))
+    elif kind == WELCOME and own_link.is_unsure(ctx):
         _enter_by_letter(ctx, device, body)
-    elif (kind == WAIT and is_asking(ctx)) or (kind == REFUSAL and is_unsure(ctx)):
-        _note(ctx, _ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))
+    elif (kind == WAIT and own_link.is_asking(ctx)) or (kind == REFUSAL and own_link.is_unsure(ctx)):
+        own_link.note(ctx, own_link.ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))
     return []
 
 
@@ -240,60 +163,13 @@ def _why_out(ctx: Context, device: str) -> str:
     """The rule by which a device that was let in by somebody is no member's; "" when it is, or was never heard of."""
     ledger, valid = ctx.graph.ledger, ctx.graph.valid
     every = ledger.claims(device, (1 << len(ledger.dag.nodes)) - 1)
-    claim = ledger.standing(device, valid)
-    if not every or (claim is not None and ledger.role(claim.member, valid) >= Role.GUEST):
+    if not every or may_hold(ledger, "", device, valid):
         return ""
     last = every[-1]
     if ledger.role(last.member, valid) == Role.BANNED:
         return "banned"
     lost = lost_seat(ctx.graph, last.node.event_id) if isinstance(last.node.change, Admit) else ""
-    return lost if lost not in ("", "waiting") else _REMOVED
-
-
-def told(ctx: Context) -> str:
-    """Why this device is no member's any more, as a member told, in words; "" while members take it for one.
-
-    One member's word: nothing is refused for it, or a liar could silence others.
-    """
-    slug = _ticket(ctx).told
-    return {_REMOVED: "you were removed", _CUT_OFF: "this device was removed"}.get(
-        slug, REASONS.get(slug, "")
-    )
-
-
-def outside(ctx: Context) -> str:
-    """That this device is no member's any more, by the graph or a member's word; "" for who is in."""
-    if _has_left(ctx):
-        return "no member any more: you left"
-    why = told(ctx)
-    return f"no member any more, a member says: {why}" if why else ""
-
-
-def _has_left(ctx: Context) -> bool:
-    """Whether this identity is out of the space by its own word."""
-    ledger, valid, mine = ctx.graph.ledger, ctx.graph.valid, ctx.member.account_id
-    changed = [node for node, _ in ledger.role_changes(mine, valid)]
-    return ledger.role(mine, valid) == Role.NONE and bool(changed) and changed[-1].author == mine
-
-
-def hear_removed(ctx: Context) -> None:
-    """A member says that this device was removed from the space; another may have told why."""
-    if not told(ctx):
-        _note_told(ctx, _CUT_OFF)
-
-
-def hear_accepted(ctx: Context) -> None:
-    """A member takes this device for a member's: whatever was told before."""
-    if told(ctx):
-        _note_told(ctx, "")
-
-
-def _note_told(ctx: Context, slug: str) -> None:
-    with ctx.home.store.transaction():
-        ctx.view("joining").write(
-            "INSERT INTO joining VALUES (?, ?, x'', '', '', ?, '', 0) ON CONFLICT DO UPDATE SET told = excluded.told",
-            [(ctx.member.account, ctx.member.space, slug)],
-        )
+    return lost if lost not in ("", "waiting") else own_link.REMOVED
 
 
 def _answer_request(ctx: Context, device: str, asked: Request) -> bytes:
@@ -315,7 +191,7 @@ def _answer_request(ctx: Context, device: str, asked: Request) -> bytes:
     slug = slug or may_admit(ledger, made, asked.identity, _latest(ctx), valid)
     put_out = not made.change.approve and ledger.removed_since(asked.identity, made, valid)
     if not slug and (put_out or admit.has_left_since(ctx, asked)):
-        slug = _REMOVED
+        slug = own_link.REMOVED
     if slug:
         return REFUSAL + slug.encode()
     if made.change.approve:
@@ -418,7 +294,7 @@ def welcome_ahead(ctx: Context, public: str) -> bytes:
 
 def enter_ahead(ctx: Context, sealed: bytes) -> None:
     """Take a welcome that waited for whoever has this link. Raises BadEvent for what is none."""
-    ticket = _ticket(ctx)
+    ticket = own_link.read(ctx)
     key = invite_wrap_key(ticket.secret)
     _enter(ctx, ticket.inviter, open_from(sealed, key, _context(ctx, invite_key(ticket.secret).text)))
 
@@ -437,39 +313,16 @@ def _enter(ctx: Context, device: str, data: bytes) -> None:
         ctx.home.store.memberships.set_kind(member, INVITED, member.name)
         keyring.hold(ctx.home, member, ctx.graph, held)
         keyring.write_under(ctx.home, member, welcome.key)
-        _note_told(ctx, "")
-        ctx.view("joining").write(
-            "UPDATE joining SET inviter = ? WHERE account = ? AND space = ?",
-            [(device, member.account, member.space)],
-        )
-        if is_asking(ctx):
-            _note(ctx, _WELCOMED)
+        own_link.note_told(ctx, "")
+        if not own_link.is_in(ctx):  # who is in already was not let in by whoever says so once more
+            ctx.view("joining").write(
+                "UPDATE joining SET inviter = ? WHERE account = ? AND space = ?",
+                [(device, member.account, member.space)],
+            )
+        if own_link.read(ctx).is_unanswered:
+            own_link.note(ctx, own_link.WELCOMED)
             if not peer.has_introduced(ctx, member.identity_name):
                 peer.create(ctx, member.identity_name)
-
-
-def _note(ctx: Context, reason: str) -> None:
-    with ctx.home.store.transaction():
-        ctx.view("joining").write(
-            "UPDATE joining SET reason = ? WHERE account = ? AND space = ?",
-            [(reason, ctx.member.account, ctx.member.space)],
-        )
-
-
-def refusal(ctx: Context) -> str:
-    """The rule by which a member refused to let this identity in; "" when none has."""
-    ticket = _ticket(ctx)
-    return ticket.reason if ticket.is_asking and ticket.reason != _ASKED else ""
-
-
-def state(ctx: Context) -> str:
-    """Where joining stands, in words; "" for who is in."""
-    if not is_asking(ctx):
-        return ""
-    if refused := refusal(ctx):
-        return f"not let in: {_REASONS.get(refused, refused)}"
-    asked = _ticket(ctx).reason == _ASKED
-    return "waiting for a member to let you in" + (": a member has been asked" if asked else "")
 
 
 HANDLER = Handler(
@@ -480,7 +333,7 @@ HANDLER = Handler(
 CREATE TABLE joining (
     account INTEGER NOT NULL, space INTEGER NOT NULL, secret BLOB NOT NULL, inviter TEXT NOT NULL,
     reason TEXT NOT NULL, told TEXT NOT NULL, relays TEXT NOT NULL,
-    seq INTEGER NOT NULL, PRIMARY KEY (account, space)
+    seq INTEGER NOT NULL, was_in INTEGER NOT NULL, PRIMARY KEY (account, space)
 ) STRICT, WITHOUT ROWID;
 """,
     greets=greet,

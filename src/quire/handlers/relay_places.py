@@ -20,7 +20,8 @@ def used(ctx: Context) -> list[RelayAddress]:
 def keep(ctx: Context, relays: Sequence[str]) -> None:
     """Remember by which relays a space is found that a sibling handed on, until its own words on relays have come."""
     ctx.view("joining").write(
-        "INSERT INTO joining VALUES (?, ?, x'', '', '', '', ?, 0) ON CONFLICT DO UPDATE SET relays = excluded.relays",
+        "INSERT INTO joining VALUES (?, ?, x'', '', '', '', ?, 0, 0)"
+        " ON CONFLICT DO UPDATE SET relays = excluded.relays",
         [(ctx.member.account, ctx.member.space, "\n".join(relays))],
     )
 

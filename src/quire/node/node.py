@@ -21,7 +21,7 @@ from quire.events.history import index_for
 from quire.events.home import Home
 from quire.events.standing import graph_of
 from quire.graph.state import open_invites
-from quire.handlers import incoming, joining
+from quire.handlers import incoming, own_link
 from quire.handlers.admit_letter import WHY
 from quire.limits import (
     ARRIVALS_PAGE,
@@ -302,7 +302,7 @@ class Node:
         asking = {
             (member.raw_space_id, member.device_key.public)
             for member in self._known
-            if joining.is_unsure(self._context(member, now))
+            if own_link.is_unsure(self._context(member, now))
         }
         if asking - self._asking:
             self._next_dial = now
@@ -423,7 +423,7 @@ class Node:
         session = self._endpoint.session(session_id)
         member = self._members.get(session_id.door)
         if member is not None and isinstance(notice, Refused):
-            joining.hear_removed(self._context(member, now))
+            own_link.hear_removed(self._context(member, now))
         elif member is not None and session is not None and isinstance(notice, Connected):
             self._reached(member, session_id, session, notice.address, now)
 
@@ -437,7 +437,7 @@ class Node:
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             if session.refused is None and member.kind not in DOORS:
-                joining.hear_accepted(self._context(member, now))
+                own_link.hear_accepted(self._context(member, now))
         self._letters.greet(member, session_id, now)
 
     def _found_at(

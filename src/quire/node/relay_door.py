@@ -16,7 +16,7 @@ from quire.core.sealing import NONCE_BYTES
 from quire.errors import BadEvent, HomeError, Refused
 from quire.events.context import Context
 from quire.events.home import Home
-from quire.handlers import admit_letter, joining, siblings
+from quire.handlers import admit_letter, joining, own_link, siblings
 from quire.handlers.admit_letter import REFUSAL, REQUEST, WELCOME
 from quire.limits import ANSWER_MS, FORWARD_MS, MAX_LEFT, RELAY_RETRY_MS, SIBLINGS_GAP_MS, TICK_MS
 from quire.net import left
@@ -162,7 +162,7 @@ class RelayDoor:
     def _take_one(self, ctx: Context, one: Left) -> bool:
         try:
             if isinstance(one, Ahead):
-                if joining.is_unsure(ctx) and to_text(one.invite) == joining.own_invite(ctx):
+                if own_link.is_unsure(ctx) and to_text(one.invite) == own_link.own_invite(ctx):
                     joining.enter_ahead(ctx, one.sealed)
                     return True
             elif one.to == self._own():
@@ -185,9 +185,9 @@ class RelayDoor:
         if ctx.member.kind == SIBLINGS:
             yield from self._for_siblings(ctx)
             return
-        if joining.is_unsure(ctx):
+        if own_link.is_unsure(ctx):
             yield from self._request(ctx)
-        if ctx.member.kind != JOINING and not joining.is_unsure(ctx):
+        if ctx.member.kind != JOINING and not own_link.is_unsure(ctx):
             yield from self._welcomes(ctx, now)
             yield from self._answers(ctx, now)
 
@@ -221,7 +221,7 @@ class RelayDoor:
 
     def _request(self, ctx: Context) -> Iterator[Letter]:
         """The newcomer's request, unless it lies there already."""
-        invite = joining.own_invite(ctx)
+        invite = own_link.own_invite(ctx)
         for one in self._requests():
             if one.sender == self._own() and _asks_by(one) == invite:
                 return

@@ -9,7 +9,7 @@ from quire.events.standing import graph_of
 from quire.graph.changes import SetRole
 from quire.graph.contests import leaves
 from quire.graph.roles import Role
-from quire.handlers import joining
+from quire.handlers import own_link
 from quire.net.standing import Standing
 from quire.store.memberships import DOORS, Membership
 
@@ -24,7 +24,7 @@ def standing(home: Home, member: Membership, device: str, inviting: bool) -> Sta
         return Standing.UNKNOWN
     graph = graph_of(home, member)
     if not graph.valid:
-        known = joining.inviter(Context(home, 0, member.account, member))
+        known = own_link.inviter(Context(home, 0, member.account, member))
         return Standing.MEMBER if known in ("", device) else Standing.UNKNOWN
     if not graph.ledger.claims(device, graph.valid):
         return Standing.UNKNOWN

@@ -26,7 +26,7 @@ from quire.graph.changes import Admit, NewKey, SetRole, ShareKey
 from quire.graph.dag import Node, has
 from quire.graph.roles import Role
 from quire.graph.rules import REASONS
-from quire.handlers import REGISTRY, joining
+from quire.handlers import REGISTRY, own_link
 from quire.limits import INGEST_BATCH, MAX_FORKS_SHOWN
 from quire.sim.entitled import Shown
 from quire.sim.entropy import Stream
@@ -277,7 +277,7 @@ def why_out(home: Home, identity: str, space_id: str) -> str:
     """What an identity was told of why it is not let into a space, or is a member no more, in words."""
     member = _member(home, identity, space_id)
     ctx = Context(home, 0, member.account, member)
-    return REASONS.get(joining.refusal(ctx), "") or joining.told(ctx)
+    return REASONS.get(own_link.refusal(ctx), "") or own_link.told(ctx)
 
 
 def in_order(home: Home, identity: str, sender: str) -> list[tuple[str, str, str]]:
