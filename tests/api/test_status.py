@@ -139,9 +139,11 @@ def test_forks_are_named_up_to_a_bound_to_those_who_hold_the_proof(
     device = mallory.context().member.device
     told = [identity["spaces"][0]["forks"] for identity in host.ask("getStatus")["identities"]]
     assert told == [
-        [{"device": device, "device_name": "mallory", "seq": seq} for seq in (2, 3)],
+        [{"device": device, "device_name": "mallory", "seq": seq, "own": False} for seq in (2, 3)],
         [],
     ]
+    ingest(mallory.home, member(mallory), [twin(mallory, 2)], "a peer", mallory.now())
+    assert [fork["own"] for fork in space(mallory)["forks"]] == [True], "a copy of its home was used"
     mallory.home.close()
 
 

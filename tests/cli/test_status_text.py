@@ -24,7 +24,7 @@ STATUS: dict[str, Any] = {
                     "refused": "invite-expired", "locked": 5, "unconfirmed": True, "by_relay": 2,
                     "carried": False,
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
-                    "forks": [{"device": "D", "device_name": "", "seq": 9}],
+                    "forks": [{"device": "D", "device_name": "", "seq": 9, "own": True}],
                     "relays": [
                         {
                             "host": "relay.example", "address": "wss://relay.example/#K", "state": "refused",
@@ -65,6 +65,7 @@ def test_everything_that_is_known_is_told() -> None:
         "unconfirmed: what lets you in has not come yet",
         "waiting: 30 events, unknown-peer",
         "unsupported: 4 events",
+        "fork of this device: a copy of this home is used somewhere else, or an old backup of it was started",
         "fork: D wrote two different events at place 9",
         "outgoing: 2 events",
         "bob: syncing at 10.0.0.2:5, what they hold is unknown, last heard never,"

@@ -73,6 +73,8 @@ class Fork(msgspec.Struct):
     device: str
     device_name: str
     seq: int
+    #: Whether it is the device of this home: then a copy of the home was used as well.
+    own: bool
 
 
 class SpaceStatus(msgspec.Struct):
@@ -230,4 +232,7 @@ def _standing(session: PeerStatus) -> str:
 def _forks(ctx: NodeContext, member: Membership, names: dict[str, str]) -> list[Fork]:
     found = ctx.home.store.blobs.forks_held(member.account, member.space, MAX_FORKS_SHOWN)
     here = ctx.within(member)
-    return [Fork(device, names.get(peer.owner(here, device), ""), seq) for device, seq in found]
+    return [
+        Fork(device, names.get(peer.owner(here, device), ""), seq, device == member.device)
+        for device, seq in found
+    ]

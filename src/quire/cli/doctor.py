@@ -20,6 +20,7 @@ from quire.api.version import version
 from quire.cli.access import Options, perform
 from quire.cli.commands import take_options, with_options
 from quire.cli.passphrase import ask
+from quire.cli.status_text import OWN_FORK
 from quire.cli.tables import console, table
 from quire.cli.text import json_text
 from quire.errors import QuireError
@@ -189,3 +190,5 @@ def _state(options: Options) -> Iterator[Finding]:
         names = ", ".join(sorted({fork["device_name"] or fork["device"] for fork in forks}))
         advice = "a home that was copied and used twice does this. Use only one of the copies."
         yield Finding(WARNING, "forks", f"Two histories were written by {names}: {advice}")
+    if any(fork["own"] for fork in forks):
+        yield Finding(WARNING, "own fork", f"This device wrote two histories: {OWN_FORK}.")

@@ -8,6 +8,12 @@ from typing import Any
 
 from quire.cli.text import clean, local_time, near_time, plural
 
+#: What a fork of one's own device means, and what to do.
+OWN_FORK = (
+    "a copy of this home is used somewhere else, or an old backup of it was started. Stop one of the two for good; "
+    "another computer gets a device of its own by `quire device link`. If the copy is not yours, link a new device, "
+    "and take this one away there with `quire device revoke`"
+)
 #: So much of a key tells devices apart.
 _SHORT = 8
 #: Events not handed to a relay are counted up to here.
@@ -64,6 +70,8 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
     for fork in space["forks"]:
         name = clean(fork["device_name"] or fork["device"])
         yield f"    fork: {name} wrote two different events at place {fork['seq']} of its log"
+    if any(fork["own"] for fork in space["forks"]):
+        yield f"    fork of this device: {OWN_FORK}"
     if space["outgoing_waiting"]:
         yield f"    outgoing: {plural(space['outgoing_waiting'], 'event')} for other identities of this node"
     for peer in space["peers"]:
