@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import apsw
@@ -129,6 +130,17 @@ def test_leaving(alice: Quire) -> None:
     refused = alice("send", "general", "x", "--as", "bob")
     assert (refused.code, refused.out) == (2, "")
     assert "you are no member of this space any more (rule `device`)" in refused.err
+
+
+def test_who_members_say_is_out_is_warned_beside_json_too(alice: Quire, tmp_path: Path) -> None:
+    """One member's word refuses nothing, or a liar could silence others."""
+    alice("join", alice("invite").out, "--name", "bob")
+    with sqlite3.connect(tmp_path / "home" / "quire.db") as db:
+        db.execute("UPDATE joining SET told = 'removed'")
+    db.close()
+    sent = alice("send", "general", "x", "--as", "bob", "--json")
+    assert (sent.code, sent.json()["body_text"]) == (0, "x")
+    assert "No member any more, a member says: you were removed. Others may not see" in sent.err
 
 
 def test_a_phrase_is_shown_with_a_warning(alice: Quire) -> None:

@@ -75,7 +75,7 @@ def _outcome(
 ) -> Outcome:
     result = msgspec.to_builtins(ask(name, params, options.identity, options.space))
     operation = OPERATIONS[name].operation
-    if options.json or not operation.writes or operation.scope != "space":
+    if not operation.writes or operation.scope != "space":
         return Outcome(result, online)
     try:
         notice = msgspec.to_builtins(ask("getNotice", {}, options.identity, options.space))["text"]

@@ -28,6 +28,8 @@ def outcome(name: str, done: Outcome, options: Options, params: Params) -> None:
         print(json_text(result["rows"] if name == "query" else result))
         if name == "query" and result["more"]:
             note(result["note"])
+        if done.notice:
+            note(done.notice)
         return
     present = _PRESENTATIONS.get(name, _anything)
     present(console(), result, params)
