@@ -9,7 +9,7 @@ import pytest
 from quire.errors import BadEvent, Damaged, HomeError
 from quire.events.home import Home
 from quire.events.settle import Report
-from quire.handlers import incoming, joining
+from quire.handlers import incoming, own_link
 from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
 from quire.net.notices import Status
 from quire.node.correspondence import Correspondence
@@ -285,7 +285,7 @@ def test_who_hears_while_the_disk_is_full_that_it_was_removed_says_so_once_it_is
     alice.ask("removeMember", name="bob")
     world.run(30_000)
     with monkeypatch.context() as patch:
-        patch.setattr(joining, "_note_told", _fail(HomeError(FULL)))
+        patch.setattr(own_link, "note_told", _fail(HomeError(FULL)))
         world.walls.clear()
         world.until(bob.troubles)
         world.run(3_000)
