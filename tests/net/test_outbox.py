@@ -37,6 +37,8 @@ class Scripted:
     def pushing(self) -> bool:
         return bool(self.pushes)
 
+    asking = False
+
     def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         return []
 

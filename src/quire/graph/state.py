@@ -31,12 +31,17 @@ class Member(NamedTuple):
 
 def members(graph: Graph) -> Iterator[Member]:
     """Everyone who was ever let in, the most senior first."""
+    for since, member in seniors(graph):
+        yield Member(member, graph.ledger.role(member, graph.valid), since, devices(graph, member))
+
+
+def seniors(graph: Graph) -> list[tuple[int, str]]:
+    """When everyone came in who was ever let in (ms), and who that is, the most senior first."""
     ledger, valid = graph.ledger, graph.valid
     came = [
         (min(e.key for e in entries), m) for m in ledger.people() if (entries := ledger.entries(m, valid))
     ]
-    for (since, _), member in sorted(came):
-        yield Member(member, ledger.role(member, valid), since, devices(graph, member))
+    return [(since, member) for (since, _), member in sorted(came)]
 
 
 def devices(graph: Graph, member: str) -> tuple[str, ...]:

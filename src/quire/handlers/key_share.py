@@ -22,7 +22,7 @@ from quire.graph.state import (
     holders,
     left_behind,
     left_out,
-    members,
+    seniors,
     void_keys,
 )
 from quire.handlers import graph_events
@@ -214,8 +214,8 @@ def turn(ctx: Context) -> int:
 
     It grows with the root of their number, so that juniors who are alone do not wait for ever.
     """
-    seniors = [member.member for member in members(ctx.graph)]
-    place = seniors.index(ctx.member.account_id) if ctx.member.account_id in seniors else len(seniors)
+    before = [member for _, member in seniors(ctx.graph)]
+    place = before.index(ctx.member.account_id) if ctx.member.account_id in before else len(before)
     return int(HEAL_MS * (1 + math.sqrt(place)))
 
 

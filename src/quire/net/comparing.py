@@ -48,6 +48,8 @@ class Comparing:
 
     def ask(self, flight: Flight[Ref | bytes], now: int) -> None:
         """Say as many of the questions that wait as may go now."""
+        if not self._strategy.asking:
+            return
         self._renew(flight.window / _round_trip(flight) / ASKS_PART, now)
         room = flight.room - len(self._control)
         moving = self._outbox.busy or self._comes(flight, now)

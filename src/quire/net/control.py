@@ -31,6 +31,11 @@ class Control:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._refusals)
 
+    @property
+    def waits(self) -> bool:
+        """Whether `fill` may find something, or tell until when letters are held."""
+        return bool(self._waiting or self._refusals or self.letters or self.letters.held_until is not None)
+
     def say(self, frames: Sequence[bytes]) -> None:
         """Queue frames that are no letters and no refusals; what exceeds MAX_CONTROL is dropped."""
         self._waiting.extend(frames[: max(0, MAX_CONTROL - len(self._waiting))])

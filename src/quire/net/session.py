@@ -282,14 +282,11 @@ class Session:
     def _take_sync(self, body: bytes, now: int) -> None:
         if not self._terms.hears_sync(now):
             self._conduct.reject("unknown-sync")
-            return
-        if self.distance.streams:
-            return
-        self._comparing.take(body, self._flight, now)
-        if self._route.open:  # for a stream goes there too
-            self._notices.extend(self.distance.look(self._strategy, self._index, now))
-        self._notices.extend(self._comparing.changes(body))
-        self._ask(now)
+        elif not self.distance.streams:
+            self._comparing.take(body, self._flight, now)
+            if self._route.open:  # for a stream goes there too
+                self._notices.extend(self.distance.look(self._strategy, self._index, now))
+            self._notices.extend(self._comparing.changes(body))
 
     def _ask(self, now: int) -> None:
         if not self.distance.leaves and not self._terms.full:
@@ -349,6 +346,10 @@ class Session:
         return self._dispatch.take()
 
     def _send_next(self, address: Address, now: int) -> bool:
+        urgent = self._ping or self._route.probe or self._received.ack_due(now)
+        if not (urgent or self._control.waits or self._outbox.waiting):
+            self._wait_for_more(now)
+            return False
         if not self._dispatch.budget.allows(now):
             self._resume = self._dispatch.budget.ready_at()
             return False
@@ -364,7 +365,6 @@ class Session:
         gives = self._route.open and self._flight.room > 0 and not self.restricted
         if gives:
             self._outbox.read(now, self._flight.rtt)
-        urgent = self._ping or self._route.probe or self._received.ack_due(now)
         before = len(frames)
         frames += self._control.fill(room, self._flight.room > 0, now)
         refs: list[Ref] = []

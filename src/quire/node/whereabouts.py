@@ -110,16 +110,21 @@ class Whereabouts:
             self._heard.clear()
         heard = self._heard.setdefault(teller, Allowance(_MINUTE))
         named = [(to_text(raw), text) for raw, text in told if heard.take(HEARSAY_PER_MINUTE, now)]
-        known = [(device, text) for device, text in named if device != member.device and _usable([text])]
         # Every peer tells where all others are: most of it is known.
         knows = self._home.store.memberships.knows_address
-        news = [one for one in known if not knows(member.account, member.space, *one)]
+        news = [
+            (device, text)
+            for device, text in named
+            if device != member.device
+            and not knows(member.account, member.space, device, text)
+            and _usable([text])
+        ]
         if news:
             with self._home.store.transaction():
                 for device, text in news:
                     self._remember(member, device, text, 0)
-        for device in dict.fromkeys(device for device, _ in known):
-            if (member.space, device) not in here:
+        for device in dict.fromkeys(device for device, _ in named):
+            if device != member.device and (member.space, device) not in here:
                 self._dial_one(member, device, now)
 
     def dial(self, member: Membership, here: set[tuple[int, str]], now: int) -> None:

@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import cast
 
 from msgspec import Struct
 
@@ -45,24 +46,33 @@ def memory(node: Node) -> int:
     """Bytes of all objects that a node keeps; what SQLite does is not among them."""
     todo: list[object] = [node]
     seen, size = {id(node)}, 0
-    while todo:
-        found = todo.pop()
-        size += sys.getsizeof(found)
-        for other in _kept_by(found):
-            if id(other) not in seen and not isinstance(other, _SHARED):
-                seen.add(id(other))
-                todo.append(other)
+    while (
+        todo
+    ):  # all that is so far from the node at once: one by one it would be the most costly of all checks
+        size += sum(map(sys.getsizeof, todo))
+        fresh = {id(other): other for other in _kept_by(todo)}
+        for known in seen.intersection(fresh):
+            del fresh[known]
+        seen.update(fresh)
+        todo = [other for other in fresh.values() if not isinstance(other, _SHARED)]
     return size
 
 
-def _kept_by(found: object) -> Sequence[object]:
-    """What an object keeps: of a function what it closes over, and not the module that it stands in."""
-    if isinstance(found, FunctionType):
-        return [*(found.__closure__ or ()), found.__defaults__, found.__kwdefaults__, found.__dict__]
-    # The collector does not follow such objects; what they keep is kept all the same.
-    if isinstance(found, Struct) and not found.__struct_config__.gc:
-        return [getattr(found, field) for field in found.__struct_fields__]
-    return gc.get_referents(found)
+def _kept_by(found: Sequence[object]) -> list[object]:
+    """What objects keep: functions what they close over, and not the module that they stand in."""
+    odd = {kind for kind in set(map(type, found)) if _is_odd(kind)}
+    kept: list[object] = gc.get_referents(*(one for one in found if type(one) not in odd))
+    for one in (one for one in found if type(one) in odd):
+        if isinstance(one, FunctionType):
+            kept += [*(one.__closure__ or ()), one.__defaults__, one.__kwdefaults__, one.__dict__]
+        else:
+            kept += [getattr(one, field) for field in cast(Struct, one).__struct_fields__]
+    return kept
+
+
+def _is_odd(kind: type) -> bool:
+    """Whether the collector does not follow such objects, or too far; what they keep is kept all the same."""
+    return kind is FunctionType or (issubclass(kind, Struct) and not kind.__struct_config__.gc)
 
 
 def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:

@@ -85,6 +85,11 @@ class BloomStrategy:
         """Whether `next_pushes` has something left to look at."""
         return self._pushes.active
 
+    @property
+    def asking(self) -> bool:
+        """Whether `questions` has something left to ask."""
+        return bool(self._asks) or self._rest is not None
+
     def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint, and questions that had to wait."""
         salt, whole = self._entropy(SALT_BYTES), index.whole()
@@ -143,7 +148,7 @@ class BloomStrategy:
     def begins(self, pace: Pace, now: int) -> bool:
         """Whether a new round of questions may begin; then it has."""
         answered = self._begun is None or now - self._begun >= pace.round_trip
-        if not answered or self._rest or self._asks:
+        if not answered or self.asking:
             return False
         self._begun = now
         return True

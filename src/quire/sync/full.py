@@ -27,6 +27,11 @@ class FullStrategy:
         """Whether `next_pushes` has something left to look at."""
         return self._pushes.active
 
+    @property
+    def asking(self) -> bool:
+        """Never."""
+        return False
+
     def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint."""
         salt, whole = self._entropy(SALT_BYTES), index.whole()

@@ -62,6 +62,11 @@ class SketchStrategy:
         """Whether `next_pushes` has something left to look at."""
         return bool(self._lacked) or self._bloom.pushing
 
+    @property
+    def asking(self) -> bool:
+        """Whether `questions` has something left to ask."""
+        return bool(self._due) or self._bloom.asking
+
     def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Count and fingerprint, and questions that had to wait."""
         return [

@@ -62,6 +62,11 @@ class Strategy(Protocol):
         """Whether `next_pushes` has something left to look at."""
         ...
 
+    @property
+    def asking(self) -> bool:
+        """Whether `questions` has something left to ask."""
+        ...
+
     def heartbeat(self, index: EventIndex, now: int, pace: Pace = FREELY) -> list[bytes]:
         """Messages to send now, unasked: the heartbeat, and questions."""
         ...
