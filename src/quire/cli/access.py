@@ -18,6 +18,11 @@ from quire.errors import NotFound, UserError
 #: Operations that make a home where there is none.
 MAKES_HOME = frozenset({"createIdentity", "joinSpace", "recoverIdentity"})
 
+#: Runs an operation by its name and parameters, and gives its result in plain JSON types.
+Ask = Callable[[str, Mapping[str, Any]], Any]
+#: How the command line does an operation where one call is not all: its result, and what is to be noted beside.
+Way = Callable[[Ask, Mapping[str, Any]], tuple[Any, str]]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -42,7 +47,7 @@ class Options:
 class Outcome:
     """An operation's result in plain JSON types; `online` tells whether a running node gave it.
 
-    `notice` is what who wrote should know.
+    `notice` is what whoever gave the command should know.
     """
 
     result: Any
@@ -50,8 +55,14 @@ class Outcome:
     notice: str = ""
 
 
-def perform(options: Options, name: str, params: Mapping[str, Any], unlocking: runtime.Unlocking) -> Outcome:
-    """Run an operation on the home that the options name."""
+def perform(
+    options: Options,
+    name: str,
+    params: Mapping[str, Any],
+    unlocking: runtime.Unlocking,
+    way: Way | None = None,
+) -> Outcome:
+    """Run an operation, in its `way` if it has one, on the home that the options name."""
     folder = runtime.home_folder(options.home)
     if runtime.is_there(folder):
         if unlocking.encrypt or unlocking.passphrase:
@@ -63,22 +74,26 @@ def perform(options: Options, name: str, params: Mapping[str, Any], unlocking: r
     node = runtime.running_node(folder)
     if node is not None:
         try:
-            return _outcome(partial(call_node, node.api, node.token), True, options, name, params)
+            asked = _asking(partial(call_node, node.api, node.token), options)
+            return _outcome(asked, True, name, params, way)
         except NotRunning:
             pass  # it stopped a moment ago: whoever holds the home now, open_offline says so
     with runtime.open_offline(folder, unlocking) as host:
-        return _outcome(partial(call, host), False, options, name, params)
+        return _outcome(_asking(partial(call, host), options), False, name, params, way)
 
 
-def _outcome(
-    ask: Callable[..., Any], online: bool, options: Options, name: str, params: Mapping[str, Any]
-) -> Outcome:
-    result = msgspec.to_builtins(ask(name, params, options.identity, options.space))
+def _asking(call: Callable[..., Any], options: Options) -> Ask:
+    """Operations for the identity and in the space that the options name."""
+    return lambda name, params: msgspec.to_builtins(call(name, params, options.identity, options.space))
+
+
+def _outcome(ask: Ask, online: bool, name: str, params: Mapping[str, Any], way: Way | None) -> Outcome:
+    result, told = (ask(name, params), "") if way is None else way(ask, params)
     operation = OPERATIONS[name].operation
     if not operation.writes or operation.scope != "space":
-        return Outcome(result, online)
+        return Outcome(result, online, told)
     try:
-        notice = msgspec.to_builtins(ask("getNotice", {}, options.identity, options.space))["text"]
+        notice = ask("getNotice", {})["text"]
     except UserError:
         notice = ""  # what was done there was to leave
-    return Outcome(result, online, notice)
+    return Outcome(result, online, "\n".join(text for text in (told, notice) if text))

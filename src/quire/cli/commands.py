@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from quire.api.operations import Entry
-from quire.cli import show
+from quire.cli import channels, show
 from quire.cli.access import MAKES_HOME, Options, perform
 from quire.cli.joining import settled
 from quire.cli.passphrase import ask
@@ -38,7 +38,7 @@ def command(found: Entry) -> _Made:
         options = take_options(ctx, given)
         unlocking = take_unlocking(given)
         params = {name: " ".join(v) if name in SENTENCES else v for name, v in given.items()}
-        done = perform(options, found.name, params, unlocking)
+        done = perform(options, found.name, params, unlocking, channels.WAYS.get(found.name))
         if found.name == "joinSpace":
             done = settled(options, done, Unlocking(ask))
         elif found.name == "addRelay":
