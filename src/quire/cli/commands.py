@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from quire.api.operations import Entry
-from quire.cli import channels, show
-from quire.cli.access import MAKES_HOME, Options, perform
+from quire.cli import channels, consent, show
+from quire.cli.access import MAKES_HOME, Options, Way, perform
 from quire.cli.joining import settled
 from quire.cli.passphrase import ask
 from quire.cli.relay_added import answered
@@ -37,8 +37,9 @@ def command(found: Entry) -> _Made:
     def run(ctx: typer.Context, **given: Any) -> None:
         options = take_options(ctx, given)
         unlocking = take_unlocking(given)
+        way = _way(found.name, given.pop("_yes", False))
         params = {name: " ".join(v) if name in SENTENCES else v for name, v in given.items()}
-        done = perform(options, found.name, params, unlocking, channels.WAYS.get(found.name))
+        done = perform(options, found.name, params, unlocking, way)
         if found.name == "joinSpace":
             done = settled(options, done, Unlocking(ask))
         elif found.name == "addRelay":
@@ -49,7 +50,16 @@ def command(found: Entry) -> _Made:
 
     parameters = [_parameter(p, found.operation.positional) for p in found.parameters]
     parameters += unlocking_options() if found.name in MAKES_HOME else []
+    if found.name in consent.LOSSES:
+        parameters.append(
+            option("_yes", False, bool, "--yes", "Do not ask; without a terminal nothing is asked.")
+        )
     return with_options(run, parameters, found.doc)
+
+
+def _way(name: str, yes: bool) -> Way | None:
+    """How an operation is done here, if not by one call."""
+    return consent.asked(name) if name in consent.LOSSES and not yes else channels.WAYS.get(name)
 
 
 def alone(run: _Made) -> _Made:
