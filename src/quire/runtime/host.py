@@ -1,6 +1,7 @@
 """What the API needs of a node (its `Host`), for a running node and for a home without one."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from quire.api.host import Health, PeerStatus, RefusedAs, RelayFault, RelayStatus, SyncState
@@ -12,8 +13,10 @@ from quire.net.notices import Status
 from quire.net.standing import Refusal
 from quire.node import Node
 from quire.runtime.clock import steady_ms, wall_ms
+from quire.runtime.exchange import exchange
 from quire.store.memberships import Membership
 
+_log = logging.getLogger("quire")
 _REFUSED: dict[Refusal, RefusedAs] = {Refusal.NOT_ADMITTED: "not-admitted", Refusal.REMOVED: "removed"}
 
 
@@ -32,7 +35,17 @@ class OfflineHost:
         return ()
 
     def committed(self) -> None:
-        """Nobody to tell; the next node that runs here finds what was written."""
+        """Bring what was written to this home's other identities; the next node that runs here finds it for others.
+
+        It is committed: whoever wrote must not be told that it failed when that does.
+        """
+        try:
+            with self.home.store.db.plain_errors():
+                exchange(self.home, self.now())
+        except Exception as error:
+            _log.warning(
+                "quire: what was written waits for `quire up` to reach this home's identities: %s", error
+            )
 
     def peers(self, account: int, space: int) -> list[PeerStatus]:
         """No sessions."""
