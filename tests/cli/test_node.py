@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from quire.cli import joining
+from quire.runtime.ports import reachable_at
 from tests.cli.conftest import Quire
 
 PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
@@ -75,6 +77,22 @@ def test_commands_talk_to_the_running_node(alice: Quire, up: Callable[..., Runni
     assert f"process {node.process.pid}" in alice("doctor").out
     assert node.stop() == (0, "")
     assert "alice: hello" in alice("messages", "general").out
+
+
+def _outward() -> list[str]:
+    return [at.rpartition(":")[0] for at in reachable_at(("0.0.0.0", 1)) if not at.startswith("127.")]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", *_outward()])
+def test_an_api_beyond_this_machine_is_warned_of_and_works(
+    alice: Quire, up: Callable[..., Running], tmp_path: Path, host: str
+) -> None:
+    node = up(tmp_path / "home", "--api", f"{host}:0")
+    assert httpx.get(node.told["page"], trust_env=False).status_code == 200
+    assert alice("send", "general", "hello").code == 0
+    code, complaints = node.stop()
+    assert code == 0
+    assert "Warning: with this --api, other machines reach the local API. It is plain HTTP" in complaints
 
 
 def test_a_second_node_says_who_holds_the_home(

@@ -15,6 +15,7 @@ from quire import runtime
 from quire.cli.commands import option, take_options, take_unlocking, unlocking_options, with_options
 from quire.cli.tables import note
 from quire.cli.text import json_text
+from quire.core.address import parse_address
 from quire.runtime.ports import DEFAULT_API, DEFAULT_LISTEN, DEFAULT_MIRROR
 
 if TYPE_CHECKING:
@@ -25,11 +26,16 @@ _UP = """Run a node: sync with peers, serve the local API and the web page, unti
 
 The page's address is printed; it holds the token that opens this home, so keep it to yourself."""
 
+_OPEN = """\
+Warning: with this --api, other machines reach the local API. It is plain HTTP: whoever listens on the way
+gets the token, and with it everything in this home. Use --api 127.0.0.1:PORT; from elsewhere a tunnel (`ssh -L`)."""
+
 
 def up() -> Callable[..., None]:
     """The command `up`."""
 
     def run(ctx: typer.Context, **given: Any) -> None:
+        from quire.api.guard import is_loopback
         from quire.runtime.run import run_node
 
         options = take_options(ctx, given)
@@ -46,6 +52,8 @@ def up() -> Callable[..., None]:
                 if node.relay:
                     print(f"Relay:   {node.relay}")
                 note("Press Ctrl-C to stop.")
+            if not is_loopback(parse_address(given["api"])[0]):
+                note(_OPEN)
             sys.stdout.flush()
 
         folder = runtime.home_folder(options.home)

@@ -142,7 +142,7 @@ class _Run:
         loop = asyncio.get_running_loop()
         self._mirror = await _mirrored(self._folder, mirror) if mirror is not None else None
         token = token_of(self._folder)
-        app = make_app(self._host, token)
+        app = make_app(self._host, token, (self._server_socket.getsockname()[0],))
         server = _Server(
             uvicorn.Config(
                 app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
