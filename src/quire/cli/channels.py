@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from quire.cli.access import Ask, Way
+from quire.cli.people import target
 from quire.cli.text import clean
 from quire.errors import UserError
 
@@ -31,6 +32,7 @@ class _Absent(NamedTuple):
 
 def send(ask: Ask, params: Mapping[str, Any]) -> tuple[Any, str]:
     """Write a message. Raises UserError where it would begin a public channel named almost like a private one."""
+    params = _placed(ask, params)
     absent = _absent(ask, params["target"])
     if absent is not None and absent.private:
         private, name = shlex.quote(absent.private[0]), shlex.quote(absent.name)
@@ -47,6 +49,7 @@ def send(ask: Ask, params: Mapping[str, Any]) -> tuple[Any, str]:
 
 def read(ask: Ask, params: Mapping[str, Any]) -> tuple[Any, str]:
     """The messages of a channel. One that is not there is no mistake: it may be on its way."""
+    params = _placed(ask, params)
     found = ask("getMessages", params)
     absent = None if found else _absent(ask, params["target"])
     if absent is None:
@@ -54,10 +57,19 @@ def read(ask: Ask, params: Mapping[str, Any]) -> tuple[Any, str]:
     return found, f"Nobody here has heard of a channel #{clean(absent.name)}.{absent.near}"
 
 
-def _absent(ask: Ask, target: str) -> _Absent | None:
+def mark_read(ask: Ask, params: Mapping[str, Any]) -> tuple[Any, str]:
+    """Note that a channel has been read."""
+    return ask("markRead", _placed(ask, params)), ""
+
+
+def _placed(ask: Ask, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {**params, "target": target(ask, params["target"])}
+
+
+def _absent(ask: Ask, place: str) -> _Absent | None:
     """None for people, and for channels that are there."""
-    name = target.removeprefix("#")
-    if target.startswith("@") or name == _FIRST or ask("getMessages", {"target": target, "limit": 1}):
+    name = place.removeprefix("#")
+    if place.startswith("@") or name == _FIRST or ask("getMessages", {"target": place, "limit": 1}):
         return None
     channels = [one for one in ask("listChannels", {}) if not one["direct"]]
     if any(name in (one["name"], one["channel_id"]) for one in channels):
@@ -76,4 +88,4 @@ def _near(name: str, names: list[str]) -> list[str]:
 
 
 #: Operation → how the command line does it.
-WAYS: dict[str, Way] = {"sendMessage": send, "getMessages": read}
+WAYS: dict[str, Way] = {"sendMessage": send, "getMessages": read, "markRead": mark_read}

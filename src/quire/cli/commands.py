@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from quire.api.operations import Entry
-from quire.cli import channels, consent, show
+from quire.cli import channels, consent, people, show
 from quire.cli.access import MAKES_HOME, Options, Way, perform
 from quire.cli.joining import settled
 from quire.cli.passphrase import ask
@@ -39,6 +39,7 @@ def command(found: Entry) -> _Made:
         unlocking = take_unlocking(given)
         way = _way(found.name, given.pop("_yes", False))
         params = {name: " ".join(v) if name in SENTENCES else v for name, v in given.items()}
+        params = people.without_signs(found.name, params)
         done = perform(options, found.name, params, unlocking, way)
         if found.name == "joinSpace":
             done = settled(options, done, Unlocking(ask))

@@ -59,7 +59,7 @@ def _rotating(_: Ask, __: _Params) -> str:
 
 def _who(found: list[dict[str, Any]], key: str, params: _Params) -> str:
     """Whom a name or key means; "" for nobody, which the operation itself refuses."""
-    name = params["name"].removeprefix("@")
+    name = params["name"]
     return next((clean(one["name"] or one[key]) for one in found if name in (one["name"], one[key])), "")
 
 

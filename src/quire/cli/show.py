@@ -61,7 +61,8 @@ def _place(message: Mapping[str, Any]) -> str:
 
 def _sent(out: "Console", result: Any, params: Params) -> None:
     target = clean(params["target"])
-    line(out, f"Sent to {target if target[:1] in '@#' else '#' + target}.")
+    sign = "" if target[:1] in "@#" else "@" if result["kind"] == "direct" else "#"
+    line(out, f"Sent to {sign}{target}.")
 
 
 def _identities(out: "Console", result: Any, _: Params) -> None:

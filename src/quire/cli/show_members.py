@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from quire.cli.tables import Params, Present, line, note, table
 from quire.cli.text import clean, local_time, plural
+from quire.core.encoding import is_key
 from quire.core.qr import as_terminal
 from quire.core.ticket import decode_link
 
@@ -118,7 +119,8 @@ def _channel_left(out: "Console", _: Any, params: Params) -> None:
 
 def _read(out: "Console", _: Any, params: Params) -> None:
     target = clean(params["target"])
-    line(out, f"Read: {target if target[:1] in '@#' else '#' + target}.")
+    sign = "" if target[:1] in "@#" or is_key(target) else "#"
+    line(out, f"Read: {sign}{target}.")
 
 
 def _rekeyed(out: "Console", result: Any, _: Params) -> None:
