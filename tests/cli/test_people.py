@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from quire.api.operations import OPERATIONS
-from quire.cli.people import _NAMES
+from quire.cli.people import NAMES
 from quire.events.context import Context
 from quire.handlers import peer
 from quire.runtime import open_offline
@@ -64,5 +64,5 @@ def test_a_private_channel_goes_by_its_id_as_before(alice: Quire) -> None:
 
 
 def test_the_arguments_that_name_people_are_there() -> None:
-    for operation, names in _NAMES.items():
+    for operation, names in NAMES.items():
         assert set(names) <= {one.name for one in OPERATIONS[operation].parameters}

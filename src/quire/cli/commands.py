@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from quire.api.operations import Entry
-from quire.cli import channels, consent, people, show
+from quire.cli import arguments, channels, consent, people, show
 from quire.cli.access import MAKES_HOME, Options, Way, perform
 from quire.cli.joining import settled
 from quire.cli.passphrase import ask
@@ -38,7 +38,7 @@ def command(found: Entry) -> _Made:
         options = take_options(ctx, given)
         unlocking = take_unlocking(given)
         way = _way(found.name, given.pop("_yes", False))
-        params = {name: " ".join(v) if name in SENTENCES else v for name, v in given.items()}
+        params = {name: _value(name, value) for name, value in given.items()}
         params = people.without_signs(found.name, params)
         done = perform(options, found.name, params, unlocking, way)
         if found.name == "joinSpace":
@@ -49,7 +49,7 @@ def command(found: Entry) -> _Made:
         if found.name == "verify" and done.result["damage"]:
             raise typer.Exit(1)
 
-    parameters = [_parameter(p, found.operation.positional) for p in found.parameters]
+    parameters = [_parameter(p, found) for p in found.parameters]
     parameters += unlocking_options() if found.name in MAKES_HOME else []
     if found.name in consent.LOSSES:
         parameters.append(
@@ -116,13 +116,19 @@ def take_options(ctx: typer.Context, given: dict[str, Any]) -> Options:
     return own.over(outer) if isinstance(outer, Options) else own
 
 
-def _parameter(parameter: inspect.Parameter, positional: tuple[str, ...]) -> inspect.Parameter:
+def _value(name: str, given: Any) -> Any:
+    if name == "text":
+        return arguments.text(given)
+    return " ".join(given) if name in SENTENCES else given
+
+
+def _parameter(parameter: inspect.Parameter, found: Entry) -> inspect.Parameter:
     name = parameter.name
+    text = arguments.words(found.name, name)
     annotation: Any = parameter.annotation
-    if name not in positional:
-        annotation = Annotated[annotation, typer.Option(f"--{name.replace('_', '-')}")]
-    elif name in SENTENCES:
-        annotation = Annotated[list[str], typer.Argument(metavar=name.upper(), show_default=False)]
+    if name not in found.operation.positional:
+        annotation = Annotated[annotation, typer.Option(f"--{name.replace('_', '-')}", help=text)]
     else:
-        annotation = Annotated[annotation, typer.Argument(metavar=name.upper(), show_default=False)]
+        kind = list[str] if name in SENTENCES else annotation
+        annotation = Annotated[kind, typer.Argument(metavar=name.upper(), show_default=False, help=text)]
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)

@@ -10,7 +10,7 @@ from quire.cli.access import Ask
 from quire.core.encoding import is_key
 
 #: Operation → those of its parameters that name a person, and nothing else.
-_NAMES = {
+NAMES = {
     "addToChannel": ("name",),
     "removeFromChannel": ("name",),
     "grantRole": ("name",),
@@ -26,7 +26,7 @@ _NAMES = {
 
 def without_signs(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with people's names as operations take them: without the `@`."""
-    names = _NAMES.get(operation, ())
+    names = NAMES.get(operation, ())
     return {name: value.removeprefix("@") if name in names else value for name, value in params.items()}
 
 
