@@ -21,6 +21,7 @@ from quire.core.event import Event
 from quire.core.vault import Vault
 from quire.errors import QuireError
 from quire.events.home import Home
+from quire.graph.changes import AnyChange
 from quire.handlers import REGISTRY
 from quire.net import relay_wire, session, wire
 from quire.net.link import LINK_OVERHEAD
@@ -422,3 +423,9 @@ def test_a_peer_written_from_the_protocol(tmp_path: Path) -> None:
         assert alice.ask("getStatus")["identities"][0]["rejected"] == []
     finally:
         lab.close()
+
+
+def test_the_actions_of_the_graph_are_those_there_are() -> None:
+    rows = table_rows("docs/api.md", "`subject` says of whom or what:\n")
+    told = [action for row in rows for action in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(told) == sorted(change.__name__.lower() for change in get_args(AnyChange))
