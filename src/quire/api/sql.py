@@ -30,6 +30,12 @@ _ACTIONS = frozenset({apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION
 #: Functions that load code, or tell of the file's encryption and change it.
 _FUNCTIONS_REFUSED = ("load_extension", "sqlite3mc_")
 _PROGRESS_STEPS = 10_000
+_NOT_ALLOWED = (
+    "That is not allowed: `sql` reads, it does not change anything, open other files, or show "
+    "private keys. Use SELECT on events, message_index, auth_graph or any other table."
+)
+#: What SQLite says of changes to views and to its own tables, before it asks whether they are allowed.
+_NO_VIEW, _NO_TABLE = "cannot modify ", " may not be modified"
 
 
 class SqlAnswer(msgspec.Struct):
@@ -109,10 +115,7 @@ def _plain_sql_errors() -> Iterator[None]:
     try:
         yield
     except apsw.AuthError:
-        raise Refused(
-            "That is not allowed: `sql` reads, it does not change anything, open other files, or show "
-            "private keys. Use SELECT on events, message_index, auth_graph or any other table."
-        ) from None
+        raise Refused(_NOT_ALLOWED) from None
     except apsw.InterruptError:
         raise UserError(
             f"That took longer than {MAX_SQL_S:.0f} seconds and was stopped. Ask for less."
@@ -120,4 +123,6 @@ def _plain_sql_errors() -> Iterator[None]:
     except apsw.TooBigError:
         raise UserError("That makes a value too large to handle. Ask for less.") from None
     except (apsw.SQLError, apsw.MismatchError, apsw.RangeError, apsw.BindingsError) as error:
+        if str(error).startswith(_NO_VIEW) or str(error).endswith(_NO_TABLE):
+            raise Refused(_NOT_ALLOWED) from None
         raise UserError(f"SQLite does not understand that: {error}") from None
