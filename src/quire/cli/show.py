@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quire.cli.access import Options, Outcome
+from quire.cli.damage import advice
 from quire.cli.show_devices import DEVICE_PRESENTATIONS
 from quire.cli.show_members import MEMBER_PRESENTATIONS, leads_somewhere
 from quire.cli.status_text import status_lines
@@ -219,6 +220,7 @@ def _verified(out: "Console", result: Any, _: Params) -> None:
         return
     line(out, f"{plural(result['damaged'], 'fault')} in {plural(result['events'], 'event')}:")
     table(out, ["WHAT", "EVENT", "DETAIL"], [[d["what"], d["event_id"], d["detail"]] for d in damage], "")
+    note(advice({d["what"] for d in damage}))
 
 
 def _rebuilt(out: "Console", result: Any, _: Params) -> None:
