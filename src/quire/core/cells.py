@@ -12,9 +12,10 @@ hold cancels out, a cell with one id left tells its name, and the sketch of many
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from hashlib import blake2b
+from itertools import repeat
 from operator import xor
 from struct import Struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 #: Cells of one sketch; and the parts of a set, by the first bits of its ids.
 CELLS = 85
@@ -88,7 +89,8 @@ def whole(parts: Sequence[Cells]) -> Cells:
 
 def pack(cells: Cells) -> bytes:
     """CELLS * CELL_BYTES bytes."""
-    return b"".join(cell.to_bytes(CELL_BYTES, "big") for cell in cells)
+    order: Iterable[Literal["big"]] = repeat("big")
+    return b"".join(map(int.to_bytes, cells, repeat(CELL_BYTES), order))
 
 
 def unpack(data: bytes) -> Cells:

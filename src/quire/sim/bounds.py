@@ -50,17 +50,22 @@ def memory(node: Node) -> int:
         todo
     ):  # all that is so far from the node at once: one by one it would be the most costly of all checks
         size += sum(map(sys.getsizeof, todo))
-        fresh = {id(other): other for other in _kept_by(todo)}
+        kept = _kept_by(todo)
+        fresh = dict(zip(map(id, kept), kept, strict=True))
         for known in seen.intersection(fresh):
             del fresh[known]
         seen.update(fresh)
-        todo = [other for other in fresh.values() if not isinstance(other, _SHARED)]
+        todo = list(fresh.values())
+        if any(issubclass(kind, _SHARED) for kind in set(map(type, todo))):
+            todo = [other for other in todo if not isinstance(other, _SHARED)]
     return size
 
 
 def _kept_by(found: Sequence[object]) -> list[object]:
     """What objects keep: functions what they close over, and not the module that they stand in."""
     odd = {kind for kind in set(map(type, found)) if _is_odd(kind)}
+    if not odd:
+        return gc.get_referents(*found)
     kept: list[object] = gc.get_referents(*(one for one in found if type(one) not in odd))
     for one in (one for one in found if type(one) in odd):
         if isinstance(one, FunctionType):
