@@ -32,6 +32,8 @@ class Scripted:
     def __init__(self) -> None:
         self.pushes: list[bytes] = []
         self.asked: list[int] = []
+        self.asked_at = 0
+        self.said_at: int | None = None
 
     @property
     def pushing(self) -> bool:
@@ -53,6 +55,7 @@ class Scripted:
 
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         self.asked.append(limit)
+        self.asked_at = now if self.said_at is None else self.said_at
         some, self.pushes = self.pushes[:limit], self.pushes[limit:]
         return some
 
@@ -123,6 +126,16 @@ def test_not_sent_again_while_under_way_or_just_delivered_unless_lost() -> None:
     assert box.sent(90_000 + MIN_RECENT_MS - 1) == names(box.ids[2:])
     box.strategy.pushes = list(box.ids)
     assert box.sent(90_000 + MIN_RECENT_MS) == names(box.ids[:2])
+
+
+def test_what_the_peer_got_since_it_said_that_it_lacks_it_is_not_sent_again() -> None:
+    """On a slow path what it said may be many round trips old by the time that its turn comes."""
+    box = Box(100, 100)
+    box.outbox.delivered(names(box.ids[:1]), 5_000)
+    box.strategy.pushes, box.strategy.said_at = list(box.ids), 4_000
+    assert box.sent(60_000) == names(box.ids[1:])
+    box.strategy.pushes, box.strategy.said_at = box.ids[:1], 5_000 + MIN_RECENT_MS
+    assert box.sent(60_000) == names(box.ids[:1])
 
 
 def test_what_is_no_longer_held_is_left_out() -> None:

@@ -147,7 +147,9 @@ class Outbox:
                 self._eager.popleft()
             room -= len(eager)
         if room > 0 and self._may_look:
-            self._take_fresh(self._strategy.next_pushes(self._index, room, now), now, horizon)
+            found = self._strategy.next_pushes(self._index, room, now)
+            # What the peer got since it said that it lacks it, it has.
+            self._take_fresh(found, now, horizon + now - self._strategy.asked_at)
         while self._large and len(self._open) < MAX_FRAGMENTED:
             self._open_large(self._large[0])
             self._large.popleft()

@@ -86,6 +86,11 @@ class BloomStrategy:
         return self._pushes.active
 
     @property
+    def asked_at(self) -> int:
+        """When the peer said what `next_pushes` gave last, or the earliest of it (ms)."""
+        return self._pushes.asked_at
+
+    @property
     def asking(self) -> bool:
         """Whether `questions` has something left to ask."""
         return bool(self._asks) or self._rest is not None

@@ -28,6 +28,11 @@ class FullStrategy:
         return self._pushes.active
 
     @property
+    def asked_at(self) -> int:
+        """When the peer said what `next_pushes` gave last, or the earliest of it (ms)."""
+        return self._pushes.asked_at
+
+    @property
     def asking(self) -> bool:
         """Never."""
         return False

@@ -65,6 +65,8 @@ class Pushes:
         self._turns: list[_Job] = []
         self._added = 0
         self._ready: deque[bytes] = deque()
+        #: When the peer said what `next` gave last, or the earliest of it (ms).
+        self.asked_at = 0
         # Filters that contain everything would otherwise have us test all ids as fast as we can.
         self._walking = Allowance()
 
@@ -130,6 +132,7 @@ class Pushes:
             self._remove(job)
             return
         job.begun = True
+        self.asked_at = min(self.asked_at, job.since) if self._ready else job.since
         page = index.page(job.low, job.high, SYNC_PAGE)
         self._ready.extend([event_id for _, event_id in page] if job.held is None else job.held.missing(page))
         if len(page) < SYNC_PAGE:

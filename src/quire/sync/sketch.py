@@ -43,6 +43,8 @@ class SketchStrategy:
         #: Sketches of ours to send, an ordered set; ids that the peer lacks, in order.
         self._due: dict[int, None] = {}
         self._lacked: deque[bytes] = deque()
+        self._lacked_at = 0
+        self._asked_at = 0
         #: Until when (ms) no sketches are tried, and rounds of them since the stores were last equal.
         self._far_until = 0
         self._rounds = 0
@@ -61,6 +63,11 @@ class SketchStrategy:
     def pushing(self) -> bool:
         """Whether `next_pushes` has something left to look at."""
         return bool(self._lacked) or self._bloom.pushing
+
+    @property
+    def asked_at(self) -> int:
+        """When the peer said what `next_pushes` gave last, or the earliest of it (ms)."""
+        return self._asked_at
 
     @property
     def asking(self) -> bool:
@@ -95,7 +102,11 @@ class SketchStrategy:
     def next_pushes(self, index: EventIndex, limit: int, now: int) -> list[bytes]:
         """Ids that sketches showed the peer to lack, then those that its filters do not contain."""
         found = [self._lacked.popleft() for _ in range(min(limit, len(self._lacked)))]
-        return found or self._bloom.next_pushes(index, limit, now)
+        self._asked_at = self._lacked_at
+        if not found:
+            found = self._bloom.next_pushes(index, limit, now)
+            self._asked_at = self._bloom.asked_at
+        return found
 
     def _take(self, said: Message, index: EventIndex, now: int, pace: Pace) -> None:
         if isinstance(said, Sketch):
@@ -130,7 +141,7 @@ class SketchStrategy:
     def _compare(self, said: Sketch, held: Held, index: EventIndex, now: int) -> None:
         names = cells.difference(held.key, _of_part(held, said.part), said.cells)
         if names is not None:
-            self._lack(names, index)
+            self._lack(names, index, now)
         elif said.part == WHOLE:
             self._due.update(dict.fromkeys(range(PARTS)))
         else:
@@ -143,8 +154,9 @@ class SketchStrategy:
         self._due.clear()
         self._lacked.clear()
 
-    def _lack(self, names: list[int], index: EventIndex) -> None:
+    def _lack(self, names: list[int], index: EventIndex, now: int) -> None:
         """Push what is held of these names: the others are the peer's to push."""
+        self._lacked_at = self._lacked_at if self._lacked else now
         known = set(self._lacked)
         room = MAX_EAGER - len(self._lacked)
         fresh = [event_id for _, event_id in index.called(names) if event_id not in known]

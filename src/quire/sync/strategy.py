@@ -63,6 +63,11 @@ class Strategy(Protocol):
         ...
 
     @property
+    def asked_at(self) -> int:
+        """When the peer said what `next_pushes` gave last, or the earliest of it (ms)."""
+        ...
+
+    @property
     def asking(self) -> bool:
         """Whether `questions` has something left to ask."""
         ...
