@@ -206,13 +206,14 @@ def test_the_inviter_has_left() -> None:
 
 
 def test_members_who_disagree_about_a_newer_link_make_nobody_introduce_itself_again() -> None:
-    """Whoever left hears of nothing any more: it and those who stay may answer a request differently for good."""
+    """Members who have heard different things may answer a request differently, for as long as they do not meet."""
     with apart() as there:
         there.join("bob", role="admin")
         there.join("carol", "bob")
+        there.join("dan")
         there.settle()
         link = there["ann"].link("ann")
-        there.settle("ann", "bob")
+        there.settle("ann", "bob", "dan")
         role.leave(there["ann"].ctx("ann"))
         there.give("ann", "bob")
         role.remove(there["bob"].ctx("bob"), "carol")
@@ -220,8 +221,37 @@ def test_members_who_disagree_about_a_newer_link_make_nobody_introduce_itself_ag
         before = len(there.blobs("carol"))
         for _ in range(3):
             assert refused(there.ask("carol", "bob")) == ["invite-inviter"]
-            assert there.ask("carol", "ann")[0][:1] == WELCOME
+            assert there.ask("carol", "dan")[0][:1] == WELCOME
         assert len(there.blobs("carol")) == before
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_who_is_out_welcomes_nobody_and_tells_nobody_why(removed: bool) -> None:
+    """It hears of nothing any more, as that a member was banned: its word would hide the ban from who was."""
+    with apart() as there:
+        there.join("bob", role="admin")
+        there.join("carol")
+        there.join("gus")
+        link = there["bob"].link("bob", uses=5)
+        there.settle()
+        out = "carol" if removed else "ann"
+        if removed:
+            role.remove(there["ann"].ctx("ann"), out)
+        else:
+            role.leave(there[out].ctx(out))
+        there.settle("ann", "bob", "carol")
+        assert joining.welcomes_ahead(there["bob"].ctx("bob"))
+        assert joining.welcomes_ahead(there[out].ctx(out)) == []
+        role.ban(there["bob"].ctx("bob"), "gus")
+        there.knock("gus", link)
+        assert there.ask("gus", out) == []
+        device = there["gus"].member("gus").device
+        assert joining.answer(there[out].ctx(out), device, WHY) == []
+        assert refused(there.ask("gus", "bob")) == ["banned"]
+        assert there.ask("gus", out) == []
+        assert "banned" in state(there, "gus")
+        there.knock("dora", link)
+        assert there.ask("dora", out) == []
 
 
 def test_a_letter_from_before_somebody_left_lets_it_in_no_more() -> None:
