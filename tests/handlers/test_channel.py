@@ -43,6 +43,16 @@ def key_of(person: Person, audience: str, place: int = -1) -> tuple[str, bytes]:
 # --- Public ones.
 
 
+def test_a_guest_makes_no_channel() -> None:
+    homes = Homes("ann", "bob")
+    role.grant(homes["ann"].ctx, "bob", "guest")
+    homes.settle()
+    for private in (False, True):
+        with pytest.raises(Refused, match="rule `guest`"):
+            channel.create(homes["bob"].ctx, "tools", private=private)
+    assert channel.public(homes["bob"].ctx) == []
+
+
 def test_a_public_channel_is_there_before_anybody_writes() -> None:
     homes = Homes("ann", "bob")
     made = channel.create(homes["ann"].ctx, "#tools")

@@ -16,7 +16,7 @@ from quire.errors import NotFound, UserError
 from quire.events.context import Context
 from quire.events.handler import OPTIONAL, Handler, Opened, Operation
 from quire.events.standing import author_known
-from quire.handlers import audience, audience_member, peer
+from quire.handlers import audience, audience_member, graph_events, peer
 from quire.handlers.peer import Peer
 from quire.limits import MAX_NAME_CHARS
 from quire.store.views import View
@@ -68,6 +68,7 @@ def create(ctx: Context, name: str, private: bool = False) -> ChannelMade:
     if name in names(ctx).values() or _is_public(ctx, name):
         raise UserError(f"There is a channel called {name!r} already. Choose another name.")
     with ctx.home.store.transaction():
+        graph_events.check_writer(ctx)
         made = audience.open_(ctx, audience.CHANNEL, [ctx.member.account_id]) if private else ""
         ctx.append("channel", {"name": name}, audiences=[made] if private else [])
     return ChannelMade(made or name, name, private)
