@@ -228,6 +228,15 @@ def test_rejections_are_counted_by_reason(frame: bytes, reason: str) -> None:
     assert peer.rejected(reason) == 1
 
 
+def test_another_strategy_is_told_of_the_peers_last_greeting_alone() -> None:
+    peer = Peer().meet()
+    for _ in range(2):
+        peer.say(wire.hello("full"))
+        assert peer.rejected("other-strategy") == 1
+    peer.say(wire.hello(peer.session._strategy_name))
+    assert "other-strategy" not in peer.session.status().rejected
+
+
 def test_control_queue_is_bounded() -> None:
     peer = Peer().meet()
     for number in range(MAX_CONTROL * 2):

@@ -21,6 +21,12 @@ class Conduct:
         """Count what was dropped without fault of the peer's."""
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
 
+    def note(self, reason: str, holds: bool) -> None:
+        """What the peer's last word says of its present run, whatever one before it did."""
+        self.rejected.pop(reason, None)
+        if holds:
+            self.reject(reason)
+
     def blame(self, reason: str, now: int) -> bool:
         """Count something malformed; True when it was one too many, and the peer is ignored from now on."""
         self.reject(reason)

@@ -268,8 +268,8 @@ class Session:
         elif kind == wire.REFUSED:
             if self._terms.hear(wire.read_refused(body), counter, now):
                 self._be_refused(now)
-        elif kind == wire.HELLO and wire.read_hello(body) != self._strategy_name:
-            self._conduct.reject("other-strategy")
+        elif kind == wire.HELLO:
+            self._conduct.note("other-strategy", wire.read_hello(body) != self._strategy_name)
 
     def _take_records(self, kind: int, body: bytes, now: int) -> None:
         if self._terms.takes(len(body)):
@@ -293,9 +293,7 @@ class Session:
             self._comparing.ask(self._flight, now)
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
-        if self.restricted:
-            self._conduct.reject("unknown-addresses")  # anybody's word would have us greet anyone
-        else:
+        if not self.restricted:  # anybody's word would have us greet anyone
             self._control.knows(known)
             self._notices.append(AddressesLearned(known))
 
