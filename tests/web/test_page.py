@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,36 @@ def test_joining_waits_for_a_member_and_a_spent_link_is_told(
         )
     finally:
         late.stop()
+
+
+@contextmanager
+def bob_beside(node: Node, home: Path) -> Iterator[Node]:
+    """A second node, of bob, whom alice's node has let into its space."""
+    bob = Node(home)
+    try:
+        bob("join", str(json.loads(node("--json", "invite"))["link"]), "--name", "bob")
+        yield bob
+    finally:
+        bob.stop()
+
+
+def test_what_is_begun_to_one_person_stays_there(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    with bob_beside(node, tmp_path / "bob"):
+        page.locator("#people button", has_text="bob").click()
+        expect(page.locator("#where")).to_have_text("@bob")
+        page.fill("#text", "for bob alone")
+        page.locator("#channels button", has_text="#general").click()
+        expect(page.locator("#where")).to_have_text("#general")
+        expect(page.locator("#text")).to_have_value("")
+        page.fill("#text", "for everybody")
+        page.locator("#people button", has_text="bob").click()
+        expect(page.locator("#text")).to_have_value("for bob alone")
+        page.press("#text", "Enter")
+        expect(page.locator("#messages .body")).to_have_text(["for bob alone"])
+        page.locator("#channels button", has_text="#general").click()
+        expect(page.locator("#text")).to_have_value("for everybody")
+        expect(page.locator("#messages .body")).to_have_count(0)

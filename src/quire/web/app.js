@@ -16,6 +16,10 @@ const list = new MessageList();
 const now = { identities: [], spaces: [], channels: [], peers: [], relays: [], channel: "general", unread: new Map(), results: false };
 let leave = new AbortController();
 
+// What is begun in a conversation stays in it.
+const drafts = new Map();
+const draftOf = (channel) => `${now.space.space_id} ${channel}`;
+
 // The token comes behind `#`, which is never sent anywhere, and leaves the address bar at once.
 function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -69,6 +73,7 @@ function enter(identity, space) {
   pick("identity", now.identities, "pubkey", identity.pubkey);
   pick("space", now.spaces, "space_id", space.space_id);
   list.show([], { nothing: "" });
+  showDraft();
   byId("room").hidden = false;
   api.follow(arrived, live, leave.signal).catch(say);
 }
@@ -156,6 +161,7 @@ async function openChannel(channel) {
   say(null);
   byId("search").reset();
   Object.assign(now, { channel, results: false });
+  showDraft();
   now.unread.delete(channel);
   draw();
   const messages = await api.call("getMessages", { target: target(channel), limit: PAGE });
@@ -163,8 +169,12 @@ async function openChannel(channel) {
   list.show(messages, { nothing: "No messages here yet. Write the first one." });
   byId("earlier").hidden = messages.length < PAGE;
   byId("compose").hidden = false;
-  byId("text").placeholder = `Message ${title(channel)}`;
   if (matchMedia("(hover: hover)").matches) byId("text").focus();
+}
+
+function showDraft() {
+  byId("text").value = drafts.get(draftOf(now.channel)) ?? "";
+  byId("text").placeholder = `Message ${title(now.channel)}`;
 }
 
 async function searchFor(words) {
@@ -186,14 +196,17 @@ async function send() {
   const text = box.value;
   if (!text.trim()) return;
   const { channel } = now;
+  const draft = draftOf(channel);
   box.value = "";
+  drafts.delete(draft);
   say(null);
   try {
     const message = await api.call("sendMessage", { target: target(channel), text });
     if (now.channel === channel && !now.results) list.add(message);
     list.scroll.scrollTop = list.scroll.scrollHeight;
   } catch (error) {
-    if (!box.value) box.value = text; // what was written is not lost
+    if (!drafts.get(draft)) drafts.set(draft, text); // what was written is not lost
+    if (draft === draftOf(now.channel)) showDraft();
     say(error);
   }
 }
@@ -256,6 +269,7 @@ function wire() {
     form.reset();
     if (name) open(name);
   });
+  byId("text").oninput = () => drafts.set(draftOf(now.channel), byId("text").value);
   byId("text").onkeydown = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
