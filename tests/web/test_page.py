@@ -342,3 +342,22 @@ def test_what_is_begun_to_one_person_stays_there(
         page.locator("#channels button", has_text="#general").click()
         expect(page.locator("#text")).to_have_value("for everybody")
         expect(page.locator("#messages .body")).to_have_count(0)
+
+
+def test_who_was_removed_is_told_and_sees_what_goes_unheard(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    begin(opened(node.page_address))
+    with bob_beside(node, tmp_path / "bob") as other:
+        bob = opened(other.page_address)
+        say(bob, "I am here")
+        expect(bob.locator("#notice")).to_be_hidden()
+        node("member", "remove", "bob")
+        expect(bob.locator("#notice")).to_contain_text("No member any more", timeout=20_000)
+        expect(bob.locator("#notice")).to_contain_text("Others may not see what is written here.")
+        say(bob, "Does anybody hear me")
+        marked = bob.locator("#messages li", has=bob.locator(".unheard"))
+        expect(marked.locator(".body")).to_have_text(["Does anybody hear me"])
+        bob.reload()
+        expect(bob.locator("#notice")).to_contain_text("No member any more")
+        expect(marked.locator(".body")).to_have_text(["Does anybody hear me"])

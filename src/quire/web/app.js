@@ -72,6 +72,7 @@ function enter(identity, space) {
   byId("space-name").textContent = space.name;
   pick("identity", now.identities, "pubkey", identity.pubkey);
   pick("space", now.spaces, "space_id", space.space_id);
+  showNotice("");
   list.show([], { nothing: "" });
   showDraft();
   byId("room").hidden = false;
@@ -119,10 +120,23 @@ function live(stands) {
 
 async function refresh() {
   const { signal } = leave;
-  const [channels, peers, status] = await Promise.all(["listChannels", "getPeers", "getStatus"].map((name) => api.call(name)));
+  const calls = ["listChannels", "getPeers", "getStatus", "getNotice"].map((name) => api.call(name));
+  const [channels, peers, status, notice] = await Promise.all(calls);
   if (signal.aborted) return;
   Object.assign(now, { channels, peers, relays: relaysIn(status) });
+  showNotice(notice.text);
   draw();
+}
+
+function showNotice(text) {
+  if (byId("notice").textContent !== text) byId("notice").textContent = text; // not read out again by each poll
+  byId("notice").hidden = !text;
+}
+
+async function tellUnheard(message) {
+  const notice = await api.call("getNotice").catch(() => null); // it is sent all the same
+  if (notice?.text) list.markUnheard(message.event_id);
+  if (notice) showNotice(notice.text);
 }
 
 // The relays of the space that is open, by the node's status.
@@ -202,6 +216,7 @@ async function send() {
   say(null);
   try {
     const message = await api.call("sendMessage", { target: target(channel), text });
+    await tellUnheard(message);
     if (now.channel === channel && !now.results) list.add(message);
     list.scroll.scrollTop = list.scroll.scrollHeight;
   } catch (error) {
@@ -214,10 +229,15 @@ async function send() {
 async function poll() {
   if (!document.hidden && !byId("room").hidden) {
     try {
-      const [peers, status] = await Promise.all([api.call("getPeers"), api.call("getStatus")]);
-      Object.assign(now, { peers, relays: relaysIn(status) });
-      draw();
-      if (byId("state").open) showState(status);
+      const { signal } = leave;
+      const calls = ["getPeers", "getStatus", "getNotice"].map((name) => api.call(name));
+      const [peers, status, notice] = await Promise.all(calls);
+      if (!signal.aborted) {
+        Object.assign(now, { peers, relays: relaysIn(status) });
+        showNotice(notice.text);
+        draw();
+        if (byId("state").open) showState(status);
+      }
     } catch {
       // the live stream tells when the node is gone
     }

@@ -12,6 +12,15 @@ export class MessageList {
     this.scroll = byId("scroll");
     this.shown = [];
     this.ids = new Set();
+    this.unheard = new Set(JSON.parse(localStorage.getItem("unheard") ?? "[]"));
+  }
+
+  // Mark what was written by somebody who may be no member any more, also after a reload.
+  markUnheard(eventId) {
+    this.unheard.add(eventId);
+    localStorage.setItem("unheard", JSON.stringify([...this.unheard].slice(-MOST)));
+    const place = this.shown.findIndex((message) => message.event_id === eventId);
+    if (place >= 0) this.list.children[place].append(unheardMark());
   }
 
   // Show `messages`, oldest first; with `places`, each tells where it stands (for search results).
@@ -74,7 +83,9 @@ export class MessageList {
     const sender = { className: "sender", textContent: message.sender_name || message.sender, title: message.sender };
     by.append(element("bdi", sender), time);
     if (this.places) by.append(element("bdi", { className: "place", textContent: this.places(message) }));
-    return element("li", {}, by, element("div", { className: "body", dir: "auto", textContent: message.body_text }));
+    const item = element("li", {}, by, element("div", { className: "body", dir: "auto", textContent: message.body_text }));
+    if (this.unheard.has(message.event_id)) item.append(unheardMark());
+    return item;
   }
 
   // Hide the sender where the message above is theirs and recent.
@@ -89,3 +100,5 @@ export class MessageList {
     byId("nothing").hidden = this.shown.length > 0;
   }
 }
+
+const unheardMark = () => element("div", { className: "unheard", textContent: "Others may not see this." });
