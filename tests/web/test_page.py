@@ -361,3 +361,30 @@ def test_who_was_removed_is_told_and_sees_what_goes_unheard(
         bob.reload()
         expect(bob.locator("#notice")).to_contain_text("No member any more")
         expect(marked.locator(".body")).to_have_text(["Does anybody hear me"])
+
+
+def test_what_is_unread_outlasts_a_reload_and_what_was_read_counts_everywhere(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    def unread() -> dict[str, int]:
+        return {c["channel_id"]: c["unread"] for c in json.loads(node("--json", "channels"))}
+
+    page = opened(node.page_address)
+    begin(page)
+    with bob_beside(node, tmp_path / "bob") as bob:
+        bob("send", "tools", "spade")
+        tools = page.locator("#channels button", has_text="#tools")
+        expect(tools.locator(".unread")).to_have_text("1")
+        page.reload()
+        expect(tools.locator(".unread")).to_have_text("1")
+        with page.expect_response("**/api/markRead"):
+            tools.click()
+        expect(page.locator("#messages .body")).to_have_text(["spade"])
+        expect(tools.locator(".unread")).to_have_count(0)
+        assert unread()["tools"] == 0
+        with page.expect_response("**/api/markRead"):
+            bob("send", "tools", "rake")
+        assert unread()["tools"] == 0
+        page.reload()
+        expect(page.locator("#where")).to_have_text("#general")
+        expect(page.locator("#channels .unread")).to_have_count(0)

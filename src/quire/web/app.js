@@ -66,8 +66,9 @@ function enter(identity, space) {
   leave.abort();
   leave = new AbortController();
   waiting.length = 0;
+  marks.clear();
   api.actAs(identity.pubkey, space.space_id);
-  Object.assign(now, { identity, space, channels: [], peers: [], relays: [], channel: "general", unread: new Map(), begun: false, results: false });
+  Object.assign(now, { identity, space, channels: [], peers: [], relays: [], channel: "general", shown: null, unread: new Map(), begun: false, results: false });
   document.title = `${space.name} · Quire`;
   byId("space-name").textContent = space.name;
   pick("identity", now.identities, "pubkey", identity.pubkey);
@@ -94,21 +95,40 @@ async function arrived(kind, event) {
     await Promise.all([refresh(), first && openChannel(now.channel)]).catch(say);
     return;
   }
-  if (event.type === "peer") refreshSoon();
+  if (event.type === "peer" || event.type === "personal") refreshSoon(); // read on another device
   if (event.type !== "message") return;
   if (!now.channels.some((channel) => channel.channel_id === event.channel_id)) refreshSoon();
+  if (event.sender !== now.identity.pubkey) now.unread.set(event.channel_id, (now.unread.get(event.channel_id) ?? 0) + 1);
   if (event.channel_id === now.channel && !now.results) {
     waiting.push(event);
     showWaiting();
-  } else if (event.sender !== now.identity.pubkey) {
-    now.unread.set(event.channel_id, (now.unread.get(event.channel_id) ?? 0) + 1);
-    drawSoon();
   }
+  drawSoon();
 }
+
+// Whether the end of the open conversation is before somebody's eyes.
+const isRead = () => now.shown === now.channel && !now.results && !document.hidden && byId("scroll").clientHeight > 0 && list.isAtEnd();
+
+function noteRead() {
+  if (!isRead() || !now.unread.delete(now.channel)) return;
+  marks.set(now.channel, list.last());
+  draw();
+  markSoon();
+}
+
+// Marks are events, sealed and synced: a lively conversation makes one in a while, not one for each message.
+const marks = new Map();
+const markSoon = soon(() => {
+  for (const [channel, position] of marks) api.call("markRead", { target: target(channel), position }).catch(refreshSoon);
+  marks.clear();
+}, 500);
 
 // A first sync brings thousands of events in a second: what they change is shown a few times, not each time.
 const waiting = [];
-const showWaiting = soon(() => list.add(...waiting.splice(0).filter((m) => m.channel_id === now.channel && !now.results)));
+const showWaiting = soon(() => {
+  list.add(...waiting.splice(0).filter((m) => m.channel_id === now.channel && !now.results));
+  noteRead();
+});
 const drawSoon = soon(() => draw());
 const refreshSoon = soon(() => refresh().catch(say), 300);
 
@@ -123,8 +143,10 @@ async function refresh() {
   const calls = ["listChannels", "getPeers", "getStatus", "getNotice"].map((name) => api.call(name));
   const [channels, peers, status, notice] = await Promise.all(calls);
   if (signal.aborted) return;
-  Object.assign(now, { channels, peers, relays: relaysIn(status) });
+  const unread = new Map(channels.filter((c) => c.unread).map((c) => [c.channel_id, c.unread]));
+  Object.assign(now, { channels, peers, relays: relaysIn(status), unread });
   showNotice(notice.text);
+  noteRead();
   draw();
 }
 
@@ -176,13 +198,15 @@ async function openChannel(channel) {
   byId("search").reset();
   Object.assign(now, { channel, results: false });
   showDraft();
-  now.unread.delete(channel);
+  now.shown = null;
   draw();
   const messages = await api.call("getMessages", { target: target(channel), limit: PAGE });
   if (now.channel !== channel || now.results) return;
   list.show(messages, { nothing: "No messages here yet. Write the first one." });
   byId("earlier").hidden = messages.length < PAGE;
   byId("compose").hidden = false;
+  now.shown = channel;
+  noteRead();
   if (matchMedia("(hover: hover)").matches) byId("text").focus();
 }
 
@@ -302,6 +326,8 @@ function wire() {
     list.addEarlier(earlier);
     byId("earlier").hidden = earlier.length < PAGE;
   };
+  document.onvisibilitychange = noteRead;
+  byId("scroll").onscroll = soon(noteRead);
   byId("menu").onclick = () => showMenu(!byId("room").classList.contains("open"));
   byId("invite").onclick = () => invite().catch(say);
   byId("copy").onclick = copy;

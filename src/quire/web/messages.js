@@ -37,7 +37,7 @@ export class MessageList {
 
   // Add what has arrived, each in its place. Many at once cost one layout.
   add(...messages) {
-    const atEnd = this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < CLOSE_TO_END;
+    const atEnd = this.isAtEnd();
     for (const message of messages) {
       if (this.ids.has(message.event_id)) continue;
       let place = this.shown.length;
@@ -55,6 +55,14 @@ export class MessageList {
     messages.filter((m) => !this.ids.has(m.event_id)).forEach((message, place) => this.#insert(message, place));
     this.#settle();
     this.scroll.scrollTop = this.scroll.scrollHeight - below;
+  }
+
+  isAtEnd() {
+    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight < CLOSE_TO_END;
+  }
+
+  last() {
+    return this.shown.at(-1)?.position ?? "";
   }
 
   first() {
