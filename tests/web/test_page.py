@@ -388,3 +388,23 @@ def test_what_is_unread_outlasts_a_reload_and_what_was_read_counts_everywhere(
         page.reload()
         expect(page.locator("#where")).to_have_text("#general")
         expect(page.locator("#channels .unread")).to_have_count(0)
+
+
+def test_a_node_that_is_gone_knows_of_nobody_and_its_error_goes_when_it_is_back(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    with bob_beside(node, tmp_path / "bob"):
+        expect(page.locator("#people .in-sync")).to_have_count(1)
+        node.process.kill()
+        expect(page.locator("#live")).to_be_visible()
+        expect(page.locator("#people .in-sync")).to_have_count(0)
+        page.fill("#text", "not lost")
+        page.press("#text", "Enter")
+        expect(page.locator("#error")).to_contain_text("The node does not answer")
+        node.process.communicate()
+        node.start()
+        expect(page.locator("#live")).to_be_hidden(timeout=20_000)
+        expect(page.locator("#error")).to_be_hidden()
+        expect(page.locator("#people .in-sync")).to_have_count(1, timeout=20_000)

@@ -37,6 +37,7 @@ function stop(text) {
 }
 
 function say(error) {
+  now.goneSaid = error?.code === "gone";
   byId("error").textContent = error?.message ?? "";
 }
 
@@ -135,7 +136,9 @@ const refreshSoon = soon(() => refresh().catch(say), 300);
 function live(stands) {
   byId("live").hidden = stands;
   byId("live").textContent = stands ? "" : "The node does not answer. Trying again…";
-  if (!stands) byId("sync").textContent = "";
+  if (stands && now.goneSaid) say(null);
+  now.gone = !stands;
+  if (!stands) draw();
 }
 
 async function refresh() {
@@ -174,7 +177,10 @@ function draw() {
   const current = now.results ? null : now.channel;
   const drawn = [...names].map((name) => [name, title(name)]);
   fill(byId("channels"), JSON.stringify([drawn, current, [...now.unread]]), () => [...names].map(channelItem));
-  showPeople(now.peers, now.relays, current, now.unread, open);
+  // A node that does not answer knows of nobody.
+  const peers = now.gone ? now.peers.map((peer) => ({ ...peer, state: "unknown", pending: 0 })) : now.peers;
+  showPeople(peers, now.relays, current, now.unread, open);
+  if (now.gone) byId("sync").textContent = "";
   if (!now.results) byId("where").textContent = title(now.channel);
 }
 

@@ -12,6 +12,7 @@ const WORDS = {
   "by-relay": "by relay",
   refused: "refuses what it is handed",
   offline: "offline",
+  unknown: "not known now",
 };
 
 export function showPeople(peers, relays, current, unread, open) {
