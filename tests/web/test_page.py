@@ -408,3 +408,21 @@ def test_a_node_that_is_gone_knows_of_nobody_and_its_error_goes_when_it_is_back(
         expect(page.locator("#live")).to_be_hidden(timeout=20_000)
         expect(page.locator("#error")).to_be_hidden()
         expect(page.locator("#people .in-sync")).to_have_count(1, timeout=20_000)
+
+
+def test_a_refused_invite_is_told_on_a_phone(node: Node, browser: Browser, tmp_path: Path) -> None:
+    guest = Node(tmp_path / "gus")
+    page = browser.new_page(viewport={"width": 390, "height": 700})  # the refusal is in its console
+    try:
+        node("identity", "create", "alice")
+        node("space", "create", "Garden club")
+        link = str(json.loads(node("--json", "invite", "--role", "guest"))["link"])
+        guest("join", link, "--name", "gus")
+        page.goto(guest.page_address)
+        page.click("#menu")
+        page.click("#invite")
+        expect(page.locator("#error")).to_be_in_viewport()
+        expect(page.locator("#error")).to_contain_text("guest")
+    finally:
+        page.close()
+        guest.stop()
