@@ -287,9 +287,7 @@ def test_joining_waits_for_a_member_and_a_spent_link_is_told(
         page.fill("#join [name=link]", link)
         page.fill("#join [name=person]", "bob")
         page.click("#join button")
-        expect(page.locator("#start-error")).to_contain_text(
-            "Garden club: waiting for a member to let you in"
-        )
+        expect(page.locator("#start-wait")).to_contain_text("Garden club: waiting for a member to let you in")
         node.start()
         expect(page.locator("#where")).to_have_text("#general", timeout=30_000)
         expect(page.locator("#messages")).to_contain_text("Welcome to the garden")
@@ -426,3 +424,30 @@ def test_a_refused_invite_is_told_on_a_phone(node: Node, browser: Browser, tmp_p
     finally:
         page.close()
         guest.stop()
+
+
+def test_a_wait_to_be_let_in_is_no_error_and_outlasts_a_reload(
+    node: Node, opened: Callable[..., Page], tmp_path: Path
+) -> None:
+    node("identity", "create", "alice")
+    node("space", "create", "Garden club")
+    node("send", "general", "Welcome to the garden")
+    link = str(json.loads(node("--json", "invite", "--approve"))["link"])
+    other = Node(tmp_path / "bob")
+    try:
+        page = opened(other.page_address, viewport={"width": 390, "height": 700})
+        page.fill("#join [name=link]", link)
+        page.fill("#join [name=person]", "bob")
+        page.click("#join button")
+        expect(page.locator("#start-wait")).to_contain_text("waiting for a member to let you in")
+        expect(page.locator("#start-wait")).to_be_in_viewport()
+        expect(page.locator("#start-error")).to_be_empty()
+        page.reload()
+        expect(page.locator("#start-wait")).to_contain_text("waiting for a member to let you in")
+        expect(page.locator("#room")).to_be_hidden()
+        node("member", "approve", "bob")
+        expect(page.locator("#messages")).to_contain_text("Welcome to the garden", timeout=20_000)
+        expect(page.locator("#start-wait")).to_be_hidden()
+        expect(page.locator("#error")).to_be_hidden()
+    finally:
+        other.stop()

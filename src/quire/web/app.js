@@ -60,7 +60,17 @@ async function choose(wanted = {}) {
   const space = now.spaces.find((one) => one.space_id === id) ?? now.spaces[0];
   sessionStorage.setItem("as", identity.pubkey);
   sessionStorage.setItem("space", space.space_id);
+  if (space.kind === "joining") return waitFor(identity, space);
   enter(identity, space);
+}
+
+// Nothing can be read or written before a member has let one in, also after a reload.
+async function waitFor(identity, space) {
+  leave.abort();
+  byId("room").hidden = true;
+  const other = now.spaces.find((one) => one.kind !== "joining");
+  const chosen = await start(api, identity, other !== undefined, space);
+  return choose(chosen ?? { identity: identity.pubkey, space: other.space_id });
 }
 
 function enter(identity, space) {
