@@ -156,6 +156,10 @@ def test_a_private_channel_goes_by_its_name(node: Node, opened: Callable[..., Pa
     page.locator("#channels button", has_text="#plans").click()
     expect(page.locator("#messages .body")).to_have_text(["a cake"])
     expect(page.locator("#where")).to_have_text("#plans")
+    expect(page.locator("#inside")).to_have_text("Private: alice.")
+    expect(page.locator("#channels button").filter(has=page.get_by_role("img", name="private"))).to_have_text(
+        "#plans"
+    )
     say(page, "with cherries")
     assert "alice: with cherries" in node("messages", "plans")
 
@@ -451,3 +455,16 @@ def test_a_wait_to_be_let_in_is_no_error_and_outlasts_a_reload(
         expect(page.locator("#error")).to_be_hidden()
     finally:
         other.stop()
+
+
+def test_many_channels_leave_people_and_invite_in_sight(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address, viewport={"width": 1000, "height": 700})
+    begin(page)
+    for number in range(20):
+        page.fill("#channel-name", f"channel-{number}")
+        page.press("#channel-name", "Enter")
+        expect(page.locator("#where")).to_have_text(f"#channel-{number}")
+        say(page, "hello")
+    expect(page.locator("#channels button")).to_have_count(21)
+    for id_ in ("#people", "#invite", "#state summary"):
+        expect(page.locator(id_)).to_be_in_viewport()

@@ -42,6 +42,7 @@ function say(error) {
 }
 
 const isPeer = (channel) => now.peers.some((peer) => peer.pubkey === channel) || now.channels.some((c) => c.direct && c.channel_id === channel);
+const isPrivate = (channel) => now.channels.some((one) => one.private && one.channel_id === channel);
 const target = (channel) => (isPeer(channel) ? `@${channel}` : `#${channel}`);
 
 function title(channel) {
@@ -185,7 +186,7 @@ function draw() {
   const names = new Set(["general", ...now.channels.filter((c) => !c.direct).map((c) => c.channel_id)]);
   if (!isPeer(now.channel)) names.add(now.channel);
   const current = now.results ? null : now.channel;
-  const drawn = [...names].map((name) => [name, title(name)]);
+  const drawn = [...names].map((name) => [name, title(name), isPrivate(name)]);
   fill(byId("channels"), JSON.stringify([drawn, current, [...now.unread]]), () => [...names].map(channelItem));
   // A node that does not answer knows of nobody.
   const peers = now.gone ? now.peers.map((peer) => ({ ...peer, state: "unknown", pending: 0 })) : now.peers;
@@ -197,6 +198,7 @@ function draw() {
 function channelItem(name) {
   const button = element("button", { type: "button", "data-id": name });
   button.append(element("bdi", { className: "name", textContent: title(name) }));
+  if (isPrivate(name)) button.append(element("span", { className: "lock", role: "img", "aria-label": "private", title: "private" }));
   const unread = now.unread.get(name);
   if (unread) button.append(element("span", { className: "unread", textContent: unread, title: "unread" }));
   if (name === now.channel && !now.results) button.setAttribute("aria-current", "true");
@@ -216,6 +218,7 @@ async function openChannel(channel) {
   showDraft();
   now.shown = null;
   draw();
+  showInside(channel).catch(say);
   const messages = await api.call("getMessages", { target: target(channel), limit: PAGE });
   if (now.channel !== channel || now.results) return;
   list.show(messages, { nothing: "No messages here yet. Write the first one." });
@@ -224,6 +227,16 @@ async function openChannel(channel) {
   now.shown = channel;
   noteRead();
   if (matchMedia("(hover: hover)").matches) byId("text").focus();
+}
+
+// Who reads what is written in a private channel.
+async function showInside(channel) {
+  byId("inside").hidden = true;
+  if (!isPrivate(channel)) return;
+  const members = await api.call("listChannelMembers", { channel });
+  if (now.channel !== channel || now.results) return;
+  byId("inside").textContent = `Private: ${members.map((one) => one.name || one.pubkey).join(", ")}.`;
+  byId("inside").hidden = false;
 }
 
 function showDraft() {
@@ -240,8 +253,7 @@ async function searchFor(words) {
   const back = element("button", { type: "button", className: "quiet", textContent: "Back" });
   back.onclick = () => open(now.channel);
   byId("where").replaceChildren(element("bdi", { textContent: `Results for “${words}”` }), back);
-  byId("earlier").hidden = true;
-  byId("compose").hidden = true;
+  for (const id of ["earlier", "compose", "inside"]) byId(id).hidden = true;
   list.show(found, { nothing: "No message has these words.", places: (message) => title(message.channel_id) });
 }
 

@@ -18,7 +18,9 @@ export function fill(parent, key, children) {
   if (parent.dataset.key === key) return;
   parent.dataset.key = key;
   const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.id : undefined;
+  const { scrollTop } = parent;
   parent.replaceChildren(...children());
+  parent.scrollTop = scrollTop;
   if (focused !== undefined) [...parent.querySelectorAll("[data-id]")].find((e) => e.dataset.id === focused)?.focus();
 }
 
