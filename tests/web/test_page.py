@@ -199,7 +199,7 @@ def test_two_people_meet_through_a_link(
     alice.click("#invite")
     expect(alice.locator("#link")).to_have_value(re.compile("^quire://join#"))
     link = alice.input_value("#link")
-    alice.click("#invite-box button.quiet")
+    alice.click("#invite-box button:has-text('Close')")
     other = Node(tmp_path / "bob")
     try:
         bob = opened(other.page_address)
@@ -468,3 +468,21 @@ def test_many_channels_leave_people_and_invite_in_sight(node: Node, opened: Call
     expect(page.locator("#channels button")).to_have_count(21)
     for id_ in ("#people", "#invite", "#state summary"):
         expect(page.locator(id_)).to_be_in_viewport()
+
+
+def test_an_invite_tells_its_limits_and_is_made_once(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address, viewport={"width": 390, "height": 700})
+    begin(page)
+    page.click("#menu")
+    page.click("#invite")
+    expect(page.locator("#link-limits")).to_contain_text("for one person, until")
+    link = page.input_value("#link")
+    assert page.evaluate("(box => box.scrollHeight <= box.clientHeight)(document.getElementById('link'))")
+    page.click("#invite-box button:has-text('Close')")
+    page.click("#invite")
+    expect(page.locator("#invite-box")).to_be_visible()
+    assert page.input_value("#link") == link
+    assert len(json.loads(node("--json", "invite", "list"))) == 1
+    page.click("#another")
+    expect(page.locator("#link")).not_to_have_value(link)
+    assert len(json.loads(node("--json", "invite", "list"))) == 2

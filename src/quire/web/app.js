@@ -1,7 +1,7 @@
 // The page: which identity, space and channel are open, and what happens when something arrives.
 
 import { Api } from "./api.js";
-import { byId, element, fill, soon } from "./elements.js";
+import { byId, element, fill, localTime, soon } from "./elements.js";
 import { MessageList } from "./messages.js";
 import { showPeople, showState } from "./people.js";
 import { start } from "./start.js";
@@ -302,11 +302,26 @@ function showMenu(open) {
   byId("menu").setAttribute("aria-expanded", String(open));
 }
 
-async function invite() {
-  const { link } = await api.call("createInvite");
-  byId("link").value = link;
+// The same link is shown as long as it is open: each one lets somebody in.
+const invites = new Map();
+
+async function openInvite() {
+  const made = invites.get(now.space.space_id);
+  if (!made) return null;
+  const known = await api.call("listInvites");
+  return known.some((one) => one.invite_id === made.invite_id && one.state === "open") ? made : null;
+}
+
+async function invite(another) {
+  say(null);
+  const { space_id } = now.space;
+  const made = (!another && (await openInvite())) || (await api.call("createInvite"));
+  invites.set(space_id, made);
+  const who = made.uses === 1 ? "one person" : `${made.uses} people`;
+  byId("link-limits").textContent = `It is for ${who}, until ${localTime(made.expires)}.`;
+  byId("link").value = made.link;
   byId("copied").textContent = "";
-  byId("invite-box").showModal();
+  if (!byId("invite-box").open) byId("invite-box").showModal();
   byId("link").scrollTop = 0;
 }
 
@@ -357,7 +372,8 @@ function wire() {
   document.onvisibilitychange = noteRead;
   byId("scroll").onscroll = soon(noteRead);
   byId("menu").onclick = () => showMenu(!byId("room").classList.contains("open"));
-  byId("invite").onclick = () => invite().catch(say);
+  byId("invite").onclick = () => invite(false).catch(say);
+  byId("another").onclick = () => invite(true).catch(say);
   byId("copy").onclick = copy;
   byId("add").onclick = () => add().catch(say);
   byId("state").ontoggle = () => byId("state").open && api.call("getStatus").then(showState, say);
