@@ -226,7 +226,8 @@ async function openChannel(channel) {
   byId("compose").hidden = false;
   now.shown = channel;
   noteRead();
-  if (matchMedia("(hover: hover)").matches) byId("text").focus();
+  const typing = document.activeElement?.value; // something else, while this was on its way
+  if (matchMedia("(hover: hover)").matches && !typing) byId("text").focus();
 }
 
 // Who reads what is written in a private channel.
