@@ -346,7 +346,7 @@ def test_the_golden_bytes_of_the_protocol() -> None:
 
 
 def test_reasons_of_refusal_are_explained() -> None:
-    refusal = re.compile(r'(?:Bad\w+|\.reject|\.blame|\.drop)\("([a-z-]+)"')
+    refusal = re.compile(r'(?:Bad\w+|\.reject|\.blame|\.drop|_conduct\.note)\("([a-z-]+)"')
     code = [p.read_text(encoding="utf-8") for p in (ROOT / "src" / "quire").rglob("*.py")]
     reasons = {reason for text in code for reason in refusal.findall(text)}
     rows = table_rows(
