@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from tests.process.relay_devices import RelayProcess
 
@@ -462,13 +463,42 @@ def test_many_channels_leave_people_and_invite_in_sight(node: Node, opened: Call
     begin(page)
     for number in range(20):
         page.fill("#channel-name", f"channel-{number}")
-        page.locator("#new-channel").evaluate("form => form.requestSubmit()")
+        page.press("#channel-name", "Enter")
         expect(page.locator("#where")).to_have_text(f"#channel-{number}")
         expect(page.locator("#nothing")).to_contain_text("No messages here yet")
         say(page, "hello")
     expect(page.locator("#channels button")).to_have_count(21)
     for id_ in ("#people", "#invite", "#state summary"):
         expect(page.locator(id_)).to_be_in_viewport()
+
+
+def test_what_is_done_while_a_channel_loads_is_kept(node: Node, opened: Callable[..., Page]) -> None:
+    page = opened(node.page_address)
+    begin(page)
+    say(page, "in general")
+    held: list[Route] = []
+    page.route("**/api/getMessages", lambda route: held.append(route))
+    page.fill("#channel-name", "plans")
+    page.press("#channel-name", "Enter")
+    expect(page.locator("#text")).to_be_focused()
+    page.fill("#text", "at once")
+    page.press("#text", "Enter")
+    expect(page.locator("#text")).to_be_empty()
+    page.focus("#channel-name")
+    page.wait_for_function("document.querySelector('#channels [aria-current]').textContent === '#plans'")
+    assert is_listed(node, "plans", "at once")
+    assert len(held) == 1
+    held[0].fulfill(json={"result": []})
+    expect(page.locator("#messages .body")).to_have_text(["at once"])
+    expect(page.locator("#channel-name")).to_be_focused()
+
+
+def is_listed(node: Node, channel: str, text: str) -> bool:
+    for _ in range(50):
+        if text in node("messages", channel):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_an_invite_tells_its_limits_and_is_made_once(node: Node, opened: Callable[..., Page]) -> None:

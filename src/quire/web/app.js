@@ -101,10 +101,10 @@ function pick(id, options, key, chosen) {
 
 async function arrived(kind, event) {
   if (kind === "ready") {
-    // After a break the stream itself brings what was missed; only its first start needs a page of history.
-    const first = !now.begun;
+    // After a break the stream itself brings what was missed: a page of history is needed at first, or where it failed.
+    const missing = !now.begun || (now.shown !== now.channel && !now.results);
     now.begun = true;
-    await Promise.all([refresh(), first && openChannel(now.channel)]).catch(say);
+    await Promise.all([refresh(), missing && openChannel(now.channel)]).catch(say);
     return;
   }
   if (event.type === "peer" || event.type === "personal") refreshSoon(); // read on another device
@@ -137,8 +137,12 @@ const markSoon = soon(() => {
 
 // A first sync brings thousands of events in a second: what they change is shown a few times, not each time.
 const waiting = [];
-const showWaiting = soon(() => {
+function showLate() {
+  if (now.shown !== now.channel) return; // its page of history, which is on its way, would take their place
   list.add(...waiting.splice(0).filter((m) => m.channel_id === now.channel && !now.results));
+}
+const showWaiting = soon(() => {
+  showLate();
   noteRead();
 });
 const drawSoon = soon(() => draw());
@@ -219,15 +223,16 @@ async function openChannel(channel) {
   now.shown = null;
   draw();
   showInside(channel).catch(say);
+  byId("compose").hidden = false;
+  // At once: when the messages are here, somebody may have gone on to another field.
+  if (matchMedia("(hover: hover)").matches && !document.activeElement?.value) byId("text").focus();
   const messages = await api.call("getMessages", { target: target(channel), limit: PAGE });
   if (now.channel !== channel || now.results) return;
   list.show(messages, { nothing: "No messages here yet. Write the first one." });
   byId("earlier").hidden = messages.length < PAGE;
-  byId("compose").hidden = false;
   now.shown = channel;
+  showLate();
   noteRead();
-  const typing = document.activeElement?.value; // something else, while this was on its way
-  if (matchMedia("(hover: hover)").matches && !typing) byId("text").focus();
 }
 
 // Who reads what is written in a private channel.
@@ -270,7 +275,8 @@ async function send() {
   try {
     const message = await api.call("sendMessage", { target: target(channel), text });
     await tellUnheard(message);
-    if (now.channel === channel && !now.results) list.add(message);
+    waiting.push(message);
+    showLate();
     list.scroll.scrollTop = list.scroll.scrollHeight;
   } catch (error) {
     if (!drafts.get(draft)) drafts.set(draft, text); // what was written is not lost
