@@ -265,6 +265,24 @@ def test_who_is_removed_while_an_invite_is_open_is_told_why(world: World) -> Non
     assert _told(alice) == ""
 
 
+@pytest.mark.parametrize("is_inviting", [True, False])
+def test_one_who_left_before_a_removal_does_not_undo_the_news_of_it(world: World, is_inviting: bool) -> None:
+    """It takes the removed for a member and will never hear better; they are together last."""
+    alice = world.founder()
+    bob, dora = (world.guest(name, alice) for name in ("bob", "dora"))
+    world.until(lambda: _names(bob) == _names(dora) == ["alice", "bob", "dora"])
+    dora.down()
+    dora.ask("leaveSpace")
+    if is_inviting:
+        alice.ask("createInvite")
+    alice.ask("removeMember", name="bob")
+    world.until(lambda: _told(bob) != "", most=3 * REDIAL_MS)
+    why = _told(bob)
+    dora.up()
+    world.run(2 * REDIAL_MS)
+    assert _told(bob) == why
+
+
 def _notice(station: Station) -> str:
     return str(station.ask("getNotice")["text"])
 

@@ -104,6 +104,13 @@ def is_in(ctx: Context) -> bool:
     return may_hold(ctx.graph.ledger, "", ctx.member.device, ctx.graph.valid)
 
 
+def is_out(ctx: Context) -> bool:
+    """Whether this device was let in and is no member's any more, by its own graph."""
+    ledger = ctx.graph.ledger
+    every = ledger.claims(ctx.member.device, (1 << len(ledger.dag.nodes)) - 1)
+    return bool(every) and not is_in(ctx)
+
+
 def _was_known(ctx: Context, ticket: Kept) -> bool:
     """Whether a member took this link that its maker knew as one: then it lets nobody in, and nothing is to confirm.
 
@@ -148,6 +155,13 @@ def outside(ctx: Context) -> str:
     return f"no member any more, a member says: {why}" if why else ""
 
 
+def left_as(ctx: Context) -> str:
+    """`left` or `removed` where this device is no member's any more, as far as it knows; "" for who is in."""
+    if _has_left(ctx):
+        return "left"
+    return "removed" if told(ctx) or is_out(ctx) or refusal(ctx) in (REMOVED, "banned") else ""
+
+
 def _has_left(ctx: Context) -> bool:
     """Whether this identity is out of the space by its own word."""
     ledger, valid, mine = ctx.graph.ledger, ctx.graph.valid, ctx.member.account_id
@@ -159,12 +173,6 @@ def hear_removed(ctx: Context) -> None:
     """A member says that this device was removed from the space; another may have told why."""
     if not told(ctx):
         note_told(ctx, _CUT_OFF)
-
-
-def hear_accepted(ctx: Context) -> None:
-    """A member takes this device for a member's: whatever was told before."""
-    if told(ctx):
-        note_told(ctx, "")
 
 
 def note_told(ctx: Context, slug: str) -> None:

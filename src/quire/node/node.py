@@ -436,9 +436,19 @@ class Node:
         self.relaying.hurry(now)
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
-            if session.refused is None and member.kind not in DOORS:
-                own_link.hear_accepted(self._context(member, now))
+            here = self._context(member, now)
+            if member.kind not in DOORS and own_link.told(here) and not self._refusing(session_id, session):
+                own_link.note_told(here, "")
         self._letters.greet(member, session_id, now)
+
+    def _refusing(self, session_id: SessionId, session: Session) -> bool:
+        """Whether a peer does not take us for a member, or another member that is here does not: who left before we
+        were removed will never hear of it.
+        """
+        here = [one for at, one in self._endpoint.sessions() if at.door == session_id.door and one.connected]
+        return session.restricted or any(
+            one.refused is not None and not one.restricted for one in (session, *here)
+        )
 
     def _found_at(
         self, member: Membership, session_id: SessionId, session: Session, address: Address | None, now: int
