@@ -127,6 +127,7 @@ def test_leaving(alice: Quire) -> None:
     alice("join", alice("invite").out, "--name", "bob")
     left = alice("space", "leave", "--as", "bob")
     assert left.out == "You have left this space. What was synced so far stays readable here.\n"
+    assert [one["kind"] for one in alice("space", "list", "--json", "--as", "bob").json()] == ["left"]
     refused = alice("send", "general", "x", "--as", "bob")
     assert (refused.code, refused.out) == (2, "")
     assert "you are no member of this space any more (rule `device`)" in refused.err

@@ -5,7 +5,7 @@ import pytest
 
 from quire.errors import NotFound, QuireError, Refused, UserError
 from quire.events.rebuild import rebuild
-from quire.handlers import role
+from quire.handlers import role, space
 from quire.store.memberships import Membership
 from tests.events.builders import (
     FOUNDED,
@@ -181,8 +181,9 @@ def test_a_removed_member_that_hears_of_it_is_refused_and_cannot_read_on() -> No
         report = there.give("ann", "bob")
         assert report.locked >= 1, "what is sealed under the new key stays closed"
         assert there.texts("bob") == []
-        with pytest.raises(Refused, match="rule `device`"):
+        with pytest.raises(Refused, match="you are no member of this space any more"):
             there["bob"].link("bob")
+        assert [one.kind for one in space.list_(there["bob"].ctx("bob"))] == ["removed"]
         with pytest.raises(Refused, match="Nobody would see that"):
             there.say("bob", "am I heard?")
         there.say_all_the_same("bob", "am I heard?")

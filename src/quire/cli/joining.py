@@ -30,9 +30,7 @@ def settled(options: Options, done: Outcome, unlocking: Unlocking) -> Outcome:
         space = _space(options, joined, unlocking)
         refused_since = (refused_since or time.monotonic()) if space["refused"] else None
         if refused_since is not None and time.monotonic() - refused_since >= FINAL_S:
-            if not joined["already"]:
-                options = replace(options, identity=joined["identity"], space=joined["space_id"])
-                perform(options, "leaveSpace", {}, unlocking)
+            _forget(replace(options, identity=joined["identity"], space=joined["space_id"]), unlocking)
             raise Refused(
                 f"You were {space['joining']} (rule `{space['refused']}`). Ask whoever gave you the link for a new one."
             )
@@ -46,3 +44,10 @@ def _space(options: Options, joined: dict[str, Any], unlocking: Unlocking) -> di
     status = perform(replace(options, identity=joined["identity"]), "getStatus", {}, unlocking).result
     spaces = status["identities"][0]["spaces"]
     return next(dict(space) for space in spaces if space["space_id"] == joined["space_id"])
+
+
+def _forget(options: Options, unlocking: Unlocking) -> None:
+    """Drop a space that somebody was never in; what was written where it was once stays readable."""
+    spaces = perform(replace(options, space=None), "listSpaces", {}, unlocking).result
+    if any(one["space_id"] == options.space and one["kind"] == "joining" for one in spaces):
+        perform(options, "leaveSpace", {}, unlocking)

@@ -103,6 +103,10 @@ class Context:
             slug = self._why_not(type_, {**body, "after": [*dict.fromkeys([*heads, *about])]})
             if slug == "device" and not self.graph.ledger.claims(self.member.device, self.graph.valid):
                 raise NotIn(NOT_HEARD)
+            if slug == "device":
+                raise Refused(
+                    "That cannot be done: you are no member of this space any more (rule `device`)."
+                )
             if slug:
                 raise Refused(f"That cannot be done: {REASONS[slug]} (rule `{slug}`).")
             after = dict.fromkeys([*self._merged(heads, epoch), *about])

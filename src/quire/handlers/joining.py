@@ -145,7 +145,7 @@ def greet(ctx: Context, _: str) -> Sequence[bytes]:
 def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
     """Answer a letter from another device. Raises BadEvent for what is none."""
     kind, body = letter[:1], letter[1:]
-    if kind in (REQUEST, WHY) and _is_out(ctx):
+    if kind in (REQUEST, WHY) and own_link.is_out(ctx):
         return []  # nobody syncs with it, so that it does not hear who was put out since
     if kind == REQUEST and ctx.member.kind != JOINING:
         return [_answer_request(ctx, device, admit_letter.unpack_request(body))]
@@ -159,13 +159,6 @@ def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
     elif (kind == WAIT and own_link.is_asking(ctx)) or (kind == REFUSAL and own_link.is_unsure(ctx)):
         own_link.note(ctx, own_link.ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))
     return []
-
-
-def _is_out(ctx: Context) -> bool:
-    """Whether this device was let in and is no member's any more, by its own graph."""
-    ledger = ctx.graph.ledger
-    every = ledger.claims(ctx.member.device, (1 << len(ledger.dag.nodes)) - 1)
-    return bool(every) and not own_link.is_in(ctx)
 
 
 def _why_out(ctx: Context, device: str) -> str:
@@ -262,7 +255,7 @@ def welcomes_ahead(ctx: Context) -> list[Invite]:
     None where newcomers do not get what was written before: their key is made when they come.
     """
     if (
-        _is_out(ctx)
+        own_link.is_out(ctx)
         or ctx.member.from_join
         or ctx.graph.ledger.role(ctx.member.account_id, ctx.graph.valid) < Role.MEMBER
     ):

@@ -16,7 +16,7 @@ from quire.errors import UserError
 from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened, Operation
 from quire.graph import changes
-from quire.handlers import graph_events, identity, key, peer
+from quire.handlers import graph_events, identity, key, own_link, peer
 from quire.limits import MAX_NAME_CHARS
 from quire.store.memberships import FOUNDER
 from quire.store.views import View
@@ -37,11 +37,12 @@ class SpaceEvent(GraphEvent):
 
 
 class Space(msgspec.Struct):
-    """A space that an identity is in."""
+    """A space that an identity is in, was in, or asks to be let into."""
 
     space_id: str
     name: str
     identity: str
+    #: How it came in (`founder`, `invited`), `joining` while it waits, or how it went (`left`, `removed`).
     kind: str
 
 
@@ -116,9 +117,8 @@ def history_of(ctx: Context) -> str:
 def list_(ctx: Context) -> list[Space]:
     """The spaces that this identity is in, in the order it joined them."""
     name = identity.name_of(ctx)
-    return [
-        Space(m.space_id, m.name, name, m.kind) for m in ctx.home.store.memberships.of_account(ctx.account)
-    ]
+    members = ctx.home.store.memberships.of_account(ctx.account)
+    return [Space(m.space_id, m.name, name, own_link.left_as(ctx.within(m)) or m.kind) for m in members]
 
 
 HANDLER = Handler(
