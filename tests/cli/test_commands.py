@@ -118,7 +118,9 @@ def test_requests_wait_for_a_word(alice: Quire) -> None:
     boss = ("--as", "alice")
     assert alice("member", "requests", *boss).out.split()[:4] == ["NAME", "ASKED", "PUBLIC", "KEY"]
     assert [r["name"] for r in alice("member", "requests", "--json", *boss).json()] == ["bob"]
+    assert "    asks to be let in: bob, since " in alice("status").out
     assert alice("member", "approve", "bob", *boss).out == "bob is let in.\n"
+    assert "asks to be let in" not in alice("status").out
     assert "Nobody called 'bob' waits" in alice("member", "approve", "bob", *boss).err
     assert [p["name"] for p in alice("peers", "--json", *boss).json()] == ["alice", "bob"]
 

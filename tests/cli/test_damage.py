@@ -22,6 +22,23 @@ def test_verify_of_what_does_not_open_tells_the_ways_out(alice: Quire, tmp_path:
         assert way in told.err
 
 
+@pytest.mark.parametrize("table", ["accounts", "spaces", "memberships"])
+def test_damage_that_is_met_before_a_command_begins_is_told_as_such(
+    alice: Quire, tmp_path: Path, table: str
+) -> None:
+    path = tmp_path / "home" / "quire.db"
+    database = apsw.Connection(str(path))
+    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
+    ((size,),) = database.execute("PRAGMA page_size")
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(random.Random(7).randbytes(size))
+    for command in ("messages general", "verify", "status", "peers"):
+        told = alice(*command.split())
+        assert (told.code, f"{path} is damaged" in told.err) == (1, True), (command, told)
+
+
 def test_a_database_that_is_gone_too(alice: Quire, tmp_path: Path) -> None:
     (tmp_path / "home" / "quire.db").unlink()
     told = alice("verify")

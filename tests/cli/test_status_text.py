@@ -22,7 +22,7 @@ STATUS: dict[str, Any] = {
                     "name": "gar\x1bden", "held": 1_234, "valid": 1_200, "unsupported": 4, "outgoing_waiting": 2,
                     "revoked": True, "joining": "not let in: the invite has expired",
                     "refused": "invite-expired", "locked": 5, "unconfirmed": True, "by_relay": 2,
-                    "carried": False,
+                    "carried": False, "requests": [{"pubkey": "K", "name": "da\x1bn", "ts": 0}],
                     "blocked": [{"count": 30, "reason": "unknown-peer"}],
                     "forks": [{"device": "D", "device_name": "", "seq": 9, "own": True}],
                     "relays": [
@@ -61,6 +61,7 @@ def test_everything_that_is_known_is_told() -> None:
         "gar\\x1bden: 1,234 events held, 1,200 valid",
         "revoked: this device was taken away",
         "joining: not let in: the invite has expired",
+        "    asks to be let in: da\\x1bn, since never (`quire member approve NAME`)",
         "locked: 5 events under a key that has not come yet",
         "unconfirmed: what lets you in has not come yet",
         "waiting: 30 events, unknown-peer",

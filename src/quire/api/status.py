@@ -11,7 +11,8 @@ from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFaul
 from quire.core.relay_address import called
 from quire.events.context import Context
 from quire.handlers import identity as identities
-from quire.handlers import outgoing, own_link, peer, recovering, relay_places
+from quire.graph.roles import Role
+from quire.handlers import outgoing, own_link, peer, recovering, relay_places, request
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
 
@@ -90,6 +91,8 @@ class SpaceStatus(msgspec.Struct):
     outgoing_waiting: int
     #: Blobs that cannot be opened before their key comes.
     locked: int
+    #: Who asked to be let in, and waits for a word of this identity's or another member's.
+    requests: list[request.Waiting]
     #: Waiting to be let in, and what a member said of it; "" for who is in.
     joining: str
     #: The rule by which a member refused to let this identity in; "" when none has.
@@ -191,6 +194,7 @@ def _space(
         outgoing_waiting=outgoing.count(here),
         locked=ctx.home.store.locked.count(member.account, member.space),
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
+        requests=_requests(here),
         joining=recovering.state(here) or own_link.state(here) or own_link.outside(here),
         refused=own_link.refusal(here),
         unconfirmed=own_link.is_unconfirmed(here),
@@ -205,6 +209,11 @@ def _space(
         by_relay=_not_met(here, sessions) if carried else 0,
         relays=_relays(here, relays),
     )
+
+
+def _requests(here: Context) -> list[request.Waiting]:
+    may_let_in = here.graph.ledger.role(here.member.account_id, here.graph.valid) >= Role.MEMBER
+    return request.list_(here) if may_let_in else []
 
 
 def _not_met(here: Context, sessions: Collection[str]) -> int:

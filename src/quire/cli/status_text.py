@@ -58,6 +58,9 @@ def _space(space: dict[str, Any], now: int) -> Iterator[str]:
         yield "    revoked: this device was taken away by another one of the identity; nobody takes anything from it"
     if space["joining"]:
         yield f"    joining: {clean(space['joining'])}"
+    for asking in space["requests"]:
+        who = clean(asking["name"])
+        yield f"    asks to be let in: {who}, since {local_time(asking['ts'])} (`quire member approve NAME`)"
     if space["unconfirmed"]:
         yield "    unconfirmed: " + _unconfirmed(space)
     if space["locked"]:

@@ -3,7 +3,7 @@
 import { Api } from "./api.js";
 import { byId, element, fill, localTime, soon } from "./elements.js";
 import { MessageList } from "./messages.js";
-import { showPeople, showState } from "./people.js";
+import { showPeople, showRequests, showState } from "./people.js";
 import { start } from "./start.js";
 
 const PAGE = 50;
@@ -13,7 +13,7 @@ const api = new Api(token);
 const list = new MessageList();
 
 // What is open now. `channel` is a channel's name or a peer's public key.
-const now = { identities: [], spaces: [], channels: [], peers: [], relays: [], channel: "general", unread: new Map(), results: false };
+const now = { identities: [], spaces: [], channels: [], peers: [], here: null, channel: "general", unread: new Map(), results: false };
 let leave = new AbortController();
 
 // What is begun in a conversation stays in it.
@@ -80,7 +80,7 @@ function enter(identity, space) {
   waiting.length = 0;
   marks.clear();
   api.actAs(identity.pubkey, space.space_id);
-  Object.assign(now, { identity, space, channels: [], peers: [], relays: [], channel: "general", shown: null, unread: new Map(), begun: false, results: false });
+  Object.assign(now, { identity, space, channels: [], peers: [], here: null, channel: "general", shown: null, unread: new Map(), begun: false, results: false });
   document.title = `${space.name} · Quire`;
   byId("space-name").textContent = space.name;
   pick("identity", now.identities, "pubkey", identity.pubkey);
@@ -162,7 +162,7 @@ async function refresh() {
   const [channels, peers, status, notice] = await Promise.all(calls);
   if (signal.aborted) return;
   const unread = new Map(channels.filter((c) => c.unread).map((c) => [c.channel_id, c.unread]));
-  Object.assign(now, { channels, peers, relays: relaysIn(status), unread });
+  Object.assign(now, { channels, peers, here: spaceIn(status), unread });
   showNotice(notice.text);
   noteRead();
   draw();
@@ -179,11 +179,17 @@ async function tellUnheard(message) {
   if (notice) showNotice(notice.text);
 }
 
-// The relays of the space that is open, by the node's status.
-function relaysIn(status) {
+// How the space that is open stands, by the node's status.
+function spaceIn(status) {
   const { as, space } = api.who;
   const identity = status.identities.find((one) => one.pubkey === as);
-  return identity?.spaces.find((one) => one.space_id === space)?.relays ?? [];
+  return identity?.spaces.find((one) => one.space_id === space) ?? null;
+}
+
+async function letIn(pubkey) {
+  say(null);
+  await api.call("approveRequest", { name: pubkey });
+  await refresh();
 }
 
 function draw() {
@@ -194,7 +200,8 @@ function draw() {
   fill(byId("channels"), JSON.stringify([drawn, current, [...now.unread]]), () => [...names].map(channelItem));
   // A node that does not answer knows of nobody.
   const peers = now.gone ? now.peers.map((peer) => ({ ...peer, state: "unknown", pending: 0 })) : now.peers;
-  showPeople(peers, now.relays, current, now.unread, open);
+  showPeople(peers, now.here?.relays ?? [], current, now.unread, open);
+  showRequests(now.here?.requests ?? [], (pubkey) => letIn(pubkey).catch(say));
   if (now.gone) byId("sync").textContent = "";
   if (!now.results) byId("where").textContent = title(now.channel);
 }
@@ -292,7 +299,7 @@ async function poll() {
       const calls = ["getPeers", "getStatus", "getNotice"].map((name) => api.call(name));
       const [peers, status, notice] = await Promise.all(calls);
       if (!signal.aborted) {
-        Object.assign(now, { peers, relays: relaysIn(status) });
+        Object.assign(now, { peers, here: spaceIn(status) });
         showNotice(notice.text);
         draw();
         if (byId("state").open) showState(status);

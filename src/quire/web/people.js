@@ -40,6 +40,20 @@ export function showPeople(peers, relays, current, unread, open) {
   byId("sync").textContent = [direct, ...relays.map((relay) => `Relay ${relay.host}: ${WORDS[relay.state]}.`)].join(" ");
 }
 
+// Who waits for a member's word; `letIn(key)` gives it.
+export function showRequests(requests, letIn) {
+  byId("asking").hidden = requests.length === 0;
+  byId("menu").classList.toggle("news", requests.length > 0);
+  fill(byId("requests"), JSON.stringify(requests), () =>
+    requests.map((one) => {
+      const name = element("bdi", { className: "name", textContent: one.name, title: one.pubkey });
+      const button = element("button", { type: "button", className: "quiet", textContent: "Let in", "data-id": one.pubkey });
+      button.onclick = () => letIn(one.pubkey);
+      return element("li", {}, name, button);
+    }),
+  );
+}
+
 function stateOf(peer) {
   const pending = peer.state !== "by-relay" && peer.pending && peer.theirs !== null ? ` · ${peer.pending}` : "";
   return element("span", { className: `state ${peer.state}`, textContent: WORDS[peer.state] + pending });
