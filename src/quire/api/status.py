@@ -10,8 +10,8 @@ import msgspec
 from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus, carries
 from quire.core.relay_address import called
 from quire.events.context import Context
-from quire.handlers import identity as identities
 from quire.graph.roles import Role
+from quire.handlers import identity as identities
 from quire.handlers import outgoing, own_link, peer, recovering, relay_places, request
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
