@@ -1,6 +1,8 @@
 from typing import Any
 
-from quire.sim.entitled import EXPIRED, work_out
+import pytest
+
+from quire.sim.entitled import EXPIRED, Write, work_out
 from quire.sim.ground import CRASHED, DONE, GroundTruth
 
 ADA: dict[str, Any] = {"device": "device1", "space": "commons"}
@@ -17,6 +19,16 @@ def test_a_power_cut_may_take_what_the_disk_had_not_yet_and_nothing_else() -> No
     ground.add(25, "device1", CRASHED, {"of": n, "kept_ms": 15})
     truth = work_out(ground)
     assert [truth.may_be_gone(write) for write in truth.writes] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("held", "left"),
+    [("", ""), ("abc", "abc"), ("c", "c"), ("bc", "bc"), ("ac", "c"), ("ab", ""), ("b", "")],
+)
+def test_what_comes_before_a_gap_in_what_was_written_at_once_is_shown_to_nobody(held: str, left: str) -> None:
+    write = Write(0, "ada", "device1", ["A", "B", "C"], {"ben": "general"}, "S", ["a", "b", "c"], True)
+    assert write.left_of(set(held)).event_ids == list(left)
+    assert [shown.body_text for shown in write.left_of(set(held)).shown_to("ben")] == list(left.upper())
 
 
 def test_until_when_an_invite_holds_is_what_was_planned_and_not_what_the_product_says() -> None:

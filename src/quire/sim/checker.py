@@ -75,8 +75,8 @@ class Checker:
         # What liars write is judged by whether all others agree on it.
         sure = [
             write
-            for write in self._truth.writes
-            if write.writer not in self._truth.liars and self._happened(write)
+            for planned in self._truth.writes
+            if planned.writer not in self._truth.liars and (write := self._happened(planned)) is not None
         ]
         self._expected = {
             identity: Counter(shown for write in sure for shown in write.shown_to(identity))
@@ -127,24 +127,25 @@ class Checker:
     def _honest(self) -> list[Device]:
         return [device for name, device in self._devices.items() if name not in self._truth.lying]
 
-    def _happened(self, write: Write) -> bool:
-        """Whether a write took place; one that a crash interrupted did when its writer's store has any of it.
+    def _happened(self, write: Write) -> Write | None:
+        """What took place of a write; one that a crash interrupted did when its writer's store has any of it.
 
-        What a device may have lost with its power did when it is somewhere, all of it.
+        What a device may have lost with its power did as far as it is somewhere: it may have sent a part.
         """
         gone = self._truth.may_be_gone(write)
         if write.happened is not None and not gone:
-            return write.happened
+            return write if write.happened else None
         if write.event_ids:
             held = [evidence.ids_held(device.home) for device in self._honest()]
-            return set().union(*held).issuperset(write.event_ids)
+            return write.left_of(set().union(*held))
         homes = {who: self._devices[self._truth.devices[who]].home for who in write.seen_by}
-        return any(
+        is_there = any(
             shown in evidence.messages(home, who)
             for who, home in homes.items()
             if gone or who == write.writer
             for shown in write.shown_to(who)
         )
+        return write if is_there else None
 
 
 def _in_turn(devices: list[Device], number: int) -> list[Device]:
@@ -285,12 +286,13 @@ def _out_of_sync(case: Case) -> Iterator[str]:
 
 
 def _writes_torn(case: Case) -> Iterator[str]:
-    """Writes of many messages at once, of which a crash left a part."""
+    """Writes of many messages at once, of which a crash left a part; a power cut may, of what was under way."""
     for device, identity, who in identities(case.truth, case.devices):
         seen = case.notes.of(device, evidence.messages, identity)
         for write in case.truth.writes:
             shown = write.shown_to(identity)
-            if write.writer == identity and 0 < sum(one in seen for one in shown) < len(shown):
+            torn = write.writer == identity and 0 < sum(one in seen for one in shown) < len(shown)
+            if torn and not case.truth.may_be_gone(write):
                 yield f"{who} holds a part of what was written at once at {write.at_ms / 1000:.1f} s"
 
 

@@ -3,8 +3,9 @@
 Owns: the step from `sim_events` to expected messages. Must not know: devices, stores, how it is compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import NamedTuple
 
 from quire.sim.ground import ANYONE, DONE, REFUSED, GroundTruth, SimEvent, guest_of
@@ -42,6 +43,14 @@ class Write:
         if identity not in self.seen_by:
             return []
         return [Shown(self.space_id, self.seen_by[identity], self.writer, text) for text in self.texts]
+
+    def left_of(self, held: Set[str]) -> "Write":
+        """What can be shown of it where these events are all that is somewhere: one signature at its end is for all,
+        by each to the one before, so that what comes before a gap waits for ever.
+        """
+        whole = list(takewhile(held.__contains__, reversed(self.event_ids)))
+        first = len(self.event_ids) - len(whole)
+        return replace(self, texts=self.texts[first:], event_ids=self.event_ids[first:])
 
 
 #: Why somebody is no member who was not removed: it left; it came too late; somebody else had the last seat.
