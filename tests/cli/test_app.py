@@ -22,6 +22,11 @@ def test_every_operation_with_words_is_a_command(quire: Quire) -> None:
                 assert option in told.out
 
 
+@pytest.mark.parametrize("words", [(), ("member",), ("identity",), ("device",), ("relay",), ("sim",)])
+def test_lists_of_commands_cut_no_sentence_short(quire: Quire, words: tuple[str, ...]) -> None:
+    assert "..." not in quire(*words, "--help").out.replace("[ARGS]...", "")
+
+
 @pytest.mark.parametrize(
     "name", ["up", "sim", "doctor", "sql", "verify", "rebuild", "invite", "join", "peers"]
 )

@@ -241,7 +241,7 @@ def test_channels_and_blocks_are_told_of_in_words(alice: Quire) -> None:
     assert said("member", "blocked") == "Nobody is blocked.\n"
     assert said("member", "block", "bob").startswith("bob is blocked")
     assert "bob" in said("member", "blocked")
-    assert said("member", "unblock", "bob") == "bob is not blocked.\n"
+    assert said("member", "unblock", "bob") == "bob is not blocked now: what they write is shown.\n"
     said("send", "all", "hello")
     assert said("read", "all") == "Read: #all.\n"
     assert said("identity", "rename", "ann").split()[:2] == ["NAME", "PUBLIC"]

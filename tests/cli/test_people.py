@@ -66,3 +66,19 @@ def test_a_private_channel_goes_by_its_id_as_before(alice: Quire) -> None:
 def test_the_arguments_that_name_people_are_there() -> None:
     for operation, names in NAMES.items():
         assert set(names) <= {one.name for one in OPERATIONS[operation].parameters}
+
+
+def test_a_key_that_begins_with_a_dash_is_no_option(alice: Quire) -> None:
+    key = "-" + 42 * "A"
+    for words in (
+        ("member", "remove", key),
+        ("member", "grant", key, "admin"),
+        ("member", "readmit", key, key),
+    ):
+        assert f"Nobody called '{key}' is known here" in alice(*words).err
+    assert alice("send", "general", key).code == 0
+    assert alice("send", "general", "two", key).code == 0
+    assert alice("messages", "general").out.splitlines()[-2].endswith(f"alice: {key}")
+    assert alice("messages", "general").out.splitlines()[-1].endswith(f"alice: two {key}")
+    assert key in alice("invite", "revoke", key).err
+    assert "No such option" in alice("send", "general", "-x").err

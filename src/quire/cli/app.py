@@ -6,6 +6,7 @@ Owns: the tree of commands and the exit codes. Must not know: what any command d
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from quire.cli.commands import _As, _Home, _Json, _Space, alone, command
 from quire.cli.doctor import doctor
 from quire.cli.node import up
 from quire.cli.passphrase import ask
+from quire.cli.people import marked
 from quire.cli.protect import protect
 from quire.cli.simulation import scenarios, sim
 from quire.cli.soak import soak
@@ -65,7 +67,7 @@ def build() -> typer.Typer:
     settings = {"add_completion": False, "no_args_is_help": True, "rich_markup_mode": None}
     app = typer.Typer(pretty_exceptions_enable=False, **settings)  # type: ignore[arg-type]
     app.callback()(_root)
-    app.command("up")(up())
+    _add(app, "up", up())
     groups = {name: typer.Typer(help=text, **settings) for name, text in _GROUPS.items()}  # type: ignore[arg-type]
     groups["invite"].info.no_args_is_help = False  # `quire invite` by itself makes one
     for name, group in groups.items():
@@ -73,21 +75,34 @@ def build() -> typer.Typer:
     for found in OPERATIONS.values():
         words = found.operation.cli
         if len(words) == 1 and words[0] in groups:
-            groups[words[0]].callback(invoke_without_command=True, help=found.doc)(alone(command(found)))
+            made = alone(command(found))
+            groups[words[0]].callback(
+                invoke_without_command=True, help=found.doc, short_help=_begin(found.doc)
+            )(made)
         elif words:
-            (groups[words[0]] if len(words) > 1 else app).command(words[-1])(command(found))
-    groups["home"].command("protect")(protect())
-    groups["device"].command("link")(devices.link())
-    groups["device"].command("join")(devices.join())
-    groups["identity"].command("recover")(recovery.recover())
-    groups["identity"].command("export")(recovery.export(ask))
-    groups["sim"].command("run")(sim())
-    groups["sim"].command("list")(scenarios())
-    groups["sim"].command("soak")(soak())
-    for name, made in relay_serve.COMMANDS.items():
-        groups["relay"].command(name)(made())
-    app.command("doctor")(doctor())
+            _add(groups[words[0]] if len(words) > 1 else app, words[-1], command(found))
+    _add(groups["home"], "protect", protect())
+    _add(groups["device"], "link", devices.link())
+    _add(groups["device"], "join", devices.join())
+    _add(groups["identity"], "recover", recovery.recover())
+    _add(groups["identity"], "export", recovery.export(ask))
+    _add(groups["sim"], "run", sim())
+    _add(groups["sim"], "list", scenarios())
+    _add(groups["sim"], "soak", soak())
+    for name, make in relay_serve.COMMANDS.items():
+        _add(groups["relay"], name, make())
+    _add(app, "doctor", doctor())
     return app
+
+
+def _add(group: typer.Typer, name: str, made: Callable[..., None]) -> None:
+    """A command; lists of commands tell the whole first sentence of its help, on as many lines as it takes."""
+    group.command(name, short_help=_begin(made.__doc__ or ""))(made)
+
+
+def _begin(doc: str) -> str:
+    """The first sentence of a text."""
+    return " ".join(doc.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".") + "."
 
 
 def main() -> None:
@@ -96,7 +111,7 @@ def main() -> None:
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        build()(prog_name="quire")
+        build()(marked(sys.argv[1:]), prog_name="quire")
     except UserError as error:
         _say(error)
         sys.exit(MISTAKE)

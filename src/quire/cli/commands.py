@@ -40,7 +40,7 @@ def command(found: Entry) -> _Made:
         options = take_options(ctx, given)
         unlocking = take_unlocking(given)
         way = _way(found.name, given.pop("_yes", False))
-        params = {name: _value(name, value) for name, value in given.items()}
+        params = {name: _value(name, people.unmarked(value)) for name, value in given.items()}
         params = people.without_signs(found.name, params)
         with with_ways_out() if found.name == "verify" else nullcontext():
             done = perform(options, found.name, params, unlocking, way)

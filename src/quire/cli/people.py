@@ -1,9 +1,9 @@
 """People as they are named in arguments: `@bob` and `bob`, `@KEY` and `KEY` mean the same, wherever one is meant.
 
-Owns: which arguments those are. Must not know: who is called what.
+Owns: which arguments those are, and that a key is no option. Must not know: who is called what.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quire.cli.access import Ask
@@ -22,6 +22,22 @@ NAMES = {
     "blockMember": ("name",),
     "unblockMember": ("name",),
 }
+
+
+#: Stands before a key that begins with a dash, while options are told from arguments; no shell can hand it over.
+_KEY = "\0"
+
+
+def marked(words: Sequence[str]) -> list[str]:
+    """A command line in which a key, one in 64 of which begins with a dash, is not taken for an option."""
+    return [_KEY + word if word.startswith("-") and is_key(word) else word for word in words]
+
+
+def unmarked(value: Any) -> Any:
+    """An argument's value, one word or several, as it was given."""
+    if isinstance(value, list):
+        return [unmarked(word) for word in value]
+    return value.removeprefix(_KEY) if isinstance(value, str) else value
 
 
 def without_signs(operation: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _blocked(out: "Console", result: Any, _: Params) -> None:
 
 
 def _unblocked(out: "Console", result: Any, _: Params) -> None:
-    line(out, f"{clean(result['name'] or result['pubkey'])} is not blocked.")
+    line(out, f"{clean(result['name'] or result['pubkey'])} is not blocked now: what they write is shown.")
 
 
 def _channel(out: "Console", result: Any, _: Params) -> None:
