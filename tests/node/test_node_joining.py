@@ -283,6 +283,30 @@ def test_one_who_left_before_a_removal_does_not_undo_the_news_of_it(world: World
     assert _told(bob) == why
 
 
+def test_who_was_let_in_by_one_who_was_out_hears_of_it_from_members_who_had_never_heard_of_it(
+    world: World,
+) -> None:
+    """They refuse it before they know who let it in, and can say why only then."""
+    alice = world.founder()
+    carol = world.guest("carol", alice)
+    world.until(lambda: alice.connected() == 1)
+    link = alice.ask("createInvite")["link"]
+    world.run(5_000)
+    dora, bob = world.station("dora"), world.station("bob")
+    world.walls = {frozenset((carol.address, one.address)) for one in (alice, dora)}
+    world.walls |= {frozenset((bob.address, one.address)) for one in (alice, dora)}
+    alice.ask("removeMember", name="carol")
+    for late in (dora, bob):
+        late.ask("joinSpace", link=link, name=late.name)
+        late.up()
+        world.until(late.is_in, most=5 * REDIAL_MS)
+    world.walls = set()
+    seat_taken = "not let in: every seat of the invite is taken"
+    world.until(lambda: bob.joining() == seat_taken, most=5 * REDIAL_MS)
+    world.run(3 * REDIAL_MS)
+    assert bob.joining() == seat_taken, "who let it in may not know, and says again that it is in"
+
+
 def _notice(station: Station) -> str:
     return str(station.ask("getNotice")["text"])
 

@@ -154,7 +154,7 @@ def answer(ctx: Context, device: str, letter: bytes) -> Sequence[bytes]:
         return [BECAUSE + slug.encode()] if slug else []
     if kind == BECAUSE and not own_link.is_unsure(ctx):
         own_link.note_told(ctx, body[:64].decode("ascii", "replace"))
-    elif kind == WELCOME and own_link.is_unsure(ctx):
+    elif kind == WELCOME and own_link.is_unsure(ctx) and not own_link.was_vain(ctx, device):
         _enter_by_letter(ctx, device, body)
     elif (kind == WAIT and own_link.is_asking(ctx)) or (kind == REFUSAL and own_link.is_unsure(ctx)):
         own_link.note(ctx, own_link.ASKED if kind == WAIT else body[:64].decode("ascii", "replace"))

@@ -88,6 +88,12 @@ def inviter(ctx: Context) -> str:
     return read(ctx).inviter
 
 
+def was_vain(ctx: Context, device: str) -> bool:
+    """Whether a device has let this identity in when it had no right to any more, as a member says: it may not know."""
+    ticket = read(ctx)
+    return ticket.told == FELL and ticket.inviter == device
+
+
 def own_invite(ctx: Context) -> str:
     """The public key of the invite that this identity comes by; "" for who came otherwise."""
     secret = read(ctx).secret

@@ -47,6 +47,7 @@ from quire.net.notices import (
 from quire.net.session import Session
 from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
+from quire.node.acceptance import ask_why, is_refused
 from quire.node.correspondence import Correspondence
 from quire.node.fetching import Fetching, blame
 from quire.node.guard import Guard, Mistake, Trouble
@@ -437,18 +438,9 @@ class Node:
         if member.kind != JOINING:  # whoever is not known as a member is not listened to
             self._share(member, session_id, session)
             here = self._context(member, now)
-            if member.kind not in DOORS and own_link.told(here) and not self._refusing(session_id, session):
+            if own_link.told(here) and not is_refused(self._endpoint, session_id, session):
                 own_link.note_told(here, "")
         self._letters.greet(member, session_id, now)
-
-    def _refusing(self, session_id: SessionId, session: Session) -> bool:
-        """Whether a peer does not take us for a member, or another member that is here does not: who left before we
-        were removed will never hear of it.
-        """
-        here = [one for at, one in self._endpoint.sessions() if at.door == session_id.door and one.connected]
-        return session.restricted or any(
-            one.refused is not None and not one.restricted for one in (session, *here)
-        )
 
     def _found_at(
         self, member: Membership, session_id: SessionId, session: Session, address: Address | None, now: int
@@ -484,8 +476,16 @@ class Node:
         """Greet the peers of every space."""
         self._next_dial = now + REDIAL_MS
         self._guard.contain("looking at invites", self._note_invites, now)  # some may have expired
+        self._guard.contain("asking why", self._ask_why, now)
         for member in (*self._known, *self._doors):
             self._guard.contain("dialling", partial(self._whereabouts.dial, member, self._here()), now)
+
+    def _ask_why(self, now: int) -> None:
+        def is_told(session_id: SessionId) -> bool:
+            member = self._members[session_id.door]
+            return member.kind in (JOINING, *DOORS) or bool(own_link.told(self._context(member, now)))
+
+        ask_why(self._endpoint, is_told)
 
     def _here(self) -> set[tuple[int, str]]:
         """The devices of this home, by space."""
