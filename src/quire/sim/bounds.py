@@ -20,6 +20,7 @@ from quire.limits import (
     MAX_RECENT,
     MAX_UNKNOWN_SESSIONS,
     PUSH_BATCH,
+    RUN_BYTES,
 )
 from quire.net.wire import MAX_INLINE
 from quire.node import Node
@@ -32,6 +33,9 @@ from quire.sim.entitled import Truth
 _NODE, _PEER, _STRANGER, _EVENT = 250_000, 45_000, 20_000, 800
 #: The same for each event that a peer got lately, and for each cell of a sketch that events lie in, four of each.
 _RECENT, _CELL = 200, 50
+#: Bytes of one sealed message of a stream that has not come whole, and of what is opened; and for each character that
+#: was written, in a frame of events that has not either.
+_STREAM, _PER_TEXT = 2 * 65_536, 8
 #: Bytes of events on their way to one peer, at most: read, and kept until they are acknowledged.
 _UNDER_WAY = PUSH_BATCH * MAX_INLINE + MAX_FRAGMENTED * MAX_BLOB_BYTES
 #: Datagrams to each peer: at first, each second, and for each datagram that one copy of all events would fill.
@@ -91,7 +95,9 @@ def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
     strangers = MAX_UNKNOWN_SESSIONS if truth.lying else 0
     peer = _PEER + _RECENT * min(events, MAX_RECENT) + (min(_UNDER_WAY, size) if sending else 0)
     kept_of_events = _EVENT * events + _CELL * min(4 * events, PARTS * CELLS)
-    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + kept_of_events
+    written = sum(len(text) for write in truth.writes for text in write.texts)
+    coming = _STREAM + min(RUN_BYTES, _PER_TEXT * written) if device.has_streams else 0
+    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + kept_of_events + coming
     kept = memory(device.node)
     return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
 

@@ -82,7 +82,7 @@ class Device:
         self._folder = folder
         self._seed = seed
         self.strategy = strategy
-        self._streams = streams
+        self.has_streams = streams
         #: What the node wants of its streams, to be done by whoever drives it.
         self.calls: deque[Call | HangUp] = deque()
         self._vault = Vault(home_key(seed, name))
@@ -159,9 +159,9 @@ class Device:
         how = home, self.strategy, steady, self.wall(now) - steady, (format_address(*self.address),)
         if self._lying:
             random = Random(f"{self._seed} liar {self.name} run {self.crashes}")
-            self._node = LyingNode(*how, random, self._streams)
+            self._node = LyingNode(*how, random, self.has_streams)
         else:
-            self._node = Node(*how, streams=self._streams)
+            self._node = Node(*how, streams=self.has_streams)
 
     def receive(self, data: bytes, source: HostPort, now: int) -> None:
         """Hand a datagram to the node."""

@@ -78,6 +78,8 @@ def careless(case: Case) -> Iterator[str]:
     """Members who went on under keys of those who they knew are out; and people who wrote where they had left."""
     truth = case.truth
     homes = {who: device.home for device, who, _ in identities(truth, case.everyone)}
+    # What a device lost with its power comes back to it later than it was written.
+    lost = {event_id for write in truth.writes if truth.may_be_gone(write) for event_id in write.event_ids}
     for removed, gone in truth.removed.items():
         had = gone.keys | evidence.made_unawares(homes[gone.by], gone.by, gone.space_id, removed)
         for identity, space, device in _places(truth, case.devices):
@@ -85,7 +87,7 @@ def careless(case: Case) -> Iterator[str]:
                 under = evidence.sealed_under(device.home, identity, space)
                 written = evidence.written_knowing(device.home, identity, space, removed)
                 shown = evidence.shown_ids(device.home, identity)
-                if count := sum(under[one] in had for one in written & shown):
+                if count := sum(under[one] in had for one in (written & shown) - lost):
                     yield (
                         f"{truth.names[identity]} wrote {count} messages under keys of {truth.names[removed]},"
                         " having heard that they are out"
