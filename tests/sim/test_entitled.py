@@ -31,6 +31,28 @@ def test_what_comes_before_a_gap_in_what_was_written_at_once_is_shown_to_nobody(
     assert [shown.body_text for shown in write.left_of(set(held)).shown_to("ben")] == list(left.upper())
 
 
+def test_of_what_the_removed_wrote_that_counts_which_was_there_when_they_were_removed() -> None:
+    ground = GroundTruth()
+    n = ground.add(0, "ada", "found", ADA)
+    ground.add(0, "x", DONE, {"of": n, "pubkey": "A", "space_id": "S", "device_key": "D"})
+    ben = ADA | {"device": "device2"}
+    ground.add(0, "ada", "invite", ADA | {"guest": "ben"})
+    ground.add(0, "x", DONE, {"of": 3, "link": "l"})
+    n = ground.add(1, "ben", "join", ben)
+    ground.add(1, "x", DONE, {"of": n, "pubkey": "B", "space_id": "S", "device_key": "E"})
+    for at, texts in ((10, "ab"), (20, "cd"), (40, "e")):
+        n = ground.add(at, "ben", "write", ben | {"to": "#general", "texts": list(texts)})
+        ground.add(at, "x", DONE, {"of": n, "event_ids": list(texts)})
+    n = ground.add(30, "ada", "remove", ADA | {"who": "ben"})
+    ground.add(30, "x", DONE, {"of": n, "pubkey": "B", "keys": [], "held": ["a", "b", "c"]})
+    truth = work_out(ground)
+    assert [(write.doubtful, sorted(write.seen_by)) for write in truth.writes] == [
+        (False, ["A", "B"]),
+        (True, ["A", "B"]),
+        (False, ["B"]),
+    ]
+
+
 def test_until_when_an_invite_holds_is_what_was_planned_and_not_what_the_product_says() -> None:
     ground = GroundTruth()
     n = ground.add(0, "ada", "found", ADA)

@@ -88,7 +88,7 @@ class Checker:
 
         Of liars nothing is asked.
         """
-        self._follow_rivals()
+        self._follow()
         everyone = self._honest()
         if device not in everyone:
             return True
@@ -106,7 +106,7 @@ class Checker:
 
     def judge(self) -> list[str]:
         """Everything that is wrong, in words; nothing when all is well."""
-        self._follow_rivals()
+        self._follow()
         devices = self._honest()
         case = Case(self._truth, self._expected, devices, devices, Notes())
         # A rebuild last: it could mend what others look at.
@@ -119,9 +119,14 @@ class Checker:
         self.watch(sending=False)
         yield from self._swollen.values()
 
-    def _follow_rivals(self) -> None:
-        """Who has the seat that several came for may turn out late, or otherwise than it seemed."""
-        if self._truth.rivals and standings.seated(self._truth, self._devices) != self._seated:
+    def _follow(self) -> None:
+        """Who has the seat that several came for may turn out late, or otherwise than it seemed; and what of a removed
+        person's reached one member reaches all.
+        """
+        truth = self._truth
+        if any(write.doubtful for write in truth.writes) or (
+            truth.rivals and standings.seated(truth, self._devices) != self._seated
+        ):
             self.expect()
 
     def _honest(self) -> list[Device]:
@@ -136,16 +141,23 @@ class Checker:
         if write.happened is not None and not gone:
             return write if write.happened else None
         if write.event_ids:
-            held = [evidence.ids_held(device.home) for device in self._honest()]
-            return write.left_of(set().union(*held))
+            return write.left_of(self._held(write))
         homes = {who: self._devices[self._truth.devices[who]].home for who in write.seen_by}
         is_there = any(
             shown in evidence.messages(home, who)
             for who, home in homes.items()
-            if gone or who == write.writer
+            if (gone or who == write.writer) and not (write.doubtful and who in self._truth.removed)
             for shown in write.shown_to(who)
         )
         return write if is_there else None
+
+    def _held(self, write: Write) -> set[str]:
+        """The ids of what is somewhere; of somebody removed, of what those who stay are shown."""
+        devices = self._honest()
+        if not write.doubtful:
+            return set().union(*(evidence.ids_held(device.home) for device in devices))
+        members = staying(self._truth, devices)
+        return set().union(*(evidence.shown_ids(device.home, who) for device, who, _ in members))
 
 
 def _in_turn(devices: list[Device], number: int) -> list[Device]:

@@ -37,6 +37,8 @@ class Write:
     happened: bool | None
     #: Why it was refused, when it was.
     why: str = ""
+    #: Whether whoever removed its writer later had not all of it by then: what that had is what counts.
+    doubtful: bool = False
 
     def shown_to(self, identity: str) -> list[Shown]:
         """How one identity should see it."""
@@ -78,6 +80,14 @@ class Removal(NamedTuple):
     space_id: str
     keys: frozenset[str]
     why: str = ""
+    #: The ids of messages by the removed that `by` had then.
+    held: frozenset[str] = frozenset()
+
+    def lacks(self, write: Write) -> bool:
+        """Whether something of a write was not there when its writer was removed."""
+        return self.space_id == write.space_id and not (
+            write.event_ids and self.held.issuperset(write.event_ids)
+        )
 
 
 @dataclass
@@ -113,7 +123,9 @@ class Truth:
 
     def may_be_gone(self, write: Write) -> bool:
         """Whether a write may be lost, though its device has acknowledged it: if nobody else had received it."""
-        return any(at_ms >= write.at_ms >= kept_ms for at_ms, kept_ms in self.cuts.get(write.device, ()))
+        return write.doubtful or any(
+            at_ms >= write.at_ms >= kept_ms for at_ms, kept_ms in self.cuts.get(write.device, ())
+        )
 
 
 def work_out(ground: GroundTruth) -> Truth:
@@ -138,9 +150,9 @@ def work_out(ground: GroundTruth) -> Truth:
         elif event.action in ("remove", "leave"):
             left, space = event.action == "leave", spaces[event.detail["space"]]
             by = truth.members[space][0] if left else keys[event.actor]
-            truth.removed[outcome.detail["pubkey"]] = Removal(
-                outcome.at_ms, by, space, frozenset(outcome.detail["keys"]), LEFT if left else ""
-            )
+            had, held = frozenset(outcome.detail["keys"]), frozenset(outcome.detail.get("held", ()))
+            why = LEFT if left else ""
+            truth.removed[outcome.detail["pubkey"]] = Removal(outcome.at_ms, by, space, had, why, held)
         elif event.action == "invite":
             expires = outcome.at_ms + event.detail.get("lasts_ms", _WEEK_MS)
             made = Invited(event.detail.get("uses", 1), expires, [])
@@ -210,7 +222,12 @@ def _as_removed(write: Write, removed: Mapping[str, Removal]) -> Write:
     gone = {who for who, removal in removed.items() if removal.at_ms <= write.at_ms}
     if write.writer in gone and removed[write.writer].why != LEFT:
         return replace(write, seen_by={write.writer: write.seen_by[write.writer]})
-    return replace(write, seen_by={who: where for who, where in write.seen_by.items() if who not in gone})
+    late = removed.get(write.writer)
+    return replace(
+        write,
+        seen_by={who: where for who, where in write.seen_by.items() if who not in gone},
+        doubtful=late is not None and not late.why and late.lacks(write),
+    )
 
 
 def _write(

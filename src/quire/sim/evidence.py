@@ -299,6 +299,15 @@ def held(home: Home, identity: str) -> dict[str, Counter[tuple[str, str]]]:
     return found
 
 
+def ids_by(home: Home, identity: str, space_id: str, author: str) -> set[str]:
+    """The ids of all messages of one author that an identity is shown in a space."""
+    rows = home.store.db.all(
+        "SELECT event_id FROM message_index WHERE account_id = ? AND space_id = ? AND sender = ?",
+        (identity, space_id, author),
+    )
+    return {event_id for (event_id,) in rows}
+
+
 def count_held(home: Home, identity: str) -> int:
     """How many events an identity holds; its own log left out."""
     row = home.store.db.one(f"SELECT count(*) {_HELD}", (identity,))

@@ -56,8 +56,9 @@ def _who(ctx: Context) -> dict[str, Any]:
 def _remove(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
     before = evidence.keys(device.home, ctx.member.account_id, ctx.member.space_id)
-    gone = role.remove(ctx, event.detail["who"])
-    return {"pubkey": gone.member, "keys": sorted(before)}
+    gone = role.remove(ctx, event.detail["who"]).member
+    held = evidence.ids_by(device.home, ctx.member.account_id, ctx.member.space_id, gone)
+    return {"pubkey": gone, "keys": sorted(before), "held": sorted(held)}
 
 
 def _leave(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
