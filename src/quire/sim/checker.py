@@ -38,6 +38,9 @@ class Checker:
         self._expected: dict[str, Counter[Shown]] = {}
         #: Who of several who came for one seat has it.
         self._seated: frozenset[str] = frozenset()
+        #: Ids of messages that may be lost, or not count; those of them that somebody sees.
+        self._open: list[str] = []
+        self._seen: frozenset[str] = frozenset()
         #: What was found missing in the course of the run.
         self.lost: list[str] = []
         #: By device: the most that was said of its memory.
@@ -73,15 +76,15 @@ class Checker:
         self._seated = standings.seated(self._truth, self._devices)
         standings.turn_away_others(self._truth, self._seated)
         # What liars write is judged by whether all others agree on it.
-        sure = [
-            write
-            for planned in self._truth.writes
-            if planned.writer not in self._truth.liars and (write := self._happened(planned)) is not None
-        ]
+        planned = [write for write in self._truth.writes if write.writer not in self._truth.liars]
+        sure = [write for one in planned if (write := self._happened(one)) is not None]
         self._expected = {
             identity: Counter(shown for write in sure for shown in write.shown_to(identity))
             for identity in self._truth.names
         }
+        gone = [write for write in planned if self._truth.may_be_gone(write)]
+        self._open = [event_id for write in gone for event_id in write.event_ids]
+        self._seen = self._seen_now()
 
     def settled(self, device: Device) -> bool:
         """Whether everyone on a device sees and holds what they should, and is in sync with all others.
@@ -120,14 +123,21 @@ class Checker:
         yield from self._swollen.values()
 
     def _follow(self) -> None:
-        """Who has the seat that several came for may turn out late, or otherwise than it seemed; and what of a removed
-        person's reached one member reaches all.
+        """Who has the seat that several came for may turn out late, or otherwise than it seemed; and so may what is
+        somewhere after all, where it could not be opened yet, and what does not count.
         """
         truth = self._truth
-        if any(write.doubtful for write in truth.writes) or (
-            truth.rivals and standings.seated(truth, self._devices) != self._seated
-        ):
+        moved = bool(truth.rivals) and standings.seated(truth, self._devices) != self._seated
+        if moved or self._seen != self._seen_now():
             self.expect()
+
+    def _seen_now(self) -> frozenset[str]:
+        if not self._open:
+            return frozenset()
+        members = staying(self._truth, self._honest())
+        return frozenset().union(
+            *(evidence.shown_of(device.home, who, self._open) for device, who, _ in members)
+        )
 
     def _honest(self) -> list[Device]:
         return [device for name, device in self._devices.items() if name not in self._truth.lying]

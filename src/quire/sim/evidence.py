@@ -4,6 +4,7 @@ Owns: reading the documented relations, and making the same views again in other
 ground truth.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence, Set
 from contextlib import closing
@@ -73,6 +74,15 @@ def count_messages(home: Home, identity: str) -> int:
 def shown_ids(home: Home, identity: str) -> set[str]:
     """The ids of the messages that an identity sees."""
     rows = home.store.db.all("SELECT event_id FROM message_index WHERE account_id = ?", (identity,))
+    return {event_id for (event_id,) in rows}
+
+
+def shown_of(home: Home, identity: str, event_ids: Sequence[str]) -> set[str]:
+    """Which of these messages an identity sees."""
+    rows = home.store.db.all(
+        "SELECT event_id FROM message_index WHERE account_id = ? AND event_id IN (SELECT value FROM json_each(?))",
+        (identity, json.dumps(event_ids)),
+    )
     return {event_id for (event_id,) in rows}
 
 
