@@ -438,8 +438,8 @@ NATS_SILENT_S = 5.0
 # Node (ms and counts).
 #: How often handlers' jobs run.
 TICK_MS = 1_000
-#: A job that failed rests twice as long each time, and so long at most.
-MAX_JOB_REST_MS = 64_000
+#: A job that failed rests twice as long each time, and so long at most; so does asking when nothing can be kept.
+MAX_JOB_REST_MS, MAX_HOLD_MS = 64_000, 32_000
 #: What goes wrong again and again is told less and less often, and once in so long at last; how many such are kept in
 #: mind.
 TELL_AGAIN_MS = 60 * 60_000

@@ -10,7 +10,7 @@ from quire.errors import BadEvent, Damaged, HomeError
 from quire.events.home import Home
 from quire.events.settle import Report
 from quire.handlers import incoming, own_link
-from quire.limits import RUN_BYTES, STREAM_IDLE_MS, TICK_MS
+from quire.limits import MAX_HOLD_MS, RUN_BYTES, STREAM_IDLE_MS, TICK_MS
 from quire.net.notices import Status
 from quire.node.correspondence import Correspondence
 from quire.node.whereabouts import Whereabouts
@@ -328,8 +328,26 @@ def test_a_session_that_fails_keeps_no_other_from_its_turn(
     carol.home.store.db.execute("DELETE FROM addresses")
     world.walls.add(frozenset({bob.address, carol.address}))
     world.run(10_000)
-    monkeypatch.setattr(session._comparing, "_index", _Unreadable(error))
+    monkeypatch.setattr(session.comparing, "_index", _Unreadable(error))
     world.until(lambda: alice.troubles() or alice.mistakes)
     world.until(lambda: alice.connected() == 1)
     carol.up()
     world.until(carol.connected)
+
+
+def test_a_full_disk_has_little_sent_again(world: World, pair: tuple[Station, Station]) -> None:
+    alice, bob = pair
+    bob.down()
+    alice.ask("sendMessages", target="general", texts=[f"{n} " + "x" * 500 for n in range(200)])
+    db = bob.home.store.db
+    pages = db.one("PRAGMA page_count")
+    assert pages is not None
+    db.execute(f"PRAGMA max_page_count = {pages[0] + 5}").fetchall()
+    bob.up()
+    start = len(world.log)
+    world.run(60_000)
+    sent = sum(len(data) for _, source, _, data in world.log[start:] if source == alice.address)
+    assert any("disk is full" in trouble for trouble in bob.troubles())
+    assert 100_000 < sent < 800_000, "four times, and not ten"
+    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    world.until(lambda: _equal(alice, bob), most=2 * MAX_HOLD_MS)

@@ -113,7 +113,7 @@ def _lie(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(station.running, "_index_for", lying)
     for session_id, session in station.running._endpoint.sessions():
-        session._comparing._index = lying(*_at(station), session_id.peer)
+        session.comparing._index = lying(*_at(station), session_id.peer)
 
 
 def _at(station: Station) -> tuple[int, int]:

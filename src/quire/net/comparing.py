@@ -31,12 +31,17 @@ class Comparing:
         # Questions that may go while events are on their way: what a second brings, at most.
         self._level = float("inf")
         self._at = now
-        # When records came last.
+        # When records came last; until when nothing is asked, since it could not be kept.
         self._came: int | None = None
+        self._held_until = now
 
     def came(self, now: int) -> None:
         """Records came from the peer."""
         self._came = now
+
+    def hold(self, until: int) -> None:
+        """Ask for nothing until then: what comes could not be kept."""
+        self._held_until = until
 
     def take(self, message: bytes, flight: Flight[Ref | bytes], now: int) -> None:
         """Take a message of the peer's strategy; what follows from it is asked by `ask`. Raises BadMessage."""
@@ -48,7 +53,7 @@ class Comparing:
 
     def ask(self, flight: Flight[Ref | bytes], now: int) -> None:
         """Say as many of the questions that wait as may go now."""
-        if not self._strategy.asking:
+        if not self._strategy.asking or now < self._held_until:
             return
         self._renew(flight.window / _round_trip(flight) / ASKS_PART, now)
         room = flight.room - len(self._control)

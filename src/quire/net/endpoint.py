@@ -184,6 +184,11 @@ class Endpoint:
         for session_id in self._calm.pop(space_id, {}):
             self._sessions[session_id].nudge(now)
 
+    def hold(self, until: int) -> None:
+        """Ask no peer for anything until then (ms): what comes could not be kept."""
+        for session in self._sessions.values():
+            session.comparing.hold(until)
+
     def send_letter(self, session_id: SessionId, data: bytes) -> None:
         """See `Session.send_letter`. Raises KeyError when there is no such session."""
         self._sessions[session_id].send_letter(data)

@@ -101,7 +101,7 @@ class Session:
         self._conduct = Conduct()
         self._greetings = Greetings(self._pairing, _HELLO_DATAGRAM)
         self._control = Control()
-        self._comparing = Comparing(strategy, index, self._outbox, self._control, now)
+        self.comparing = Comparing(strategy, index, self._outbox, self._control, now)
         self._resume: int | None = None
         self._looked = self._ping = False
         self._notices: deque[Notice] = deque()
@@ -274,7 +274,7 @@ class Session:
     def _take_records(self, kind: int, body: bytes, now: int) -> None:
         if self._terms.takes(len(body)):
             self._active = now
-            self._comparing.came(now)
+            self.comparing.came(now)
             self._inbox.add(kind, body, now)
         else:
             self._conduct.reject("unknown-bytes")
@@ -283,14 +283,14 @@ class Session:
         if not self._terms.hears_sync(now):
             self._conduct.reject("unknown-sync")
         elif not self.distance.streams:
-            self._comparing.take(body, self._flight, now)
+            self.comparing.take(body, self._flight, now)
             if self._route.open:  # for a stream goes there too
                 self._notices.extend(self.distance.look(self._strategy, self._index, now))
-            self._notices.extend(self._comparing.changes(body))
+            self._notices.extend(self.comparing.changes(body))
 
     def _ask(self, now: int) -> None:
         if not self.distance.leaves and not self._terms.full:
-            self._comparing.ask(self._flight, now)
+            self.comparing.ask(self._flight, now)
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
         if not self.restricted:  # anybody's word would have us greet anyone
@@ -455,7 +455,7 @@ class Session:
         elif self._terms.full or self.distance.streams:
             self._ping = True  # to be heard of, without asking for anything
         else:
-            self._comparing.beat(now)
+            self.comparing.beat(now)
             self._ask(now)
         # A restricted peer cannot become equal by itself: there is nothing to hurry for.
         differs = self._strategy.in_sync is not True and not self.restricted

@@ -6,10 +6,12 @@ Owns: which logs a peer may see, and the ingest of what peers give. Must not kno
 from collections.abc import Callable, Mapping, Sequence
 
 from quire.core.encoding import to_text
+from quire.errors import Damaged, HomeError
 from quire.events.home import Home
 from quire.events.ingest import Tail
 from quire.events.settle import Report
 from quire.handlers import incoming
+from quire.limits import MAX_HOLD_MS, TICK_MS
 from quire.net.endpoint import Endpoint, SessionId
 from quire.net.session import Session
 from quire.net.streams import Taken
@@ -108,6 +110,28 @@ class Fetching:
         session = self._endpoint.session(session_id)
         if session is not None:
             session.set_streams(streams, now)
+
+
+class Keeping:
+    """Keeps what came of asking, and has nothing asked for while that cannot be: a full disk would have all of a long
+    history sent again each second.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._rest = 0
+
+    def keep(self, receive: Callable[[], Report], now: int) -> Report:
+        """What `receive` reports. Raises what it raises: HomeError, Damaged."""
+        try:
+            report = receive()
+        except (HomeError, Damaged):
+            self._rest = min(2 * self._rest or TICK_MS, MAX_HOLD_MS)
+            self._endpoint.hold(now + self._rest)
+            raise
+        if report.arrived:
+            self._rest = 0
+        return report
 
 
 def blame(session: Session, report: Report, now: int) -> None:

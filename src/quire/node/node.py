@@ -49,7 +49,7 @@ from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
 from quire.node.acceptance import ask_why, is_refused
 from quire.node.correspondence import Correspondence
-from quire.node.fetching import Fetching, blame
+from quire.node.fetching import Fetching, Keeping, blame
 from quire.node.guard import Guard, Mistake, Trouble
 from quire.node.jobs import Jobs
 from quire.node.relaying import RelayCall, RelayHangUp, Relaying
@@ -107,6 +107,7 @@ class Node:
         self._own_noted = False
         self._fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
         self._has_streams = streams
+        self._keeping = Keeping(self._endpoint)
         self._streams = Streams(self._endpoint, home.entropy, self._fetching)
         #: The relays that the identities here use.
         self.relaying = Relaying(home, self.wall, self._changed, frugal)
@@ -381,7 +382,8 @@ class Node:
     def _ingest(
         self, member: Membership, session_id: SessionId, session: Session, records: list[bytes], now: int
     ) -> None:
-        report = incoming.receive(self.home, member, records, to_text(session_id.peer), self.wall(now))
+        come = self.home, member, records, to_text(session_id.peer), self.wall(now)
+        report = self._keeping.keep(partial(incoming.receive, *come), now)
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
         blame(session, report, now)
         if report.valid and session.restricted:

@@ -97,7 +97,8 @@ def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
     kept_of_events = _EVENT * events + _CELL * min(4 * events, PARTS * CELLS)
     written = sum(len(text) for write in truth.writes for text in write.texts)
     coming = _STREAM + min(RUN_BYTES, _PER_TEXT * written) if device.has_streams else 0
-    most = _NODE + peer * _peers(truth, device) + _STRANGER * strangers + kept_of_events + coming
+    peers = _peers(truth, device) + 1  # who asks to be let in has a session before it is in
+    most = _NODE + peer * peers + _STRANGER * strangers + kept_of_events + coming
     kept = memory(device.node)
     return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
 
