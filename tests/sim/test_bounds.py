@@ -77,6 +77,6 @@ def test_what_is_held_may_be_on_its_way_to_everyone_while_a_run_goes_on(tmp_path
     on.home.noted["x",] = bytes(450_000 - kept)
     assert "keeps" in too_much_memory(met, on, sending=False)
     assert too_much_memory(met, on, sending=True) == ""
-    on.home.noted["x",] = bytes(550_000 - kept)
+    on.home.noted["x",] = bytes(750_000 - kept)
     assert "keeps" in too_much_memory(met, on, sending=True)
     on.stop()
