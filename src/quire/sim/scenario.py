@@ -123,6 +123,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strategy: str = ""
     #: Whether nodes can open streams to each other; if it is not said, the seed decides.
     streams: bool | None = None
+    #: Whether all else but `settle_s` is drawn from the seed (see `mixture`).
+    mixed: bool = False
     #: Takes minutes: it is run when it is named, and not among all.
     heavy: bool = False
 
