@@ -4,6 +4,7 @@ Owns: which logs a peer may see, and the ingest of what peers give. Must not kno
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from quire.core.encoding import to_text
 from quire.errors import Damaged, HomeError
@@ -40,6 +41,7 @@ class Fetching:
     ) -> None:
         self._home = home
         self._endpoint = endpoint
+        self.keeping = Keeping(endpoint)
         self._members = members
         self._wall = wall
         self._committed = committed
@@ -64,7 +66,8 @@ class Fetching:
         if not records and not tail:
             return Taken(0, 0)
         peer = to_text(session_id.peer)
-        report = incoming.receive(self._home, member, records, peer, self._wall(now), tail, more)
+        come = self._home, member, records, peer, self._wall(now), tail, more
+        report = self.keeping.keep(partial(incoming.receive, *come), now)
         if tail:
             self._tails[at] = tail
         session = self._endpoint.session(session_id)
@@ -119,7 +122,11 @@ class Keeping:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._rest = 0
+        self._until = self._rest = 0
+
+    def holds(self, now: int) -> bool:
+        """Whether nothing is to be asked for now."""
+        return now < self._until
 
     def keep(self, receive: Callable[[], Report], now: int) -> Report:
         """What `receive` reports. Raises what it raises: HomeError, Damaged."""
@@ -127,7 +134,8 @@ class Keeping:
             report = receive()
         except (HomeError, Damaged):
             self._rest = min(2 * self._rest or TICK_MS, MAX_HOLD_MS)
-            self._endpoint.hold(now + self._rest)
+            self._until = now + self._rest
+            self._endpoint.hold(self._until)
             raise
         if report.arrived:
             self._rest = 0

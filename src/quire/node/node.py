@@ -49,7 +49,7 @@ from quire.net.standing import Refusal, Standing
 from quire.net.streams import Call, HangUp, Streams
 from quire.node.acceptance import ask_why, is_refused
 from quire.node.correspondence import Correspondence
-from quire.node.fetching import Fetching, Keeping, blame
+from quire.node.fetching import Fetching, blame
 from quire.node.guard import Guard, Mistake, Trouble
 from quire.node.jobs import Jobs
 from quire.node.relaying import RelayCall, RelayHangUp, Relaying
@@ -107,7 +107,6 @@ class Node:
         self._own_noted = False
         self._fetching = Fetching(home, self._endpoint, self._members, self.wall, self._changed)
         self._has_streams = streams
-        self._keeping = Keeping(self._endpoint)
         self._streams = Streams(self._endpoint, home.entropy, self._fetching)
         #: The relays that the identities here use.
         self.relaying = Relaying(home, self.wall, self._changed, frugal)
@@ -178,7 +177,8 @@ class Node:
 
     def stream_called(self, now: int, source: str = "") -> int | None:
         """A peer opened a stream to this node, from a network address: its number; None when it is to be closed."""
-        return self._streams.accept(source, now) if self._has_streams else None
+        takes = self._has_streams and not self._fetching.keeping.holds(now)
+        return self._streams.accept(source, now) if takes else None
 
     def receive_stream(self, number: int, data: bytes, now: int) -> None:
         """Take any bytes of a stream. What they bring is ingested at the next `datagrams_to_send`: answer first."""
@@ -383,7 +383,7 @@ class Node:
         self, member: Membership, session_id: SessionId, session: Session, records: list[bytes], now: int
     ) -> None:
         come = self.home, member, records, to_text(session_id.peer), self.wall(now)
-        report = self._keeping.keep(partial(incoming.receive, *come), now)
+        report = self._fetching.keeping.keep(partial(incoming.receive, *come), now)
         session.peer_holds([from_text(opened.event_id) for opened in report.arrived], now)
         blame(session, report, now)
         if report.valid and session.restricted:
@@ -403,8 +403,10 @@ class Node:
             session.distance.settle()
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
-        if self._has_streams and (address := session.status().address) is not None:
-            session.distance.defers = self._streams.far_apart(session_id, address, lacks, now)
+        address = session.status().address
+        if self._has_streams and address is not None:
+            holds = self._fetching.keeping.holds(now)  # it would all come for nothing
+            session.distance.defers = not holds and self._streams.far_apart(session_id, address, lacks, now)
 
     def _hear(self, session_id: SessionId, notice: Connected | Refused, now: int) -> None:
         """What cannot be done about it now is done when the store can be used again: it is not said twice."""
