@@ -265,6 +265,24 @@ def test_who_is_removed_while_an_invite_is_open_is_told_why(world: World) -> Non
     assert _told(alice) == ""
 
 
+def test_who_is_given_nothing_asks_for_nothing(world: World) -> None:
+    """What it lacks it would lack for good, and say so at every heartbeat."""
+    alice = world.founder()
+    alice.ask("sendMessages", target="general", texts=[f"{n}" for n in range(600)])
+    bob = world.guest("bob", alice)
+    world.until(lambda: _same(alice, bob))
+    world.walls = {frozenset((alice.address, bob.address))}
+    alice.ask("createInvite")
+    alice.ask("removeMember", name="bob")
+    for one in (alice, bob):
+        one.ask("sendMessages", target="general", texts=[f"{n}" for n in range(300)])
+    world.walls = set()
+    world.until(lambda: _told(bob) != "", most=5 * REDIAL_MS)
+    before = len(world.log)
+    world.run(30_000)
+    assert sum(len(data) for *_, data in world.log[before:]) < 100_000
+
+
 @pytest.mark.parametrize("is_inviting", [True, False])
 def test_one_who_left_before_a_removal_does_not_undo_the_news_of_it(world: World, is_inviting: bool) -> None:
     """It takes the removed for a member and will never hear better; they are together last."""

@@ -289,7 +289,7 @@ class Session:
             self._notices.extend(self.comparing.changes(body))
 
     def _ask(self, now: int) -> None:
-        if not self.distance.leaves and not self._terms.full:
+        if self.refused is None and not self.distance.leaves and not self._terms.full:
             self.comparing.ask(self._flight, now)
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:

@@ -70,11 +70,13 @@ def _faults(random: Random, people: People) -> Faults:
     def some(share: float, most: int) -> int:
         return random.randint(1, most) if random.random() < share else 0
 
-    partitions, disks = some(0.4, 3), some(0.2, 2)
+    stays = people.gathered and not people.latecomers and people.count > 4
+    byzantine = tuple(random.sample(_LIES, 2)) if stays and random.random() < 0.5 else ()
+    # A liar's own mistakes on a bad disk say nothing.
+    partitions, disks = some(0.4, 3), 0 if byzantine else some(0.2, 2)
     # What is lost with power, and comes back, is older than what a clock that was set back dates meanwhile.
     power_cuts = 0 if people.leavers else some(0.3, 8)
     jumps = 0 if people.too_late or power_cuts else some(0.25, 3)
-    stays = people.gathered and not people.latecomers and people.count > 4
     return Faults(
         partitions=partitions,
         one_way=some(0.3, partitions) if partitions else 0,
@@ -89,7 +91,7 @@ def _faults(random: Random, people: People) -> Faults:
         tears=disks,
         parted_removals=people.removals > 0 and random.random() < 0.5,
         parted_rivals=people.rivals > 0 and random.random() < 0.7,
-        byzantine=tuple(random.sample(_LIES, 2)) if stays and random.random() < 0.5 else (),
+        byzantine=byzantine,
         skew_s=random.choice(_SKEWS) if jumps else 0,
         jumps=jumps,
         jump_s=random.choice(_JUMPS) if jumps else 0,

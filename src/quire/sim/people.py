@@ -13,6 +13,7 @@ from quire.handlers import identity, invite, joining, message, role, space
 from quire.sim import evidence
 from quire.sim.device import Device
 from quire.sim.ground import ANYONE, SimEvent, guest_of
+from quire.store.memberships import JOINING
 
 #: By space and guest.
 Links = dict[tuple[str, str], str]
@@ -63,6 +64,8 @@ def _remove(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, An
 
 def _leave(device: Device, event: SimEvent, _: Links, now: int) -> dict[str, Any]:
     ctx = _context(device, now, event.actor, event.detail["space"])
+    if ctx.member.kind == JOINING:
+        raise NotIn("Who has not been let in yet leaves later.")
     before = evidence.keys(device.home, ctx.member.account_id, ctx.member.space_id)
     return {"pubkey": role.leave(ctx).member, "keys": sorted(before)}
 
