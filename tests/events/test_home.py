@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import apsw
 import pytest
 
 from quire.core.encoding import from_text
@@ -12,6 +13,7 @@ from quire.events.ingest import ingest
 from quire.events.rebuild import rebuild
 from quire.handlers import REGISTRY
 from quire.limits import MAX_EVENT_BYTES
+from quire.store.database import Bindings, Row
 from quire.store.memberships import Membership
 from tests.events.builders import (
     MINUTE,
@@ -149,6 +151,32 @@ def test_the_clock_goes_on_after_reopening(tmp_path: Path) -> None:
     alice = home.store.memberships.get(alice.account, alice.space)
     opened = append(home, alice, "peer", [{"pubkey": alice.account_id, "name": "a"}], NOW)
     assert opened[0].event.ts > NOW + 3 * MINUTE, "what was seen comes before what is written after"
+    home.close()
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+def test_the_clock_is_read_again_where_the_disk_failed_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    path = tmp_path / "quire.db"
+    home = make_home(path)
+    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
+    give(home, alice, carol.introduce(ts=NOW + 3 * MINUTE))
+    home.close()
+    home = make_home(path)
+    real, left = home.store.db.all, [reads]
+
+    def failing(sql: str, bindings: Bindings = ()) -> list[Row]:
+        if not left[0]:
+            raise apsw.IOError("bad sector")
+        left[0] -= 1
+        return real(sql, bindings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.store.db, "all", failing)
+        with pytest.raises(apsw.IOError):
+            home.clock(alice.account)
+    assert home.clock(alice.account).last > NOW + 3 * MINUTE
     home.close()
 
 

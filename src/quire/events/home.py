@@ -154,12 +154,13 @@ class Home:
         """An identity's hybrid clock, set from what it holds when first asked for."""
         clock = self._clocks.get(account)
         if clock is None:
-            clock = self._clocks[account] = HybridClock()
+            clock = HybridClock()
             for (space,) in self.store.db.all("SELECT space FROM memberships WHERE account = ?", (account,)):
                 for (ts,) in self.store.db.all(_NEWEST_VALID, (account, space, VALID)):
                     clock.observe(ts)
                 for (ts,) in self.store.db.all(_LAST_OWN, (account, space)):
                     clock.remember(ts)
+            self._clocks[account] = clock  # not before all is read: that can fail
         return clock
 
     def close(self) -> None:
