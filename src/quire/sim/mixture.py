@@ -57,7 +57,7 @@ def _network(random: Random) -> Conditions:
     return Conditions(
         delay_ms=random.choice((1, 20, 40, 80)),
         jitter_ms=random.choice((0, 10, 60)),
-        loss=random.choice((0, 0.02, 0.1, 0.3, 0.4)),
+        loss=random.choice((0, 0.02, 0.1, 0.2, 0.3)),
         duplicate=random.choice((0, 0, 0.05)),
         reorder=random.choice((0, 0.1, 0.3)),
         corrupt=random.choice((0, 0, 0.03)),
