@@ -112,8 +112,10 @@ def too_much_traffic(truth: Truth, device: Device) -> str:
         (FRAGMENT_BYTES - 1, FRAGMENT_BYTES),
     ) or (0, 0)
     peers, seconds = max(1, _peers(truth, device)), device.lived_ms // 1_000
-    datagrams = peers * (_GREETINGS + _PER_SECOND * seconds + _PER_PIECE * pieces)
-    most = peers * (_FIRST_BYTES + _BYTES_PER_SECOND * seconds + _PER_BYTE * size)
+    # What was lost with power is sent once more.
+    cuts = sum(map(len, truth.cuts.values()))
+    datagrams = peers * (_GREETINGS + _PER_SECOND * seconds + _PER_PIECE * pieces) + cuts * pieces
+    most = peers * (_FIRST_BYTES + _BYTES_PER_SECOND * seconds + _PER_BYTE * size) + cuts * size
     if device.datagrams_sent > datagrams:
         return f"{device.name} sent {device.datagrams_sent:,} datagrams, of at most {datagrams:,}"
     if device.bytes_sent > most:

@@ -59,7 +59,7 @@ def _network(random: Random) -> Conditions:
         jitter_ms=random.choice((0, 10, 60)),
         loss=random.choice((0, 0.02, 0.1, 0.2, 0.3)),
         duplicate=random.choice((0, 0, 0.05)),
-        reorder=random.choice((0, 0.1, 0.3)),
+        reorder=random.choice((0, 0.1, 0.2)),
         corrupt=random.choice((0, 0, 0.03)),
         uplink_kb=random.choice((0, 0, 0, 40, 100, 300)),
         together_ms=10,
