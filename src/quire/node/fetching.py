@@ -1,6 +1,7 @@
 """What one node gives and takes over streams, as its streams ask for it.
 
-Owns: which logs a peer may see, and the ingest of what peers give. Must not know: what is asked of whom.
+Owns: which logs a peer may see, the ingest of what peers give, and for how long nothing is to be asked for where that
+could not be kept. Must not know: what is asked of whom.
 """
 
 from collections.abc import Callable, Mapping, Sequence
