@@ -17,7 +17,10 @@ def test_every_seed_gives_a_scenario_of_its_own_that_can_be_carried_out() -> Non
     for seed, one in zip(SEEDS, drawn, strict=True):
         ground = GroundTruth()
         write_plan(ground, one, seed)
-        assert ground.plan()
+        plan = ground.plan()
+        if not one.people.too_late:  # who comes when the invite of a minute has expired
+            late = [event for event in plan if event.at_ms > 1_000 * one.writing.within_s]
+            assert not any(event.action == "join" for event in late), "nobody joins when all is over"
         ground.close()
 
 

@@ -28,7 +28,7 @@ def _people(random: Random) -> People:
     latecomers = int(count > 4 and random.random() < 0.25)
     if random.random() < 0.15:
         return People(count, gathered=True, latecomers=latecomers)
-    join_within_s, housemates = random.choice((1, 5, 12, 20)), int(random.random() < 0.35)
+    join_within_s, housemates = random.choice((1, 3, 6)), int(random.random() < 0.35)
     going = random.choice((0, 1, 2)) if count > 4 else 0
     leavers = random.randint(0, going)
     rivals = 2 if count > 5 and random.random() < 0.3 else 0
@@ -43,13 +43,13 @@ def _people(random: Random) -> People:
         leavers=leavers,
         rivals=rivals,
         too_late=int(rivals > 0 and random.random() < 0.5),
-        latecomers=latecomers,
+        latecomers=0 if leavers else latecomers,
     )
 
 
 def _writing(random: Random) -> Writing:
     history = random.choice((0, 0, 0, 300, 600))
-    within_s = random.choice((15, 25, 40))
+    within_s = random.choice((32, 36, 40))
     return Writing(random.randint(20, 45), within_s, direct=0.25, runs=0.15, history=history)
 
 
