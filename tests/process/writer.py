@@ -20,7 +20,10 @@ from quire.runtime import open_offline
 def write_until_killed(folder: Path, seed: int) -> None:
     """Make identity and space if there are none; then write in every way there is."""
     random = Random(seed)
-    acknowledged = os.open(f"{folder}.acknowledged", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    acknowledged = os.open(f"{folder}.acknowledged", os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    # A child that was killed while it told of many left half a line, to which the next would add.
+    told = os.pread(acknowledged, os.fstat(acknowledged).st_size, 0)
+    os.truncate(acknowledged, told.rfind(b"\n") + 1)
     with open_offline(folder) as host:
 
         def do(operation: str, **params: Any) -> Any:
