@@ -150,9 +150,10 @@ SKETCHES_READ_PER_SECOND = 2 * SKETCHES_PER_SECOND
 SKETCH_ROUNDS = 8
 FAR_MS = 5_000
 #: While events go over a path questions take one part in so many of what it carries, but so many a second in any case;
-#: and the longest that a round of them is thought to be on its way (ms).
-ASKS_PART = 4
-ASKS_WHILE_MOVING = 2
+#: and the longest that a round of them is thought to be on its way (ms). Who gives nothing is asked so many, and later
+#: one a second.
+ASKS_PART, ASKS_WHILE_MOVING = 4, 2
+ASKS_IN_VAIN, ASKS_IN_VAIN_PER_SECOND = 64, 1
 MAX_ROUND_MS = 3_000
 #: Strategy messages of one peer that are looked at per second.
 SYNC_RECEIVED_PER_SECOND = 1_024

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from quire.core.cells import CELLS, PARTS
-from quire.limits import ASKS_PART, ASKS_WHILE_MOVING, FIRST_RTT_MS, FIRST_WINDOW, MAX_ROUND_MS
+from quire.limits import ASKS_IN_VAIN, ASKS_PART, ASKS_WHILE_MOVING, FIRST_RTT_MS, FIRST_WINDOW, MAX_ROUND_MS
 from quire.net import wire
 from quire.net.comparing import Comparing
 from quire.net.control import Control
@@ -34,9 +34,9 @@ class Side:
         noise = [self.random.getrandbits(96) for _ in range(CELLS)]
         self.comparing.take(encode_sketch(Sketch(WHOLE, noise)), self.flight, now)
 
-    def asks(self, now: int) -> int:
+    def asks(self, now: int, given: bool = True) -> int:
         """How many questions go at once, all that waits being sent."""
-        self.comparing.ask(self.flight, now)
+        self.comparing.ask(self.flight, now, given)
         return len(self.control.fill(10**6, False, now))
 
     def learns_how_long_it_takes(self, took: int) -> None:
@@ -120,3 +120,22 @@ def test_a_heartbeat_asks_nothing() -> None:
     side.comparing.beat(0)
     (beat,) = side.control.fill(10**6, False, 0)
     assert not wire.is_question(beat[0], beat[wire.FRAME_BYTES :])
+
+
+def test_who_gives_nothing_is_asked_little_and_without_end() -> None:
+    side = Side()
+    count = 0
+    for now in range(0, 100_000, 50):
+        side.take_what_asks_for_all_parts(now)
+        count += side.asks(now, given=False)
+    assert ASKS_IN_VAIN + 90 < count < ASKS_IN_VAIN + 110
+    side.take_what_asks_for_all_parts(100_000)
+    assert side.asks(100_000) == FIRST_WINDOW, "of who gives, as much as ever"
+
+
+def test_nothing_is_asked_while_nothing_can_be_kept() -> None:
+    side = Side()
+    side.comparing.hold(5_000)
+    side.take_what_asks_for_all_parts(0)
+    assert [side.asks(now) for now in (0, 4_999)] == [0, 0]
+    assert side.asks(5_000) == FIRST_WINDOW

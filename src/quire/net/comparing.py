@@ -7,7 +7,7 @@ path carries, so that on a narrow one they do not cost more than the events do. 
 may go each second, whatever the peer says or brings. Else they go as the congestion window lets them.
 """
 
-from quire.limits import ASKS_PART, ASKS_WHILE_MOVING, MAX_ROUND_MS
+from quire.limits import ASKS_IN_VAIN, ASKS_IN_VAIN_PER_SECOND, ASKS_PART, ASKS_WHILE_MOVING, MAX_ROUND_MS
 from quire.net.control import Control
 from quire.net.flight import Flight
 from quire.net.notices import SyncChanged
@@ -30,6 +30,8 @@ class Comparing:
         self._in_sync: bool | None = None
         # Questions that may go while events are on their way: what a second brings, at most.
         self._level = float("inf")
+        # Questions that may go to a peer who gives nothing: what it lacks itself is among the answers.
+        self._vain = float(ASKS_IN_VAIN)
         self._at = now
         # When records came last; until when nothing is asked, since it could not be kept.
         self._came: int | None = None
@@ -51,17 +53,19 @@ class Comparing:
         """Say a heartbeat."""
         self._control.sync(self._strategy.heartbeat(self._index, now, Pace(0, 0)))
 
-    def ask(self, flight: Flight[Ref | bytes], now: int) -> None:
-        """Say as many of the questions that wait as may go now."""
+    def ask(self, flight: Flight[Ref | bytes], now: int, given: bool = True) -> None:
+        """Say as many of the questions that wait as may go now; `given`: the peer gives us what we lack."""
         if not self._strategy.asking or now < self._held_until:
             return
         self._renew(flight.window / _round_trip(flight) / ASKS_PART, now)
         room = flight.room - len(self._control)
         moving = self._outbox.busy or self._comes(flight, now)
         most = min(room, int(self._level)) if moving else room
-        questions = self._strategy.questions(self._index, now, most)
+        questions = self._strategy.questions(self._index, now, most if given else min(most, int(self._vain)))
         if moving:
             self._level -= len(questions)
+        if not given:
+            self._vain -= len(questions)
         self._control.sync(questions)
 
     def changes(self, message: bytes) -> list[SyncChanged]:
@@ -78,6 +82,7 @@ class Comparing:
         return self._came is not None and now - self._came < 2 * _round_trip(flight)
 
     def _renew(self, per_ms: float, now: int) -> None:
+        self._vain = min(ASKS_IN_VAIN, self._vain + ASKS_IN_VAIN_PER_SECOND * (now - self._at) / 1_000)
         second = max(1_000 * per_ms, ASKS_WHILE_MOVING)
         self._level = min(second, self._level + second * (now - self._at) / 1_000)
         self._at = now

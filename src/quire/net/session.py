@@ -289,8 +289,8 @@ class Session:
             self._notices.extend(self.comparing.changes(body))
 
     def _ask(self, now: int) -> None:
-        if self.refused is None and not self.distance.leaves and not self._terms.full:
-            self.comparing.ask(self._flight, now)
+        if not self.distance.leaves and not self._terms.full:
+            self.comparing.ask(self._flight, now, self.refused is None)
 
     def _learn(self, known: list[tuple[bytes, str]]) -> None:
         if not self.restricted:  # anybody's word would have us greet anyone
