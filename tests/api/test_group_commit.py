@@ -8,6 +8,7 @@ from quire.api.group_commit import GroupCommit
 from quire.api.operations import prepare
 from quire.errors import HomeError, UserError
 from tests.api.hosts import FakeHost
+from tests.events.builders import full_disk
 
 
 def send(host: FakeHost, text: str) -> Callable[[], Any]:
@@ -54,9 +55,8 @@ def test_one_that_fails_undoes_itself_alone(host: FakeHost) -> None:
 
 
 def test_nothing_is_answered_that_was_not_committed(host: FakeHost) -> None:
-    host.home.store.db.execute("PRAGMA max_page_count = 1")
-    answers = run(host, *(send(host, "x" * 9_000) for _ in range(30)))
-    assert all(isinstance(answer, HomeError) for answer in answers)
-    host.home.store.db.execute("PRAGMA max_page_count = 1000000")
+    with full_disk(host.home.store.db):
+        answers = run(host, *(send(host, "x" * 9_000) for _ in range(30)))
+        assert all(isinstance(answer, HomeError) for answer in answers)
     assert host.ask("getMessages", target="general") == []
     assert run(host, send(host, "again"))[0].body_text == "again"

@@ -17,6 +17,7 @@ from quire.handlers import REGISTRY, joining
 from quire.handlers.admit_letter import REFUSAL, WAIT
 from quire.store.memberships import Membership
 from tests.api.hosts import NOW, FakeHost, give_all, let_in
+from tests.events.builders import full_disk
 
 
 def member(host: FakeHost) -> Membership:
@@ -51,13 +52,10 @@ def test_a_full_disk_does_not_keep_it_from_being_told(host: FakeHost) -> None:
         host.time += 1 << FINE
         host.ask("sendMessage", target="general", text="x")
     db, here = host.home.store.db, host.home.store.index(member(host).account, member(host).space)
-    pages = db.one("PRAGMA page_count")
-    assert pages is not None
-    db.execute(f"PRAGMA max_page_count = {pages[0]}").fetchall()
-    with pytest.raises(HomeError, match="disk is full"):
-        here.whole()
-    assert here.count() == space(host)["held"] == before + 300
-    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    with full_disk(db):
+        with pytest.raises(HomeError, match="disk is full"):
+            here.whole()
+        assert here.count() == space(host)["held"] == before + 300
     assert here.whole().count == before + 300
 
 

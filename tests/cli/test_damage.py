@@ -1,10 +1,22 @@
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.cli.conftest import Quire
+
+
+def _overwrite(path: Path, table: str, fill: Callable[[int], bytes]) -> None:
+    """Put so many other bytes in the place of a table's first page."""
+    database = apsw.Connection(str(path))
+    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
+    ((size,),) = database.execute("PRAGMA page_size")
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(fill(size))
 
 
 @pytest.mark.parametrize("start", [0, 100])
@@ -27,13 +39,7 @@ def test_damage_that_is_met_before_a_command_begins_is_told_as_such(
     alice: Quire, tmp_path: Path, table: str
 ) -> None:
     path = tmp_path / "home" / "quire.db"
-    database = apsw.Connection(str(path))
-    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
-    ((size,),) = database.execute("PRAGMA page_size")
-    database.close()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(random.Random(7).randbytes(size))
+    _overwrite(path, table, random.Random(7).randbytes)
     for command in ("messages general", "verify", "status", "peers"):
         told = alice(*command.split())
         assert (told.code, f"{path} is damaged" in told.err) == (1, True), (command, told)
@@ -63,14 +69,7 @@ def test_damage_in_a_database_that_opens_comes_with_what_to_do(alice: Quire, tmp
         1,
         "`quire rebuild` sets damaged events aside: they come back by sync from whoever has them whole.\n",
     )
-    database = apsw.Connection(str(tmp_path / "home" / "quire.db"))
-    database.execute("PRAGMA writable_schema = 1")
-    ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'rejections'")
-    ((size,),) = database.execute("PRAGMA page_size")
-    database.close()
-    with (tmp_path / "home" / "quire.db").open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(bytes(size))
+    _overwrite(tmp_path / "home" / "quire.db", "rejections", bytes)
     told = alice("verify")
     assert told.code == 1
     assert "database" in told.out

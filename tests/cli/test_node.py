@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -7,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from quire.cli import joining
 from quire.runtime.ports import reachable_at
 from tests.cli.conftest import Quire
+from tests.process.announced import announced
 
 PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
 
@@ -28,12 +27,7 @@ class Running:
             [*command, "--json", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line == "}\n":
-                break
-        self.told: dict[str, Any] = json.loads("".join(lines) or "{}")
+        self.told = announced(self.process.stdout)
 
     def stop(self) -> tuple[int, str]:
         """Interrupt it; exit code and what it complained of."""

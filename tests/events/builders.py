@@ -304,6 +304,17 @@ def undone(db: Database) -> Iterator[None]:
         raise Undone
 
 
+@contextmanager
+def full_disk(db: Database, pages: int = 0) -> Iterator[None]:
+    """A database whose file may grow by so many pages and no more, as on a full disk."""
+    (size,) = db.all("PRAGMA page_count")[0]
+    db.execute(f"PRAGMA max_page_count = {size + pages}").fetchall()
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA max_page_count = 1000000").fetchall()
+
+
 def state_of(home: Home, member: Membership, made: Made) -> str | None:
     return states(home, member).get(made.event_id)
 

@@ -141,14 +141,18 @@ def test_a_failing_rebuild_leaves_the_old_views() -> None:
     home.close()
 
 
-def test_the_clock_goes_on_after_reopening(tmp_path: Path) -> None:
-    path = tmp_path / "quire.db"
+def _opened_again(path: Path) -> tuple[Home, Membership]:
+    """A home of alice's that has heard of somebody three minutes ahead, and was closed since."""
     home = make_home(path)
     alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
     give(home, alice, carol.introduce(ts=NOW + 3 * MINUTE))
     home.close()
     home = make_home(path)
-    alice = home.store.memberships.get(alice.account, alice.space)
+    return home, home.store.memberships.get(alice.account, alice.space)
+
+
+def test_the_clock_goes_on_after_reopening(tmp_path: Path) -> None:
+    home, alice = _opened_again(tmp_path / "quire.db")
     opened = append(home, alice, "peer", [{"pubkey": alice.account_id, "name": "a"}], NOW)
     assert opened[0].event.ts > NOW + 3 * MINUTE, "what was seen comes before what is written after"
     home.close()
@@ -158,12 +162,7 @@ def test_the_clock_goes_on_after_reopening(tmp_path: Path) -> None:
 def test_the_clock_is_read_again_where_the_disk_failed_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int
 ) -> None:
-    path = tmp_path / "quire.db"
-    home = make_home(path)
-    alice, carol = add_holder(home, SPACE, "alice"), Author(SPACE, "carol")
-    give(home, alice, carol.introduce(ts=NOW + 3 * MINUTE))
-    home.close()
-    home = make_home(path)
+    home, alice = _opened_again(tmp_path / "quire.db")
     real, left = home.store.db.all, [reads]
 
     def failing(sql: str, bindings: Bindings = ()) -> list[Row]:

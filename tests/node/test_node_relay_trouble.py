@@ -27,6 +27,7 @@ from quire.node.relay_door import RelayDoor
 from quire.store.memberships import JOINING, Membership, Memberships
 from quire.store.relays import Relays
 from tests.core.mixed_order import MixedOrderKey
+from tests.events.builders import full_disk
 from tests.net.memory_relay import Line
 from tests.node.relayed import Relayed, founder, pair, state, the_relay
 from tests.node.world import Station
@@ -76,14 +77,11 @@ def test_what_a_relay_gave_while_the_disk_was_full_comes_again(
 def test_a_real_full_disk_loses_nothing_of_what_a_relay_gives(world: Relayed) -> None:
     alice, bob = pair(world)
     db = bob.home.store.db
-    pages = db.one("PRAGMA page_count")
-    assert pages is not None
-    db.execute(f"PRAGMA max_page_count = {pages[0] + 3}").fetchall()
-    alice.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(20)])
-    world.run(10_000)
-    assert bob.troubles()
-    assert bob.texts() == []
-    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    with full_disk(db, 3):
+        alice.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(20)])
+        world.run(10_000)
+        assert bob.troubles()
+        assert bob.texts() == []
     alice.ask("sendMessage", target="general", text="after")
     _again(world, bob)
     assert bob.texts() == alice.texts()

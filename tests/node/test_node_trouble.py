@@ -16,6 +16,7 @@ from quire.node.correspondence import Correspondence
 from quire.node.whereabouts import Whereabouts
 from quire.store.logs import StoreLogs
 from quire.store.memberships import Membership
+from tests.events.builders import full_disk
 from tests.node.world import Station, World
 from tests.sync.memory import MemoryIndex
 
@@ -169,16 +170,13 @@ def test_a_full_disk_rolls_back_whole_batches(world: World, pair: tuple[Station,
     """A real one: the database file may not grow."""
     alice, bob = pair
     db = alice.home.store.db
-    pages = db.one("PRAGMA page_count")
-    assert pages is not None
-    db.execute(f"PRAGMA max_page_count = {pages[0] + 5}").fetchall()
-    bob.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(40)])
-    world.run(10_000)
-    assert any("disk is full" in text for text in alice.troubles())
-    assert db.all("PRAGMA integrity_check") == [("ok",)]
-    with pytest.raises(HomeError, match="disk is full"):
-        alice.ask("sendMessages", target="general", texts=["y" * 9_000] * 20)
-    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    with full_disk(db, 5):
+        bob.ask("sendMessages", target="general", texts=["x" * 5_000 + str(n) for n in range(40)])
+        world.run(10_000)
+        assert any("disk is full" in text for text in alice.troubles())
+        assert db.all("PRAGMA integrity_check") == [("ok",)]
+        with pytest.raises(HomeError, match="disk is full"):
+            alice.ask("sendMessages", target="general", texts=["y" * 9_000] * 20)
     world.until(lambda: len([t for t in alice.texts() if t[0] == "x"]) == 40, most=60_000)
     alice.ask("sendMessage", target="general", text="after")
     world.until(lambda: sorted(alice.texts()) == sorted(bob.texts()), most=60_000)
@@ -345,15 +343,12 @@ def test_a_full_disk_has_little_sent_again(
     alice.ask("sendMessages", target="general", texts=[f"{n} " + "x" * 500 for n in range(messages)])
     alice.up(streams=streams)
     db = bob.home.store.db
-    pages = db.one("PRAGMA page_count")
-    assert pages is not None
-    db.execute(f"PRAGMA max_page_count = {pages[0] + 5}").fetchall()
-    bob.up(streams=streams)
-    start = len(world.log)
-    world.run(60_000)
-    sent = sum(len(data) for _, source, _, data in world.log[start:] if source == alice.address)
-    sent += world.streamed.get("alice", 0)
-    assert any("disk is full" in trouble for trouble in bob.troubles())
-    assert 500 * messages < sent < 4_000 * messages, "a few times, and not each second or so"
-    db.execute("PRAGMA max_page_count = 1000000").fetchall()
+    with full_disk(db, 5):
+        bob.up(streams=streams)
+        start = len(world.log)
+        world.run(60_000)
+        sent = sum(len(data) for _, source, _, data in world.log[start:] if source == alice.address)
+        sent += world.streamed.get("alice", 0)
+        assert any("disk is full" in trouble for trouble in bob.troubles())
+        assert 500 * messages < sent < 4_000 * messages, "a few times, and not each second or so"
     world.until(lambda: _equal(alice, bob), most=2 * MAX_HOLD_MS)

@@ -5,19 +5,13 @@ import pytest
 from quire.sim import scenario
 from quire.sim.faults import DEATHS, FaultPlan
 from quire.sim.ground import GroundTruth, SimEvent
-from quire.sim.mixture import mixed
+from quire.sim.mixture import drawn
 from quire.sim.workload import write_plan
-
-
-def made_of(name: str, seed: int) -> scenario.Scenario:
-    """A scenario by name, drawn if it is a mixed one."""
-    made = scenario.load(name)
-    return mixed(made, seed) if made.mixed else made
 
 
 def plan(name: str, seed: int) -> list[SimEvent]:
     ground = GroundTruth()
-    write_plan(ground, made_of(name, seed), seed)
+    write_plan(ground, drawn(scenario.load(name), seed), seed)
     found = ground.plan()
     ground.close()
     return found
@@ -41,7 +35,7 @@ def downtimes(events: list[SimEvent]) -> dict[str, list[tuple[int, int]]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_plans_make_sense(name: str, seed: int) -> None:
     events = plan(name, seed)
-    made = made_of(name, seed)
+    made = drawn(scenario.load(name), seed)
     assert [event.at_ms for event in events] == sorted(event.at_ms for event in events)
     assert events[-1].at_ms == made.writing.within_s * 1_000
     counts = Counter(event.action for event in events)

@@ -23,6 +23,7 @@ from tests.events.builders import (
     Space,
     add_holder,
     bodies,
+    full_disk,
     give,
     make_home,
     states,
@@ -205,17 +206,14 @@ def test_a_full_disk_keeps_everything_before_and_nothing_of_the_batch(tmp_path: 
     alice, carol = add_holder(home, space, "alice"), Author(space, "carol")
     give(home, alice, carol.introduce(), *carol.says(["kept", "too"]))
     before, whole = views(home, alice), home.store.index(alice.account, alice.space).whole()
-    pages = home.store.db.one("PRAGMA page_count")
-    assert pages is not None
-    home.store.db.execute(f"PRAGMA max_page_count = {pages[0] + 2}")
-    big = carol.says(f"{number} " + "x" * 5_000 for number in range(50))
-    for _ in range(2):
-        with pytest.raises(HomeError, match="disk is full: nothing of this change was kept"):
-            give(home, alice, *big)
-        assert views(home, alice) == before
-        assert home.store.index(alice.account, alice.space).whole() == whole
-        assert not home.store.db.connection.in_transaction
-    home.store.db.execute("PRAGMA max_page_count = 1000000")
+    with full_disk(home.store.db, 2):
+        big = carol.says(f"{number} " + "x" * 5_000 for number in range(50))
+        for _ in range(2):
+            with pytest.raises(HomeError, match="disk is full: nothing of this change was kept"):
+                give(home, alice, *big)
+            assert views(home, alice) == before
+            assert home.store.index(alice.account, alice.space).whole() == whole
+            assert not home.store.db.connection.in_transaction
     assert give(home, alice, *big).valid == 50
     assert len(bodies(home, alice)) == 52
     assert len(states(home, alice)) == len(before["states"]) + 50

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.process.announced import announced
+
 PROGRAM = [sys.executable, "-c", "from quire.cli import main; main()"]
 
 
@@ -35,12 +37,7 @@ class Node:
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if line == "}\n":
-                break
-        self.page_address = json.loads("".join(lines))["page"]
+        self.page_address = announced(self.process.stdout)["page"]
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)

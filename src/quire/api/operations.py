@@ -98,13 +98,13 @@ def prepare(
     _refuse_broken_text((identity, space, *arguments.values()))
 
     def ctx() -> NodeContext:
-        with host.home.store.db.plain_errors():
-            whole = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
-            return scoped(whole, found.operation.scope, identity, space)
+        whole = NodeContext(host.home, host.now(), addresses=host.addresses(), host=host)
+        return scoped(whole, found.operation.scope, identity, space)
 
     # A read knows its scope before it runs, for it may run in another thread than the store's connection
     # belongs to; a write finds it inside its transaction.
-    known = None if found.operation.writes else ctx()
+    with host.home.store.db.plain_errors():
+        known = None if found.operation.writes else ctx()
 
     def run() -> Any:
         with host.home.store.db.plain_errors():

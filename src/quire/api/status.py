@@ -10,9 +10,8 @@ import msgspec
 from quire.api.host import Health, NodeContext, PeerStatus, RefusedAs, RelayFault, RelayStatus, carries
 from quire.core.relay_address import called
 from quire.events.context import Context
-from quire.graph.roles import Role
+from quire.handlers import admit, outgoing, own_link, peer, recovering, relay_places, request
 from quire.handlers import identity as identities
-from quire.handlers import outgoing, own_link, peer, recovering, relay_places, request
 from quire.limits import MAX_FORKS_SHOWN
 from quire.store.memberships import Membership
 
@@ -194,7 +193,7 @@ def _space(
         outgoing_waiting=outgoing.count(here),
         locked=ctx.home.store.locked.count(member.account, member.space),
         revoked=bool(here.graph.ledger.revocations(member.device) & here.graph.valid),
-        requests=_requests(here),
+        requests=request.list_(here) if admit.may_let_in(here) else [],
         joining=recovering.state(here) or own_link.state(here) or own_link.outside(here),
         refused=own_link.refusal(here),
         unconfirmed=own_link.is_unconfirmed(here),
@@ -209,11 +208,6 @@ def _space(
         by_relay=_not_met(here, sessions) if carried else 0,
         relays=_relays(here, relays),
     )
-
-
-def _requests(here: Context) -> list[request.Waiting]:
-    may_let_in = here.graph.ledger.role(here.member.account_id, here.graph.valid) >= Role.MEMBER
-    return request.list_(here) if may_let_in else []
 
 
 def _not_met(here: Context, sessions: Collection[str]) -> int:

@@ -101,9 +101,9 @@ class Context:
         with self.home.store.transaction():
             heads = parents(self.graph, self.member.device)
             slug = self._why_not(type_, {**body, "after": [*dict.fromkeys([*heads, *about])]})
-            if slug == "device" and not self.graph.ledger.claims(self.member.device, self.graph.valid):
-                raise NotIn(NOT_HEARD)
             if slug == "device":
+                if not self.graph.ledger.claims(self.member.device, self.graph.valid):
+                    raise NotIn(NOT_HEARD)
                 raise Refused(
                     "That cannot be done: you are no member of this space any more (rule `device`)."
                 )

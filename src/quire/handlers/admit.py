@@ -26,6 +26,7 @@ from quire.events.context import Context
 from quire.events.handler import GraphEvent, Handler, Opened
 from quire.graph import changes
 from quire.graph.contests import leaves
+from quire.graph.roles import Role
 from quire.handlers import graph_events, identity
 from quire.limits import MAX_INTEGER, MAX_NAME_CHARS
 from quire.store.views import View
@@ -54,6 +55,11 @@ class AdmitEvent(GraphEvent):
 
     invite: str
     request: Request
+
+
+def may_let_in(ctx: Context) -> bool:
+    """Whether this identity may let others in, as its graph tells: a guest may not."""
+    return ctx.graph.ledger.role(ctx.member.account_id, ctx.graph.valid) >= Role.MEMBER
 
 
 def log_height(ctx: Context) -> int:

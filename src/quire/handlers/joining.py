@@ -254,11 +254,7 @@ def welcomes_ahead(ctx: Context) -> list[Invite]:
 
     None where newcomers do not get what was written before: their key is made when they come.
     """
-    if (
-        own_link.is_out(ctx)
-        or ctx.member.from_join
-        or ctx.graph.ledger.role(ctx.member.account_id, ctx.graph.valid) < Role.MEMBER
-    ):
+    if own_link.is_out(ctx) or ctx.member.from_join or not admit.may_let_in(ctx):
         return []
     return invite.unattended(ctx)
 

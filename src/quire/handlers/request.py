@@ -63,8 +63,7 @@ def project(view: View, batch: Sequence[Opened[RequestEvent]]) -> None:
 
 def create(ctx: Context, asked: Request) -> None:
     """Pass a request on, once, and for each invite no more than MAX_REQUESTS: whoever has a link can make up people."""
-    ledger, valid = ctx.graph.ledger, ctx.graph.valid
-    if ledger.role(ctx.member.account_id, valid) < Role.MEMBER:
+    if not admit.may_let_in(ctx):
         return
     waiting = ctx.home.store.db.all(
         "SELECT DISTINCT r.member, r.device FROM request_rows AS r"

@@ -53,7 +53,7 @@ class Comparing:
         """Say a heartbeat."""
         self._control.sync(self._strategy.heartbeat(self._index, now, Pace(0, 0)))
 
-    def ask(self, flight: Flight[Ref | bytes], now: int, given: bool = True) -> None:
+    def ask(self, flight: Flight[Ref | bytes], now: int, given: bool) -> None:
         """Say as many of the questions that wait as may go now; `given`: the peer gives us what we lack."""
         if not self._strategy.asking or now < self._held_until:
             return

@@ -403,8 +403,7 @@ class Node:
             session.distance.settle()
 
     def _far_apart(self, session_id: SessionId, session: Session, lacks: bool, now: int) -> None:
-        address = session.status().address
-        if self._has_streams and address is not None:
+        if self._has_streams and (address := session.status().address) is not None:
             holds = self._fetching.keeping.holds(now)  # it would all come for nothing
             session.distance.defers = not holds and self._streams.far_apart(session_id, address, lacks, now)
 

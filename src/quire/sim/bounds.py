@@ -95,12 +95,17 @@ def too_much_memory(truth: Truth, device: Device, sending: bool) -> str:
     strangers = MAX_UNKNOWN_SESSIONS if truth.lying else 0
     peer = _PEER + _RECENT * min(events, MAX_RECENT) + (min(_UNDER_WAY, size) if sending else 0)
     kept_of_events = _EVENT * events + _CELL * min(4 * events, PARTS * CELLS)
-    written = sum(len(text) for write in truth.writes for text in write.texts)
-    coming = _STREAM + min(RUN_BYTES, _PER_TEXT * written) if device.has_streams else 0
+    coming = _coming(truth) if device.has_streams else 0
     peers = _peers(truth, device) + 1  # who asks to be let in has a session before it is in
     most = _NODE + peer * peers + _STRANGER * strangers + kept_of_events + coming
     kept = memory(device.node)
     return f"{device.name} keeps {kept:,} bytes in memory, of at most {most:,}" if kept > most else ""
+
+
+def _coming(truth: Truth) -> int:
+    """What may have come of a stream, and is not whole yet."""
+    written = sum(len(text) for write in truth.writes for text in write.texts)
+    return _STREAM + min(RUN_BYTES, _PER_TEXT * written)
 
 
 def too_much_traffic(truth: Truth, device: Device) -> str:

@@ -15,12 +15,16 @@ _JUMPS, _SKEWS = (30, 120), (10, 60, 140)
 _LIES: tuple[Lie, ...] = ("forge", "fork", "withhold", "replay", "flood")
 
 
-def mixed(scenario: Scenario, seed: int) -> Scenario:
-    """A scenario of its own for each seed; what it is about, and how long it may take to settle, is as it was."""
+def drawn(scenario: Scenario, seed: int) -> Scenario:
+    """Of a mixed scenario one of its own for each seed, but for what it is about, and how long it may take to settle;
+    any other as it is.
+    """
+    if not scenario.mixed:
+        return scenario
     random = Random(f"mixed {seed}")
     people = _people(random)
-    drawn = replace(scenario, people=people, writing=_writing(random), network=_network(random))
-    return replace(drawn, faults=_faults(random, people))
+    made = replace(scenario, people=people, writing=_writing(random), network=_network(random))
+    return replace(made, faults=_faults(random, people))
 
 
 def _people(random: Random) -> People:

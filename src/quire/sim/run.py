@@ -16,7 +16,7 @@ from quire.sim.device import Crashed, Device
 from quire.sim.entitled import work_out
 from quire.sim.ground import GroundTruth
 from quire.sim.homes import NoRoom, is_nearly_full, kept_homes, no_room, temporary_homes
-from quire.sim.mixture import mixed
+from quire.sim.mixture import drawn
 from quire.sim.raised import raised
 from quire.sim.scenario import DEFAULT, Scenario, load
 from quire.sim.witness import Witness
@@ -110,7 +110,7 @@ def run_scenario(
 
     Whatever goes wrong is a fault of the run that is given, but where the homes have no room: raises NoRoom.
     """
-    scenario = mixed(scenario, seed) if scenario.mixed else scenario
+    scenario = drawn(scenario, seed)
     result = _empty(name, scenario, seed)
     try:
         with closing(GroundTruth(ground_path)) as ground:
